@@ -1,0 +1,3 @@
+//! `sluse`: the command line for sources, operators, rooms and auditors.
+
+fn main() {}

@@ -1,0 +1,14 @@
+//! The Sluse daemon: four roles of a landing zone, one process each.
+//!
+//! `main` reads the command line and calls one role's `run`; [`supervise`] starts all four as children of one command.
+
+pub mod confine;
+pub mod control;
+pub mod deliver;
+mod error;
+pub mod inspect;
+pub mod receive;
+pub mod supervise;
+pub mod sys;
+
+pub use error::RoleError;

@@ -1,0 +1,3 @@
+//! `slused`: see the library.
+
+fn main() {}

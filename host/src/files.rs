@@ -1,0 +1,85 @@
+//! Files that survive a power cut, and files that only their owner may read.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+/// Makes a folder's entries (new files, renames) durable.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Replaces or creates `path` with `bytes` in one step: after a power cut the old or the new content stands there, whole.
+///
+/// # Errors
+/// When the folder is not writable, or the disk is full; then nothing changed.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(".new");
+    let temporary = folder.join(name);
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = write_new(&temporary, bytes, mode).and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // The first error is the one to report; a leftover is removed by the next attempt.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_folder(folder)
+}
+
+/// Creates `path`, which must not exist, with `bytes`, durably but for its folder's entry.
+///
+/// # Errors
+/// When it exists, or cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Creates a folder with `mode`; one that is there already is fine.
+///
+/// # Errors
+/// When it cannot be created, or something else has its name.
+pub fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // The process's umask may have taken bits away that the layout needs.
+        Ok(()) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)),
+        other => other,
+    }
+}
+
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+/// When it is longer ([`io::ErrorKind::FileTooLarge`]) or cannot be read.
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+/// Reads a private key's file, of at most 64 KiB, refusing one that group or others may read.
+///
+/// # Errors
+/// [`io::ErrorKind::PermissionDenied`] when its mode is too wide; else when it cannot be read.
+pub fn read_private(path: &Path) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let message = format!("{} may be read by others (mode {:03o}): chmod 600 it", path.display(), mode & 0o777);
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    read_bounded(path, 64 * 1024).map(zeroize::Zeroizing::new)
+}

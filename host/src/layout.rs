@@ -1,0 +1,159 @@
+//! Where things lie in a landing zone's folder, and who owns them.
+
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::roles::Role;
+use std::path::{Path, PathBuf};
+
+/// The paths of a landing zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout of the zone in `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The zone's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("sluse.toml")
+    }
+
+    /// A role's own folder: its keys and state, mode 0700.
+    pub fn role(&self, role: Role) -> PathBuf {
+        self.root.join(role.as_str())
+    }
+
+    /// Public halves, readable by every role.
+    pub fn trust(&self) -> PathBuf {
+        self.root.join("trust")
+    }
+
+    /// The certificate authority's certificate, PEM.
+    pub fn ca_certificate(&self) -> PathBuf {
+        self.trust().join("ca.crt")
+    }
+
+    /// The zone's signing key, public half, an OpenSSH line.
+    pub fn signer(&self) -> PathBuf {
+        self.trust().join("signer.pub")
+    }
+
+    /// The zone's signing key as an `allowed_signers` file for `ssh-keygen -Y verify`.
+    pub fn allowed_signers(&self) -> PathBuf {
+        self.trust().join("allowed_signers")
+    }
+
+    /// The quarantine key's public half, an age recipient line.
+    pub fn quarantine_recipient(&self) -> PathBuf {
+        self.trust().join("quarantine.pub")
+    }
+
+    /// `deliver`'s key, public half, an age recipient line.
+    pub fn deliver_recipient(&self) -> PathBuf {
+        self.trust().join("deliver.pub")
+    }
+
+    /// The certificate authority's private key, PEM (PKCS#8).
+    pub fn ca_key(&self) -> PathBuf {
+        self.role(Role::Control).join("ca.key")
+    }
+
+    /// The signing key's seed.
+    pub fn signing_key(&self) -> PathBuf {
+        self.role(Role::Control).join("signing.key")
+    }
+
+    /// The state database.
+    pub fn database(&self) -> PathBuf {
+        self.role(Role::Control).join("state.db")
+    }
+
+    /// Plans and manifests, as `control` keeps them.
+    pub fn documents(&self) -> PathBuf {
+        self.role(Role::Control).join("documents")
+    }
+
+    /// `receive`'s TLS key, PEM (PKCS#8).
+    pub fn tls_key(&self) -> PathBuf {
+        self.role(Role::Receive).join("tls.key")
+    }
+
+    /// `receive`'s TLS certificate, PEM.
+    pub fn tls_certificate(&self) -> PathBuf {
+        self.role(Role::Receive).join("tls.crt")
+    }
+
+    /// The quarantine's private key: an age identity file.
+    pub fn quarantine_key(&self) -> PathBuf {
+        self.role(Role::Inspect).join("quarantine.key")
+    }
+
+    /// The transfers' identities, each wrapped to the quarantine key.
+    pub fn identities(&self) -> PathBuf {
+        self.role(Role::Inspect).join("identities")
+    }
+
+    /// One transfer identity's file, by its public half (`age1…`).
+    pub fn identity(&self, recipient: &str) -> PathBuf {
+        self.identities().join(format!("{recipient}.age"))
+    }
+
+    /// `deliver`'s private key: an age identity file.
+    pub fn deliver_key(&self) -> PathBuf {
+        self.role(Role::Deliver).join("deliver.key")
+    }
+
+    /// The quarantine: incoming and sealed transfers, one file system.
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// Transfers that `receive` may write to.
+    pub fn incoming(&self) -> PathBuf {
+        self.quarantine().join("incoming")
+    }
+
+    /// Transfers that `receive` can no longer reach.
+    pub fn sealed(&self) -> PathBuf {
+        self.quarantine().join("sealed")
+    }
+
+    /// Sockets.
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// The operators' socket.
+    pub fn operator_socket(&self) -> PathBuf {
+        self.run().join("operator.sock")
+    }
+
+    /// The socket on which `control` answers a role, where roles run as units of their own.
+    pub fn role_socket(&self, role: Role) -> PathBuf {
+        self.run().join(format!("control-{role}.sock"))
+    }
+}
+
+/// The name of the folder of a transfer in `incoming` or `sealed`.
+pub fn transfer_folder(parent: &Path, transfer: &TransferId) -> PathBuf {
+    parent.join(transfer.as_str())
+}
+
+/// A chunk's file in its transfer's folder: an age file of its own, which stock `age` opens.
+pub fn chunk_file(index: u32) -> String {
+    format!("{index:07}.age")
+}
+
+/// The chunk index in a transfer's folder ([`sluse_protocol::chunk_index`]).
+pub const CHUNK_INDEX: &str = "chunks.index";
+
+/// The sealed manifest in a transfer's folder, encrypted like a chunk.
+pub const MANIFEST: &str = "manifest.age";

@@ -1,0 +1,199 @@
+//! Agreements (*avtaler*): what allows a flow. A TOML file each; [`Agreement`] is its checked form.
+
+use crate::finding::{Action, Class};
+use crate::ids::{AgreementId, RoomName, SourceName};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+mod check;
+pub use check::{Problem, parse};
+
+/// A checked agreement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Its identifier.
+    pub id: AgreementId,
+    /// What it is about, in a line.
+    pub title: String,
+    /// The research project.
+    pub project: String,
+    /// Data controller (*dataansvarlig*).
+    pub controller: String,
+    /// Why the data is disclosed.
+    pub purpose: String,
+    /// How identifiable the persons are.
+    pub identifiability: Identifiability,
+    /// The variables disclosed, where they are declared.
+    #[serde(default)]
+    pub variables: Vec<String>,
+    /// First moment at which it allows anything.
+    pub valid_from: Timestamp,
+    /// Last moment at which it allows anything.
+    pub valid_to: Timestamp,
+    /// The source that may send.
+    pub from: SourceName,
+    /// The room that receives.
+    pub to: RoomName,
+    /// On which legal basis.
+    pub legal_basis: LegalBasis,
+    /// Approval by a regional committee for medical research ethics.
+    pub rek: Option<Rek>,
+    /// Data protection impact assessment.
+    pub dpia: Reference,
+    /// Agreement with the data processor.
+    pub processing_agreement: Reference,
+    /// How much may be sent.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What may be in it.
+    #[serde(default)]
+    pub content: Content,
+    /// How it is released.
+    pub release: Release,
+    /// How long quarantined bytes are kept once nothing more happens to a transfer.
+    pub retention: Retention,
+}
+
+/// How identifiable the persons in the data are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identifiability {
+    /// Nobody can be identified.
+    Anonymous,
+    /// Only with a key kept elsewhere.
+    Pseudonymised,
+    /// Directly.
+    Identifiable,
+}
+
+/// Legal basis (*behandlingsgrunnlag*) of the disclosure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LegalBasis {
+    /// Consent, exemption from confidentiality, or law.
+    pub kind: LegalBasisKind,
+    /// Who decided: Helsedataservice, REK, Helsedirektoratet, …
+    pub authority: String,
+    /// Its reference there.
+    pub reference: String,
+    /// Conditions that it sets.
+    #[serde(default)]
+    pub conditions: Vec<String>,
+    /// From when it holds.
+    pub valid_from: Timestamp,
+    /// Until when it holds.
+    pub valid_to: Timestamp,
+    /// Whether it covers repeated disclosures; if not, one delivered dataset ends what may be offered.
+    pub periodic: bool,
+}
+
+/// Kinds of legal basis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LegalBasisKind {
+    /// The persons agreed.
+    Consent,
+    /// Exemption from the duty of confidentiality (helsepersonelloven § 29).
+    Exemption,
+    /// A law allows it.
+    Law,
+}
+
+/// An ethics committee's approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rek {
+    /// Its reference.
+    pub reference: String,
+    /// When it runs out.
+    pub expires: Timestamp,
+}
+
+/// A document kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Its reference.
+    pub reference: String,
+}
+
+/// How much may be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of one transfer.
+    pub max_bytes: u64,
+    /// Files and folders of one transfer.
+    pub max_files: u64,
+    /// Bytes of all transfers under this agreement that are not settled yet.
+    pub max_open_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_bytes: 200_000_000_000, max_files: 200_000, max_open_bytes: 400_000_000_000 }
+    }
+}
+
+/// What may be in a dataset, and what each class of finding leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Content {
+    /// Types of files that may come, by the names of the `file-type` engine. Empty: every type that it knows, except
+    /// programs.
+    pub types: Vec<String>,
+    /// Engines that must have read every file to its end: `file-type`, `signatures`, `clamd`.
+    pub engines: Vec<String>,
+    /// Patterns of paths that may not come (`*` within a component, `**` across).
+    pub forbidden_paths: Vec<String>,
+    /// What a class of finding leads to, where it is not the class's default.
+    pub actions: BTreeMap<Class, Action>,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self {
+            types: Vec::new(),
+            engines: vec!["file-type".into(), "signatures".into()],
+            forbidden_paths: Vec::new(),
+            actions: BTreeMap::new(),
+        }
+    }
+}
+
+impl Content {
+    /// What a class of finding leads to.
+    pub fn action(&self, class: Class) -> Action {
+        self.actions.get(&class).copied().unwrap_or(class.default_action())
+    }
+}
+
+/// How a dataset is released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The rule.
+    pub rule: ReleaseRule,
+}
+
+/// Release rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReleaseRule {
+    /// What no finding holds or blocks is released at once.
+    Automatic,
+    /// Everything is held until an operator releases it.
+    OneReviewer,
+}
+
+/// How long quarantined bytes are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Days after the transfer is settled (delivered, rejected, cancelled, expired or failed).
+    pub quarantine_days: u32,
+    /// Days that a held transfer waits for a decision before it expires.
+    pub hold_days: u32,
+}

@@ -1,0 +1,26 @@
+//! The pure part of Sluse.
+//!
+//! Nothing here opens a socket or a file, reads a clock or draws a random number: time and bytes come in, decisions and
+//! bytes go out. Read [`transfer`] (the life of a transfer) and [`wire`] (what a source and a landing zone say to each
+//! other) first; [`document`] is the plan and the manifest, [`roles`] what the four roles may ask of each other.
+
+pub mod agreement;
+pub mod audit;
+pub mod chunk_index;
+pub mod digest;
+pub mod document;
+pub mod finding;
+pub mod frame;
+pub mod grant;
+pub mod ids;
+pub mod limits;
+pub mod operator;
+pub mod path;
+pub mod policy;
+pub mod receipt;
+pub mod refusal;
+pub mod roles;
+pub mod sshsig;
+pub mod time;
+pub mod transfer;
+pub mod wire;

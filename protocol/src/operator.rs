@@ -1,0 +1,301 @@
+//! What operators may ask of `control` at its Unix socket. Every act carries the person, known by the socket's peer
+//! credentials, and a reason where something is decided.
+
+use crate::audit::Position;
+use crate::digest::Sha256;
+use crate::finding::{EngineReport, Report};
+use crate::ids::{AgreementId, RoomName, SourceName, TransferId, ZoneName};
+use crate::path::NameRule;
+use crate::receipt::{DecisionRecord, ReceiptKind};
+use crate::refusal::Refusal;
+use crate::roles::{EngineFailure, Role};
+use crate::time::Timestamp;
+use crate::transfer::State;
+use crate::wire::TransferStatus;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An operator's request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OperatorRequest {
+    /// Make a one-time enrolment file for a source. Answered by `Invite`, the file's text in the body.
+    SourceInvite {
+        /// The new source.
+        name: SourceName,
+        /// How many hours the invite is good for, 1 to 720.
+        hours: u16,
+    },
+    /// Who is enrolled or invited. Answered by `Sources`.
+    SourceList,
+    /// Shut a source out, its running transfers included. Answered by `Done`.
+    SourceRevoke {
+        /// The source.
+        name: SourceName,
+        /// Why.
+        reason: String,
+    },
+    /// Make a room known. Answered by `Done`.
+    RoomAdd {
+        /// The new room.
+        name: RoomName,
+        /// Its folder, relative to `deliver`'s folder of rooms.
+        folder: String,
+        /// How it takes names.
+        names: NameRule,
+    },
+    /// The rooms. Answered by `Rooms`.
+    RoomList,
+    /// Add an agreement; its TOML text in the body. Answered by `Done`.
+    AgreementAdd,
+    /// The agreements. Answered by `Agreements`.
+    AgreementList,
+    /// One agreement. Answered by `Agreement`, its text in the body.
+    AgreementShow {
+        /// Which.
+        id: AgreementId,
+    },
+    /// End an agreement: nothing new is offered, released or delivered under it. Answered by `Done`.
+    AgreementRevoke {
+        /// Which.
+        id: AgreementId,
+        /// Why.
+        reason: String,
+    },
+    /// The transfers, newest first. Answered by `Transfers`.
+    Transfers {
+        /// Only those in this state.
+        state: Option<State>,
+        /// Only those before this one, for the next page.
+        before: Option<TransferId>,
+    },
+    /// Everything about one transfer. Answered by `Transfer`; the findings stand in the body as JSON (`Vec<Finding>`).
+    Show {
+        /// Which.
+        transfer: TransferId,
+    },
+    /// Bytes of a sealed transfer's manifest. Answered by `Document` with the bytes in the body.
+    Manifest {
+        /// Which.
+        transfer: TransferId,
+        /// From which byte on.
+        offset: u64,
+    },
+    /// A receipt. Answered by `Receipt`, the statement in the body.
+    Receipt {
+        /// The transfer.
+        transfer: TransferId,
+        /// Which.
+        kind: ReceiptKind,
+    },
+    /// End a transfer. Answered by `Done`.
+    Cancel {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
+    /// Release a held transfer. Answered by `Done`.
+    Release {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
+    /// Reject a held transfer. Answered by `Done`.
+    Reject {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
+    /// Inspect a held transfer once more. Answered by `Done`.
+    InspectAgain {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
+    /// The audit log's lines from `from` on, as many as fit. Answered by `Audit`, the lines in the body.
+    AuditLines {
+        /// Number of the first entry.
+        from: u64,
+    },
+    /// A signed checkpoint of the audit log. Answered by `Checkpoint`, its text in the body.
+    Checkpoint,
+    /// What is wrong. Answered by `Health`.
+    Health,
+}
+
+/// `control`'s answer to an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OperatorReply {
+    /// Done.
+    Done,
+    /// The invite's text stands in the body.
+    Invite {
+        /// Until when it is good.
+        expires: Timestamp,
+    },
+    /// The sources by name.
+    Sources {
+        /// Each source.
+        sources: Vec<SourceInfo>,
+    },
+    /// The rooms by name.
+    Rooms {
+        /// Each room.
+        rooms: Vec<RoomInfo>,
+    },
+    /// The agreements by id.
+    Agreements {
+        /// Each agreement.
+        agreements: Vec<AgreementInfo>,
+    },
+    /// One agreement; its text stands in the body.
+    Agreement(AgreementInfo),
+    /// Transfers, newest first.
+    Transfers {
+        /// At most 500.
+        transfers: Vec<TransferInfo>,
+        /// Whether there are older ones.
+        more: bool,
+    },
+    /// One transfer.
+    Transfer(Box<TransferDetails>),
+    /// Bytes of a document stand in the body; an empty body is its end.
+    Document,
+    /// A receipt; its statement stands in the body.
+    Receipt {
+        /// Its signature.
+        signature: String,
+    },
+    /// Audit lines stand in the body, each with its line feed; an empty body is the end.
+    Audit {
+        /// How many.
+        count: u64,
+    },
+    /// A checkpoint; its text stands in the body.
+    Checkpoint {
+        /// Its signature.
+        signature: String,
+    },
+    /// How the zone is.
+    Health(Health),
+    /// Refused.
+    Refused(Refusal),
+}
+
+/// A source as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// Its name.
+    pub name: SourceName,
+    /// `invited`, `enrolled` or `revoked`.
+    pub status: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When its invite or certificate runs out.
+    pub expires: Timestamp,
+}
+
+/// A room as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomInfo {
+    /// Its name.
+    pub name: RoomName,
+    /// Its folder below `deliver`'s folder of rooms.
+    pub folder: String,
+    /// How it takes names.
+    pub names: NameRule,
+}
+
+/// An agreement as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreementInfo {
+    /// Its id.
+    pub id: AgreementId,
+    /// What it is about.
+    pub title: String,
+    /// Who sends.
+    pub from: SourceName,
+    /// Who receives.
+    pub to: RoomName,
+    /// From when.
+    pub valid_from: Timestamp,
+    /// Until when, the approvals' ends included.
+    pub valid_to: Timestamp,
+    /// `active`, `not-yet-valid`, `expired` or `revoked`.
+    pub status: String,
+    /// SHA-256 of its text.
+    pub sha256: Sha256,
+}
+
+/// A transfer in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferInfo {
+    /// What the source may know too.
+    pub status: TransferStatus,
+    /// Who sends.
+    pub source: SourceName,
+    /// Where it goes.
+    pub room: RoomName,
+    /// Bytes that are durable, while it is receiving.
+    pub durable_bytes: u64,
+    /// When it was offered.
+    pub offered: Timestamp,
+}
+
+/// Everything about one transfer; findings come beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferDetails {
+    /// What stands in a list.
+    pub info: TransferInfo,
+    /// SHA-256 of its manifest, once sealed.
+    pub manifest_sha256: Option<Sha256>,
+    /// The public half of its identity.
+    pub identity: Option<String>,
+    /// What the inspection reported, without findings.
+    pub report: Option<Report>,
+    /// How it was decided.
+    pub decision: Option<DecisionRecord>,
+    /// The bag's folder, relative to the room's, once delivered.
+    pub bag: Option<String>,
+    /// Each state that it was in, and since when.
+    pub history: Vec<(State, Timestamp)>,
+}
+
+/// How the zone is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The zone.
+    pub zone: ZoneName,
+    /// Its clock.
+    pub time: Timestamp,
+    /// What is wrong; none is healthy.
+    pub problems: Vec<HealthProblem>,
+    /// What works, but a person should know.
+    pub warnings: Vec<HealthProblem>,
+    /// Roles that are connected.
+    pub roles: Vec<Role>,
+    /// Engines that are there.
+    pub engines: Vec<EngineReport>,
+    /// Engines that are not.
+    pub failing_engines: Vec<EngineFailure>,
+    /// Number of transfers in each state.
+    pub transfers: BTreeMap<String, u64>,
+    /// The audit log.
+    pub audit: Position,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthProblem {
+    /// A stable code.
+    pub code: String,
+    /// A sentence.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}

@@ -1,0 +1,1 @@
+//! What the end to end tests share: a landing zone made of the real binaries.
