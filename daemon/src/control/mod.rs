@@ -1,5 +1,7 @@
 //! The `control` role: decides, remembers and signs. It never touches dataset bytes or the network.
 
+pub mod authority;
+
 use crate::RoleError;
 use sluse_host::config::Zone;
 use sluse_protocol::roles::Role;
