@@ -151,10 +151,8 @@ mod tests {
 
     #[test]
     fn the_documented_table_is_this_one() {
-        let rows: String = Code::ALL
-            .iter()
-            .map(|code| format!("| `{code}` | {} | {} |\n", code.exit() as u8, code.hint()))
-            .collect();
+        let rows: String =
+            Code::ALL.iter().map(|code| format!("| `{code}` | {} | {} |\n", code.exit() as u8, code.hint())).collect();
         assert!(include_str!("../../docs/refusals.md").contains(&rows), "docs/refusals.md should contain:\n{rows}");
     }
 

@@ -64,7 +64,10 @@ pub fn program(name: &str, words: &[&dyn AsRef<OsStr>], folder: &Path, input: &[
     use std::io::Write as _;
     let mut command = Command::new(name);
     command.args(words.iter().map(|word| word.as_ref())).current_dir(folder);
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} (tests/run installs it): {error}"));
     // A program that does not read its input may close it early.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input));
