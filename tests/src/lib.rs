@@ -3,5 +3,6 @@
 pub mod command;
 pub mod data;
 pub mod proxy;
+pub mod raw;
 pub mod source;
 pub mod zone;

@@ -138,7 +138,8 @@ fn the_audit_log_verifies_live_and_exported_and_against_receipts() {
     zone.operate(&["audit", "export", text(&log)]).expect(0);
     let receipt = source.receipts(&transfer).join("delivered.json");
     let verify = |log: &Path| {
-        let words = ["audit", "verify", text(log), "--signer", text(&zone.signers()), "--receipt", text(&receipt)];
+        let signers = zone.signers();
+        let words = ["audit", "verify", text(log), "--signer", text(&signers), "--receipt", text(&receipt)];
         run(sluse(&words))
     };
     verify(&log).expect(0);
