@@ -2,12 +2,16 @@
 //!
 //! `main` reads the command line and calls one role's `run`; [`supervise`] starts all four as children of one command.
 
+pub mod accounts;
 pub mod confine;
 pub mod control;
 pub mod deliver;
 mod error;
 pub mod inspect;
+pub mod links;
+pub mod notify;
 pub mod receive;
+pub mod start;
 pub mod supervise;
 pub mod sys;
 
