@@ -3,7 +3,7 @@
 mod checkpoint;
 mod export;
 mod lines;
-mod verify;
+pub mod verify;
 
 use crate::failure::Ended;
 use crate::output::Output;

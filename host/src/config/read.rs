@@ -4,7 +4,7 @@ use super::{
     ControlSettings, DeliverSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings, Settings,
     ZoneSettings,
 };
-use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, choice, list, number, parsed, text};
+use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, choice, flag, list, number, parsed, text};
 use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
 
@@ -32,7 +32,9 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
 }
 
 fn zone(fields: &Fields<'_>) -> Option<ZoneSettings> {
-    Some(ZoneSettings { name: fields.need("name", "\"sluse\"", parsed)? })
+    let name = fields.need("name", "\"sluse\"", parsed);
+    let unconfined = fields.may("allow_unconfined", "true", flag);
+    Some(ZoneSettings { name: name?, allow_unconfined: unconfined.unwrap_or_default() })
 }
 
 fn receive(fields: &Fields<'_>) -> Option<ReceiveSettings> {

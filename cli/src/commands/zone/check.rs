@@ -99,6 +99,12 @@ fn look(zone: &Zone, found: &mut Found) -> Result<(), Failure> {
     keys::look(zone, found);
     disk(zone, found);
     clamd(zone, found);
+    if zone.settings.zone.allow_unconfined {
+        found.warning(
+            "zone.allow_unconfined lets roles run where the kernel cannot confine them to their files",
+            "on a kernel with Landlock: remove it",
+        );
+    }
     if zone.settings.receive.key_exchange == KeyExchange::AllowX25519 {
         found.warning(
             "receive.key_exchange allows X25519: what is recorded today may be read in twenty years",
