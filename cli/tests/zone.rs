@@ -6,20 +6,24 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn sluse(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sluse")).args(words).env_remove("SLUSE_ZONE").output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_sluse")).args(words).env_remove("SLUSE_ZONE").output().expect("sluse runs")
 }
 
 fn init(dir: &Path) -> Output {
-    sluse(&["zone", "init", dir.to_str().unwrap(), "--name", "test", "--listen", "127.0.0.1:7443"])
+    sluse(&["zone", "init", text(dir), "--name", "test", "--listen", "127.0.0.1:7443"])
 }
 
 fn check(dir: &Path) -> (i32, serde_json::Value) {
-    let ended = sluse(&["zone", "check", "--json", "--zone", dir.to_str().unwrap()]);
-    (ended.status.code().unwrap(), serde_json::from_slice(&ended.stdout).unwrap())
+    let ended = sluse(&["zone", "check", "--json", "--zone", text(dir)]);
+    (ended.status.code().expect("no signal"), serde_json::from_slice(&ended.stdout).expect("JSON"))
 }
 
 fn error(ended: &Output) -> String {
     String::from_utf8_lossy(&ended.stderr).into_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary folder's name is UTF-8")
 }
 
 #[test]
@@ -126,7 +130,7 @@ fn usage_errors_end_with_2_and_a_zone_that_is_not_there_with_3() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("zone");
     init(&dir);
-    let asleep = sluse(&["health", "--zone", dir.to_str().unwrap()]);
+    let asleep = sluse(&["health", "--zone", text(&dir)]);
     assert_eq!(asleep.status.code(), Some(6));
     assert!(error(&asleep).contains("the zone does not run: `slused all --config"), "{}", error(&asleep));
 }
