@@ -40,6 +40,9 @@ pub struct Settings {
 pub struct ZoneSettings {
     /// The zone's name: the principal of its signatures.
     pub name: ZoneName,
+    /// Run roles also where the kernel cannot confine them to their files (no Landlock). Warned about at each start.
+    #[serde(default)]
+    pub allow_unconfined: bool,
 }
 
 /// `[receive]`
