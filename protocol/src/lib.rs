@@ -23,4 +23,5 @@ pub mod roles;
 pub mod sshsig;
 pub mod time;
 pub mod transfer;
+pub mod types;
 pub mod wire;
