@@ -7,8 +7,11 @@ pub mod control;
 pub mod deliver;
 mod error;
 pub mod inspect;
+mod link;
+pub mod quarantine;
 pub mod receive;
 pub mod supervise;
 pub mod sys;
+pub mod work;
 
 pub use error::RoleError;
