@@ -1,5 +1,7 @@
 //! Sending to a zone in memory: resuming, refusals, and receipts that are not to be believed.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail them")]
+
 mod zone;
 
 use sluse_protocol::limits::CHUNK_BYTES;
