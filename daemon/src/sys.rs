@@ -136,41 +136,106 @@ fn become_user(user: &User, capability: Option<u32>) -> io::Result<()> {
     nix::sys::prctl::set_keepcaps(capability.is_some())?;
     nix::unistd::setresuid(user.uid, user.uid, user.uid)?;
     if let Some(capability) = capability {
-        set_capabilities(1 << capability)?;
+        set_capabilities(Capabilities::only(capability), Capabilities::only(capability))?;
         let capability = libc::c_ulong::from(capability);
         prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, capability)?;
     }
     Ok(())
 }
 
-/// Sets this thread's effective, permitted and inheritable capabilities to exactly `set`, of those numbered below 64.
+/// A set of capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities(u64);
+
+impl Capabilities {
+    /// None at all.
+    pub const NONE: Self = Self(0);
+
+    /// The one of this number, which is below 64.
+    pub const fn only(number: u32) -> Self {
+        Self(1 << number)
+    }
+
+    /// Whether all of `others` are among them.
+    pub fn contain(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    fn half(self, half: usize) -> u32 {
+        ((self.0 >> (32 * half)) & u64::from(u32::MAX)) as u32
+    }
+}
+
+/// The head that `capget` and `capset` read: for this thread.
+#[repr(C)]
+struct CapabilityHead {
+    version: u32,
+    pid: i32,
+}
+
+const THIS_THREAD: CapabilityHead = CapabilityHead { version: 0x2008_0522, pid: 0 };
+
+/// Half of the three sets, as `capget` and `capset` exchange them.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityHalf {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// The capabilities that this thread may use.
 ///
 /// # Errors
-/// When `set` holds one that the thread does not have.
-pub fn set_capabilities(set: u64) -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    const VERSION_3: u32 = 0x2008_0522;
-    let half = |bits: u64| {
-        let bits = (bits & u64::from(u32::MAX)) as u32;
-        Data { effective: bits, permitted: bits, inheritable: bits }
+/// When the kernel does not say.
+pub fn permitted_capabilities() -> io::Result<Capabilities> {
+    let mut halves = [CapabilityHalf::default(); 2];
+    let mut head = THIS_THREAD;
+    // SAFETY: this version reads, and may write, one head, and writes two halves of these layouts; both live on.
+    let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut head, halves.as_mut_ptr()) };
+    Errno::result(result)?;
+    Ok(Capabilities(u64::from(halves[0].permitted) | u64::from(halves[1].permitted) << 32))
+}
+
+/// Sets this thread's effective and permitted capabilities, and those that its programs inherit.
+fn set_capabilities(set: Capabilities, inherited: Capabilities) -> io::Result<()> {
+    let half = |half| {
+        let bits = set.half(half);
+        CapabilityHalf { effective: bits, permitted: bits, inheritable: inherited.half(half) }
     };
-    let header = Header { version: VERSION_3, pid: 0 };
-    let data = [half(set), half(set >> 32)];
-    // SAFETY: version 3 reads one header and two data structures of these layouts, which live until the call returns.
-    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
+    let (mut head, halves) = (THIS_THREAD, [half(0), half(1)]);
+    // SAFETY: this version reads, and may write, one head, and reads two halves of these layouts; both live on.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw mut head, halves.as_ptr()) };
     Errno::result(result)?;
     Ok(())
+}
+
+/// Gives up every capability but `kept`, for this thread and those that it starts, also of what they could gain by exec.
+///
+/// # Errors
+/// When the kernel refuses, or `kept` are not there.
+pub fn keep_only(kept: Capabilities) -> io::Result<()> {
+    for number in 0..64 {
+        if kept.contain(Capabilities::only(number)) {
+            continue;
+        }
+        match prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0) {
+            // EINVAL: past the kernel's last. EPERM: a thread without CAP_SETPCAP; it can gain nothing by exec, as the
+            // caller forbids new privileges.
+            Err(error) if [Some(libc::EINVAL), Some(libc::EPERM)].contains(&error.raw_os_error()) => break,
+            other => other?,
+        }
+    }
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0)?;
+    set_capabilities(kept, Capabilities::NONE)
+}
+
+/// Keeps memory that was writable from becoming executable.
+///
+/// # Errors
+/// When the kernel cannot.
+pub fn deny_writable_code() -> io::Result<()> {
+    prctl(libc::PR_SET_MDWE, libc::c_ulong::from(libc::PR_MDWE_REFUSE_EXEC_GAIN), 0)
 }
 
 /// A process control whose arguments are numbers.

@@ -49,7 +49,8 @@ pub async fn receive_all(intake: Arc<Intake>, session: Arc<Session>) {
 
 async fn receive(intake: &Arc<Intake>, session: &Session, mut stream: RecvStream) -> Result<(), Stop> {
     let header = read_header(&mut stream).await?;
-    let transfer = session.transfer_named(&header.transfer)?;
+    let transfer = session.transfer_named(&header.transfer);
+    let transfer = transfer.ok_or_else(|| bad("a chunk of a transfer that this connection has not offered"))?;
     let (index, left) = (header.index, u64::from(header.length));
     let mut incoming = Incoming { stream, left, transfer: Arc::clone(&transfer) };
     match transfer.admit(&header).await? {

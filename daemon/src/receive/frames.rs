@@ -6,7 +6,7 @@ use super::refusals::{Stop, violation};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use sluse_protocol::frame::{self, BadFrame, Lengths, PREFIX_BYTES};
 use sluse_protocol::limits::PART_BYTES;
-use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::refusal::Refusal;
 use sluse_protocol::wire::{Reply, Request};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -85,14 +85,14 @@ impl Inbox {
 
     async fn rest(&mut self, mut prefix: [u8; PREFIX_BYTES]) -> Result<(Request, Vec<u8>), Stop> {
         self.fill(&mut prefix[1..]).await?;
-        let lengths = Lengths::parse(prefix).map_err(|_| too_large())?;
+        let lengths = Lengths::parse(prefix).map_err(|_| oversized())?;
         let mut head = vec![0; lengths.head];
         self.fill(&mut head).await?;
         let request = frame::decode_head(&head).map_err(|_: BadFrame| violation("a frame's head is no request"))?;
         // Only now is it known whether there may be a body at all.
         let bound = if request == Request::Part { PART_BYTES } else { 0 };
         if lengths.body > bound {
-            return Err(too_large().into());
+            return Err(oversized().into());
         }
         let mut body = vec![0; lengths.body];
         self.fill(&mut body).await?;
@@ -108,8 +108,8 @@ impl Inbox {
     }
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(Code::TooLarge, "a frame is larger than the protocol allows")
+fn oversized() -> Refusal {
+    violation("a frame is larger than the protocol allows")
 }
 
 /// Answers to the peer, from whoever has one.

@@ -41,6 +41,23 @@ use tokio::time::timeout;
 /// # Errors
 /// When keys cannot be used, or the link to `control` is lost.
 pub fn run(zone: Zone, control: UnixStream, socket: UdpSocket) -> Result<(), RoleError> {
+    run_until(zone, control, socket, async {
+        let mut terminated = signal(SignalKind::terminate()).map_err(RoleError::io("wait for SIGTERM"))?;
+        terminated.recv().await;
+        Ok(())
+    })
+}
+
+/// Runs the role until `stop`, or until the link to `control` is lost.
+///
+/// # Errors
+/// When keys cannot be used, or the link to `control` is lost.
+pub fn run_until(
+    zone: Zone,
+    control: UnixStream,
+    socket: UdpSocket,
+    stop: impl Future<Output = Result<(), RoleError>>,
+) -> Result<(), RoleError> {
     let server = door::server_config(&zone)?;
     // Folders and files are shared with the quarantine's group, and with nobody else.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o007));
@@ -54,7 +71,7 @@ pub fn run(zone: Zone, control: UnixStream, socket: UdpSocket) -> Result<(), Rol
         .enable_all()
         .build()
         .map_err(RoleError::io("start the network's threads"))?;
-    let ended = runtime.block_on(serve(&intake, server, socket));
+    let ended = runtime.block_on(serve(&intake, server, socket, stop));
     // What is still running has been closed; a poll that waits must not hold us up.
     runtime.shutdown_background();
     ended
@@ -64,8 +81,12 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, bounds::WORKERS)
 }
 
-async fn serve(intake: &Arc<Intake>, server: ServerConfig, socket: UdpSocket) -> Result<(), RoleError> {
-    let mut terminated = signal(SignalKind::terminate()).map_err(RoleError::io("wait for SIGTERM"))?;
+async fn serve(
+    intake: &Arc<Intake>,
+    server: ServerConfig,
+    socket: UdpSocket,
+    stop: impl Future<Output = Result<(), RoleError>>,
+) -> Result<(), RoleError> {
     let endpoint = quic::endpoint(socket, Some(server)).map_err(RoleError::io("use the network socket"))?;
     let address = endpoint.local_addr().map_err(RoleError::io("use the network socket"))?;
     tracing::info!(%address, "receiving");
@@ -75,11 +96,11 @@ async fn serve(intake: &Arc<Intake>, server: ServerConfig, socket: UdpSocket) ->
         tokio::spawn(changes::report(Arc::clone(intake))),
     ];
     let ended = tokio::select! {
-        _ = terminated.recv() => Ok(()),
+        stopped = stop => stopped,
         () = intake.control.lost() => Err(RoleError::Link(CallError::Lost)),
     };
     tracing::info!("stopping");
-    stop(intake, &endpoint).await;
+    close(intake, &endpoint).await;
     for task in tasks {
         task.abort();
     }
@@ -87,7 +108,7 @@ async fn serve(intake: &Arc<Intake>, server: ServerConfig, socket: UdpSocket) ->
 }
 
 /// Takes no more connections, lets those there are settle, and closes.
-async fn stop(intake: &Intake, endpoint: &Endpoint) {
+async fn close(intake: &Intake, endpoint: &Endpoint) {
     endpoint.set_server_config(None);
     intake.stop();
     let settled = timeout(bounds::SETTLE + bounds::LINGER * 2, intake.empty()).await;

@@ -36,7 +36,9 @@ pub struct Seal {
 /// When it is refused.
 pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut Inbox, seal: Seal) -> Result<(), Stop> {
     inbox.announce(seal.manifest_bytes);
-    let transfer = session.transfer_named(&seal.transfer)?;
+    let transfer = session.transfer_named(&seal.transfer);
+    let transfer =
+        transfer.ok_or_else(|| Refusal::new(Code::UnknownTransfer, "this connection has not offered that transfer"))?;
     if seal.manifest_bytes > MAX_DOCUMENT_BYTES {
         return Err(Refusal::new(Code::TooLarge, "the manifest is larger than the protocol allows").into());
     }

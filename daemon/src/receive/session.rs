@@ -9,7 +9,7 @@ use super::windows::Lease;
 use super::{asks, bounds, chunks, offer, seal};
 use quinn::Connection;
 use sluse_protocol::ids::{SourceName, TransferId};
-use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::refusal::Refusal;
 use sluse_protocol::wire::{Reply, Request};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -78,12 +78,8 @@ impl Session {
     }
 
     /// The transfer that it receives, if that is `id`.
-    ///
-    /// # Errors
-    /// When it is not.
-    pub fn transfer_named(&self, id: &TransferId) -> Result<Arc<Transfer>, Refusal> {
-        let transfer = self.transfer().filter(|transfer| transfer.id() == id);
-        transfer.ok_or_else(|| Refusal::new(Code::UnknownTransfer, "this connection has not offered that transfer"))
+    pub fn transfer_named(&self, id: &TransferId) -> Option<Arc<Transfer>> {
+        self.transfer().filter(|transfer| transfer.id() == id)
     }
 
     /// From here on the connection receives `transfer`, or none.
