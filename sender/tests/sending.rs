@@ -1,6 +1,6 @@
 //! Sending to a zone in memory: resuming, refusals, and receipts that are not to be believed.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail them")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail them")]
 
 mod zone;
 

@@ -1,5 +1,5 @@
 //! A landing zone in memory, which checks what a real one would and breaks when it is told to.
-#![expect(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test's helper fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails the test")]
 
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use rustls::pki_types::PrivateKeyDer;
