@@ -66,7 +66,7 @@ impl Eyes {
 impl Look {
     fn new(engine: &Arc<dyn Engine>, required: &[String]) -> Self {
         let report = report(engine.as_ref());
-        let required = required.iter().any(|name| *name == report.engine);
+        let required = required.contains(&report.engine);
         Self { engine: Arc::clone(engine), report, required, scan: None }
     }
 

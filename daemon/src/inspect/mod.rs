@@ -62,22 +62,39 @@ struct Inspect {
     link: Link<InspectRequest, InspectReply>,
 }
 
+/// What the role reads before it gives up the right to.
+struct Held {
+    quarantine: Identity,
+    signer: PublicKey,
+    deliver: Recipient,
+    signatures: SignaturesEngine,
+}
+
 /// Runs the role until the link to `control` is lost.
 ///
 /// # Errors
 /// When keys or signatures cannot be used, or the link to `control` is lost.
 pub fn run(zone: Zone, control: UnixStream) -> Result<(), RoleError> {
     crate::work::name_no_content_in_panics();
-    start(zone, control)
+    let held = Held::load(&zone)?;
+    confine::apply(Role::Inspect, &zone)?;
+    work(zone, held, control)
 }
 
-fn start(zone: Zone, control: UnixStream) -> Result<(), RoleError> {
-    let layout = &zone.layout;
-    let quarantine = identity::read(&layout.quarantine_key()).map_err(RoleError::io("the quarantine key"))?;
-    let signer = keys::read_public_key(&layout.signer())?;
-    let deliver = read_recipient(&zone)?;
-    let signatures = SignaturesEngine::load(&zone.signatures())?;
-    confine::apply(Role::Inspect, &zone)?;
+impl Held {
+    fn load(zone: &Zone) -> Result<Self, RoleError> {
+        let layout = &zone.layout;
+        Ok(Self {
+            quarantine: identity::read(&layout.quarantine_key()).map_err(RoleError::io("the quarantine key"))?,
+            signer: keys::read_public_key(&layout.signer())?,
+            deliver: read_recipient(zone)?,
+            signatures: SignaturesEngine::load(&zone.signatures())?,
+        })
+    }
+}
+
+fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
+    let Held { quarantine, signer, deliver, signatures } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
     let watch = Watch::new(&zone, signatures);
     link.tell(&watch.tested().report(), &[])?;

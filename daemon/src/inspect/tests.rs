@@ -5,7 +5,6 @@ use sluse_host::rpc;
 use sluse_protocol::finding::{Class, Finding, Report};
 use sluse_protocol::grant::{GrantStatement, ReleaseGrant};
 use sluse_protocol::path::NameRule;
-use sluse_protocol::policy::decide_by_operator;
 use sluse_protocol::sshsig::SigningKey;
 use sluse_protocol::time::Timestamp;
 use std::fs;
@@ -41,7 +40,8 @@ fn begin(zone: &TestZone) -> Control {
     };
     std::thread::spawn(move || rpc::serve(ours, answer));
     let zone = zone.zone.clone();
-    std::thread::spawn(move || start(zone, theirs));
+    let held = Held::load(&zone).unwrap();
+    std::thread::spawn(move || work(zone, held, theirs));
     Control { tasks, told }
 }
 
@@ -182,15 +182,6 @@ fn an_identity_that_is_gone_is_a_fault_and_not_a_verdict() {
 }
 
 fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: &Identity) -> InspectReply {
-    let report = Report {
-        transfer: transfer.id.clone(),
-        manifest: transfer.manifest,
-        files: transfer.totals.files,
-        engines: Vec::new(),
-        counts: Default::default(),
-        findings: Vec::new(),
-    };
-    let cleared = decide_by_operator(&report, transfer.manifest).unwrap();
     let statement = GrantStatement {
         zone: zone.zone.settings.zone.name.clone(),
         time: Timestamp::from_unix(1_790_000_000),
@@ -206,7 +197,7 @@ fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: 
         room_names: NameRule::Posix,
         deliver: deliver.to_public().to_string(),
     };
-    let (grant, signature) = ReleaseGrant::sign(&cleared, statement, key);
+    let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, key);
     InspectReply::Wrap { grant, signature }
 }
 

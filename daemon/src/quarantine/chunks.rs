@@ -67,7 +67,7 @@ impl Chunks {
     ///
     /// # Errors
     /// When a chunk is not what was sealed, or cannot be read.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+    pub fn take_next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         if self.next == self.count {
             return Ok(None);
         }

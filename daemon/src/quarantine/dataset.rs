@@ -86,7 +86,7 @@ impl Dataset {
     /// When something is not what was sealed or cannot be read, or the visitor cannot go on.
     pub fn walk<V: Visitor>(mut self, visitor: &mut V) -> Result<(), V::Error> {
         let mut stream = Stream { chunks: Chunks::start(self.chunks)?, current: Vec::new(), at: 0 };
-        while let Some(entry) = self.entries.next()? {
+        while let Some(entry) = self.entries.take_next()? {
             if entry.kind == Kind::Folder {
                 visitor.folder(&entry)?;
                 continue;
@@ -125,12 +125,13 @@ impl Stream {
     fn turn(&mut self) -> Result<(), ReadError> {
         self.chunks.done(std::mem::take(&mut self.current));
         self.at = 0;
-        self.current = self.chunks.next()?.ok_or_else(|| ReadError::integrity("the chunks end before the files do"))?;
+        self.current =
+            self.chunks.take_next()?.ok_or_else(|| ReadError::integrity("the chunks end before the files do"))?;
         Ok(())
     }
 
     fn ends(mut self) -> Result<(), ReadError> {
-        let over = self.at == self.current.len() && self.chunks.next()?.is_none();
+        let over = self.at == self.current.len() && self.chunks.take_next()?.is_none();
         over.then_some(()).ok_or_else(|| ReadError::integrity("there are more bytes than the files have"))
     }
 }

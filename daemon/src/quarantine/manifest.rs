@@ -103,7 +103,7 @@ impl Entries {
     ///
     /// # Errors
     /// When the document is not well-formed, or was changed since its digest was checked.
-    pub fn next(&mut self) -> Result<Option<Entry>, ReadError> {
+    pub fn take_next(&mut self) -> Result<Option<Entry>, ReadError> {
         while self.waiting.is_empty() && self.parser.is_some() {
             self.step()?;
         }

@@ -9,7 +9,9 @@ use sluse_host::layout::{CHUNK_INDEX, Layout, MANIFEST, chunk_file, transfer_fol
 use sluse_protocol::chunk_index::Record;
 use sluse_protocol::digest::{ChunkDigest, Sha256, chunk_list_digest};
 use sluse_protocol::document::{Entry, Header, Kind, Totals};
+use sluse_protocol::finding::Report;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::policy::{Cleared, decide_by_operator};
 use sluse_protocol::roles::Role;
 use sluse_protocol::sshsig::SigningKey;
 use std::fs;
@@ -179,6 +181,19 @@ impl TestTransfer {
 
     pub fn recipient(&self) -> String {
         self.identity.to_public().to_string()
+    }
+
+    /// The word that it may be released.
+    pub fn cleared(&self) -> Cleared {
+        let report = Report {
+            transfer: self.id.clone(),
+            manifest: self.manifest,
+            files: self.totals.files,
+            engines: Vec::new(),
+            counts: Default::default(),
+            findings: Vec::new(),
+        };
+        decide_by_operator(&report, self.manifest).unwrap()
     }
 
     /// The path of a chunk's file.

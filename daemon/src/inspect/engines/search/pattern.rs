@@ -27,7 +27,7 @@ impl Pattern {
     /// What is wrong with it.
     pub fn parse(name: &str, hex: &str) -> Result<Self, String> {
         let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        if digits.is_empty() || digits.len() % 2 != 0 {
+        if digits.is_empty() || !digits.len().is_multiple_of(2) {
             return Err("a pattern is pairs of hexadecimal digits, or ?? for any byte".into());
         }
         if digits.len() / 2 > MAX_BYTES {
