@@ -3,6 +3,7 @@
 //! It signs short-lived certificates for invites and longer ones for enrolled sources. Revocation is not its business:
 //! `control` knows each certificate by its digest and asks its database at every connection.
 
+mod pairs;
 mod request;
 
 use crate::RoleError;
@@ -20,6 +21,8 @@ use std::io;
 use std::time::Duration;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::x509::X509Name;
+
+pub use pairs::check_pair;
 
 /// Certificates begin this long before now: a source's clock may be behind the zone's.
 const CLOCK_SLACK_SECONDS: i64 = 5 * 60;

@@ -32,15 +32,14 @@ impl Folder {
         let incoming = zone.layout.incoming();
         let path = layout::transfer_folder(&incoming, transfer);
         match DirBuilder::new().mode(FOLDER_MODE).create(&path) {
-            Ok(()) => {
-                // The umask may have taken bits away; the set-group bit that the parent passed on must stay.
-                let inherited = std::fs::symlink_metadata(&path)?.permissions().mode() & 0o7000;
-                std::fs::set_permissions(&path, Permissions::from_mode(inherited | FOLDER_MODE))?;
-                files::sync_folder(&incoming)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            // A folder that was there may have been made by a process that was killed before what follows.
+            _ => {}
         }
+        // The umask may have taken bits away; the set-group bit that the parent passed on must stay.
+        let inherited = std::fs::symlink_metadata(&path)?.permissions().mode() & 0o7000;
+        std::fs::set_permissions(&path, Permissions::from_mode(inherited | FOLDER_MODE))?;
+        files::sync_folder(&incoming)?;
         let no_link = nix::libc::O_NOFOLLOW | nix::libc::O_DIRECTORY;
         let handle = OpenOptions::new().read(true).custom_flags(no_link).open(&path)?;
         Ok(Self { path, handle })

@@ -7,7 +7,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG_ECDSA_WITH_SHA256};
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer as _;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 /// Bytes of the longest request that is read; ours have about 500.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
@@ -42,16 +42,26 @@ pub(super) fn verified_key(request_pem: &str) -> Result<VerifiedKey, AuthorityEr
     }
     let point = p256_point(&request.certification_request_info.subject_pki)
         .ok_or(AuthorityError::Request("its key is not an ECDSA P-256 key"))?;
-    if request.signature_algorithm.algorithm != OID_SIG_ECDSA_WITH_SHA256 {
-        return Err(AuthorityError::Request("not signed with ECDSA and SHA-256"));
+    let signed = request.certification_request_info.raw;
+    match verify_p256(&point, &request.signature_algorithm, signed, &request.signature_value.data) {
+        true => Ok(VerifiedKey(point)),
+        false => Err(AuthorityError::Request("its signature does not verify")),
     }
-    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point)
-        .verify(request.certification_request_info.raw, &request.signature_value.data)
-        .map_err(|_| AuthorityError::Request("its signature does not verify"))?;
-    Ok(VerifiedKey(point))
 }
 
-fn p256_point(key: &SubjectPublicKeyInfo<'_>) -> Option<[u8; POINT_BYTES]> {
+/// Whether `signature`, of ECDSA with SHA-256, is the key's over `signed`.
+pub(super) fn verify_p256(
+    point: &[u8; POINT_BYTES],
+    algorithm: &AlgorithmIdentifier<'_>,
+    signed: &[u8],
+    signature: &[u8],
+) -> bool {
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
+    algorithm.algorithm == OID_SIG_ECDSA_WITH_SHA256 && key.verify(signed, signature).is_ok()
+}
+
+/// The point of a P-256 key.
+pub(super) fn p256_point(key: &SubjectPublicKeyInfo<'_>) -> Option<[u8; POINT_BYTES]> {
     let curve = key.algorithm.parameters.as_ref()?.as_oid().ok()?;
     let is_p256 = key.algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY && curve == OID_EC_P256;
     is_p256.then(|| key.subject_public_key.data.as_ref().try_into().ok()).flatten()

@@ -75,3 +75,15 @@ fn a_key_with_another_certificate_is_no_authority() {
     let problem = Authority::from_pem(&make().ca_key, make().ca_certificate).unwrap_err();
     assert_eq!(problem, "key and certificate do not belong together");
 }
+
+#[test]
+fn pairs_that_do_not_belong_together_are_told_apart() {
+    let make = || create(&"demo".parse().unwrap(), Timestamp::from_unix(NOW)).unwrap();
+    let (one, other) = (make(), make());
+    let expires = check_pair(&one.server_key, &one.server_certificate, &one.ca_certificate);
+    assert_eq!(expires, Ok(Timestamp::from_unix(NOW + AUTHORITY_DAYS * DAY)));
+    let foreign = check_pair(&one.server_key, &one.server_certificate, &other.ca_certificate);
+    assert_eq!(foreign, Err("the certificate is not one of this zone's authority"));
+    let mixed = check_pair(&other.server_key, &one.server_certificate, &one.ca_certificate);
+    assert_eq!(mixed, Err("key and certificate do not belong together"));
+}
