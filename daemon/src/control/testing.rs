@@ -480,7 +480,7 @@ pub fn init(root: &Path) {
 }
 
 pub fn settings() -> Settings {
-    toml::from_str(
+    Settings::parse(
         "[zone]\nname = \"zone\"\n[receive]\nlisten = \"127.0.0.1:1\"\nadvertise = [\"h:1\"]\nkeep_free_bytes = 1000\n",
     )
     .unwrap()
