@@ -117,7 +117,7 @@ impl Report {
         out.line("");
         out.line(format!("{receipts} receipts verified; bags complete and unchanged"));
         let (entries, witnesses) = (self.audit.entries, self.audit.witnesses);
-        out.line(format!("Audit log whole: {entries} entries, held against {witnesses} receipts"));
+        out.line(format!("Audit log whole: {entries} entries, held against {witnesses} receipts and checkpoints"));
         out.note("Done without ClamAV: only file types and the built-in signatures were checked.");
     }
 }
