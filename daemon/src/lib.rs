@@ -8,11 +8,14 @@ pub mod control;
 pub mod deliver;
 mod error;
 pub mod inspect;
+mod link;
 pub mod links;
 pub mod notify;
+pub mod quarantine;
 pub mod receive;
 pub mod start;
 pub mod supervise;
 pub mod sys;
+pub mod work;
 
 pub use error::RoleError;

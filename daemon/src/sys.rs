@@ -261,3 +261,21 @@ pub fn call(number: libc::c_long, arguments: [usize; 2]) -> Result<libc::c_long,
     // SAFETY: no argument points to memory: tests pass small numbers, which the kernel refuses where it wants an address.
     Errno::result(unsafe { libc::syscall(number, arguments[0], arguments[1], 0, 0, 0, 0) })
 }
+
+/// Whether nobody has `file`, which is open for reading alone, open for writing: asks the kernel for a read lease, which it
+/// grants only then, and gives it back.
+///
+/// # Errors
+/// When the file system has no leases, or the file is another user's and the process has not CAP_LEASE.
+pub fn nobody_writes(file: &File) -> io::Result<bool> {
+    use nix::libc::{F_RDLCK, F_SETLEASE, F_UNLCK, fcntl};
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; F_SETLEASE takes an integer and touches no memory.
+    let taken = unsafe { fcntl(file.as_raw_fd(), F_SETLEASE, F_RDLCK) };
+    if taken == -1 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::WouldBlock { Ok(false) } else { Err(error) };
+    }
+    // SAFETY: as above.
+    let returned = unsafe { fcntl(file.as_raw_fd(), F_SETLEASE, F_UNLCK) };
+    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(true) }
+}
