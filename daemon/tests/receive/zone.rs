@@ -88,7 +88,7 @@ impl TestZone {
         };
         adjust(&mut receive);
         let settings = Settings {
-            zone: ZoneSettings { name: "testzone".parse().unwrap() },
+            zone: ZoneSettings { name: "testzone".parse().unwrap(), allow_unconfined: false },
             receive,
             control: Default::default(),
             inspect: Default::default(),
