@@ -1,3 +1,26 @@
 //! `sluse`: the command line for sources, operators, rooms and auditors.
+//!
+//! Data goes to standard output, everything else to standard error; how a command ends is one of
+//! [`sluse_protocol::refusal::Exit`]. One file per command in [`commands`].
 
-fn main() {}
+mod commands;
+mod evidence;
+mod failure;
+mod operator;
+mod output;
+mod safe;
+mod zone_folder;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    let out = output::Output::new(cli.json);
+    let ended = cli.command.run(&out).and_then(|exit| out.finish().map(|()| exit));
+    let exit = ended.unwrap_or_else(|failure| {
+        failure.print();
+        failure.exit()
+    });
+    ExitCode::from(exit as u8)
+}

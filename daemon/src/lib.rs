@@ -2,14 +2,18 @@
 //!
 //! `main` reads the command line and calls one role's `run`; [`supervise`] starts all four as children of one command.
 
+pub mod accounts;
 pub mod confine;
 pub mod control;
+mod control_link;
 pub mod deliver;
 mod error;
 pub mod inspect;
-mod link;
+pub mod links;
+pub mod notify;
 pub mod quarantine;
 pub mod receive;
+pub mod start;
 pub mod supervise;
 pub mod sys;
 pub mod work;

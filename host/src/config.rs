@@ -1,10 +1,15 @@
 //! A landing zone's configuration: `sluse.toml` in the zone's folder.
 
+use crate::files;
 use crate::layout::Layout;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sluse_protocol::ids::ZoneName;
+use sluse_protocol::toml_text::Problem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+mod read;
+pub use read::check_address;
 
 /// A zone's configuration and where its files lie.
 #[derive(Debug, Clone)]
@@ -16,56 +21,48 @@ pub struct Zone {
 }
 
 /// The settings of `sluse.toml`. Relative paths are relative to the zone's folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settings {
     /// The zone itself.
     pub zone: ZoneSettings,
     /// The role that faces the network.
     pub receive: ReceiveSettings,
     /// The role that decides.
-    #[serde(default)]
     pub control: ControlSettings,
     /// The role that inspects.
-    #[serde(default)]
     pub inspect: InspectSettings,
     /// The role that delivers.
-    #[serde(default)]
     pub deliver: DeliverSettings,
 }
 
 /// `[zone]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ZoneSettings {
     /// The zone's name: the principal of its signatures.
     pub name: ZoneName,
+    /// Run roles also where the kernel cannot confine them to their files (no Landlock). Warned about at each start.
+    pub allow_unconfined: bool,
 }
 
 /// `[receive]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReceiveSettings {
     /// UDP address to listen on.
     pub listen: SocketAddr,
     /// Addresses at which sources reach the zone, `host:port`; invites carry them.
     pub advertise: Vec<String>,
     /// Which key exchanges are taken.
-    #[serde(default)]
     pub key_exchange: KeyExchange,
     /// Connections in all.
-    #[serde(default = "default_max_connections")]
     pub max_connections: u32,
     /// Connections of one source.
-    #[serde(default = "default_max_connections_per_source")]
     pub max_connections_per_source: u32,
     /// Bytes of the quarantine's file system that stay free.
-    #[serde(default = "default_keep_free_bytes")]
     pub keep_free_bytes: u64,
 }
 
 /// Which key exchanges a zone and its sources take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyExchange {
     /// X25519MLKEM768 only: what is recorded today stays closed to a quantum computer.
@@ -76,8 +73,7 @@ pub enum KeyExchange {
 }
 
 /// `[control]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ControlSettings {
     /// System group whose members are operators, besides root and the user that `control` runs as.
     pub operators_group: Option<String>,
@@ -88,8 +84,7 @@ pub struct ControlSettings {
 }
 
 /// `[inspect]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InspectSettings {
     /// Folder of signatures: `*.sha256` lists and `*.patterns`, besides those built in.
     pub signatures: PathBuf,
@@ -102,24 +97,14 @@ pub struct InspectSettings {
 }
 
 /// `[deliver]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeliverSettings {
     /// Folder below which all rooms' folders lie.
     pub rooms: PathBuf,
 }
 
-fn default_max_connections() -> u32 {
-    256
-}
-
-fn default_max_connections_per_source() -> u32 {
-    16
-}
-
-fn default_keep_free_bytes() -> u64 {
-    1_000_000_000
-}
+/// Bytes of the longest configuration that is read.
+const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
 impl Default for ControlSettings {
     fn default() -> Self {
@@ -162,27 +147,42 @@ fn at(line: usize) -> String {
     if line == 0 { String::new() } else { format!(":{line}") }
 }
 
+impl Settings {
+    /// Reads and checks a configuration's text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        read::settings(text)
+    }
+}
+
 impl Zone {
     /// Reads a zone's configuration; the zone's folder is the file's.
     ///
     /// # Errors
-    /// What is wrong, with file, line and hint.
+    /// The first thing that is wrong, with file, line and hint.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let error =
-            |line, message: String, hint: &str| ConfigError { file: file.to_owned(), line, message, hint: hint.into() };
-        let text = std::fs::read_to_string(file).map_err(|cause| {
-            error(0, cause.to_string(), "`sluse zone init DIR` makes a zone with a commented configuration")
-        })?;
-        let settings: Settings = toml::from_str(&text).map_err(|cause| {
-            let line = cause.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-            error(
-                line,
-                cause.message().to_owned(),
-                "docs/operations.md lists every setting, config/sluse.toml shows them",
-            )
+        Self::load_all(file).map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// Reads a zone's configuration; the zone's folder is the file's.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at least one thing.
+    pub fn load_all(file: &Path) -> Result<Self, Vec<ConfigError>> {
+        let error = |line, message: String, hint: String| ConfigError { file: file.to_owned(), line, message, hint };
+        let whole = |cause: std::io::Error| {
+            let hint = "`sluse zone init DIR` makes a zone with a commented configuration";
+            vec![error(0, cause.to_string(), hint.into())]
+        };
+        let bytes = files::read_bounded(file, MAX_CONFIG_BYTES as u64).map_err(whole)?;
+        let text = String::from_utf8(bytes).map_err(|_| whole(std::io::Error::other("not UTF-8 text")))?;
+        let settings = Settings::parse(&text).map_err(|problems| {
+            problems.into_iter().map(|problem| error(problem.line, problem.message, problem.hint)).collect::<Vec<_>>()
         })?;
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = folder.canonicalize().map_err(|cause| error(0, cause.to_string(), ""))?;
+        let folder = folder.canonicalize().map_err(whole)?;
         Ok(Self { settings, layout: Layout::new(folder) })
     }
 

@@ -1,15 +1,19 @@
 //! QUIC and TLS as both ends of a transfer use them: TLS 1.3 alone, hybrid key exchange, bounded windows.
 
 use crate::config::KeyExchange;
-use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use crate::udp::Prepared;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{IdleTimeout, TransportConfig, VarInt};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use sluse_protocol::limits;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sluse_protocol::{limits, wire};
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 
 /// Bytes asked for as the UDP socket's buffers; the kernel may give less.
-const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+pub(crate) const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
 /// The one crypto provider, with the key exchanges that `exchange` allows.
 pub fn crypto_provider(exchange: KeyExchange) -> Arc<CryptoProvider> {
@@ -41,9 +45,58 @@ pub fn transport(incoming_chunks: u32) -> TransportConfig {
 /// # Errors
 /// When the socket cannot be used by the runtime.
 pub fn endpoint(socket: UdpSocket, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
-    use nix::sys::socket::{setsockopt, sockopt};
-    // Smaller buffers cost speed, not correctness: a refusal is no error.
-    let _ = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
-    let _ = setsockopt(&socket, sockopt::SndBuf, &SOCKET_BUFFER);
-    quinn::Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(quinn::TokioRuntime))
+    Prepared::new(socket)?.endpoint(server)
+}
+
+/// Certificates or a key that TLS cannot use.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The text is not what it should be.
+    #[error("{what} is not valid PEM")]
+    Pem {
+        /// What was read.
+        what: &'static str,
+    },
+    /// Certificate, key and authority do not make a configuration.
+    #[error("certificate and key cannot be used: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// The provider lacks the cipher that QUIC begins with.
+    #[error("no cipher suite for QUIC: {0}")]
+    Quic(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+}
+
+/// How a source connects: it trusts the one authority of `authority` (PEM), and shows `certificate` (PEM) with `key` (PEM).
+/// Every connection is a full handshake, so that a revoked certificate is noticed each time.
+///
+/// # Errors
+/// When one of the texts is not PEM, or key and certificate do not belong together.
+pub fn client_config(
+    exchange: KeyExchange,
+    authority: &[u8],
+    certificate: &[u8],
+    key: &[u8],
+) -> Result<quinn::ClientConfig, TlsError> {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in certificates(authority, "the zone's authority certificate")? {
+        roots.add(root)?;
+    }
+    let chain = certificates(certificate, "the certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Pem { what: "the TLS key" })?;
+    let mut tls = rustls::ClientConfig::builder_with_provider(crypto_provider(exchange))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)?;
+    tls.alpn_protocols = vec![wire::ALPN.to_vec()];
+    tls.resumption = rustls::client::Resumption::disabled();
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    let mut transport = transport(0);
+    // Chunks one after the other, not interleaved: the zone has fewer of them half-read.
+    transport.send_fairness(false);
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    read.ok().filter(|read| !read.is_empty()).ok_or(TlsError::Pem { what })
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod check;
-pub use check::{Problem, parse};
+pub use crate::toml_text::Problem;
+pub use check::{MAX_TEXT_BYTES, parse};
 
 /// A checked agreement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

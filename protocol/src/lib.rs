@@ -22,6 +22,7 @@ pub mod refusal;
 pub mod roles;
 pub mod sshsig;
 pub mod time;
+pub mod toml_text;
 pub mod transfer;
 pub mod types;
 pub mod wire;

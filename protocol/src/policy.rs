@@ -27,7 +27,7 @@ pub struct OfferFacts<'a> {
     pub totals: Totals,
     /// Bytes under this agreement that are not settled.
     pub open_bytes: u64,
-    /// Datasets delivered under this agreement.
+    /// Datasets delivered under this agreement, or being delivered.
     pub delivered: u64,
     /// Now.
     pub now: Timestamp,
@@ -46,10 +46,7 @@ pub fn check_offer(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), 
     if facts.room != Some(&agreement.to) {
         return refuse(Code::ForbiddenRoom, format!("the zone has no room called {}", agreement.to));
     }
-    if !agreement.legal_basis.periodic && facts.delivered > 0 {
-        let message = "the legal basis covers one disclosure, and that was made";
-        return refuse(Code::AgreementExpired, message.into());
-    }
+    check_disclosures(agreement, facts.delivered)?;
     check_size(agreement, facts)
 }
 
@@ -62,18 +59,40 @@ pub fn check_in_force(agreement: &Agreement, revoked: bool, now: Timestamp) -> R
     if revoked {
         return refuse(Code::AgreementInactive, format!("agreement {} was revoked", agreement.id));
     }
-    let starts = agreement.valid_from.max(agreement.legal_basis.valid_from);
+    let (starts, ends) = in_force(agreement);
     if now < starts {
         return refuse(Code::AgreementNotYetValid, format!("agreement {} is valid from {starts}", agreement.id));
-    }
-    let mut ends = agreement.valid_to.min(agreement.legal_basis.valid_to);
-    if let Some(rek) = &agreement.rek {
-        ends = ends.min(rek.expires);
     }
     if now > ends {
         return refuse(Code::AgreementExpired, format!("agreement {} ended at {ends}", agreement.id));
     }
     Ok(())
+}
+
+/// The first and the last moment at which an agreement allows anything, its legal basis and approval included.
+pub fn in_force(agreement: &Agreement) -> (Timestamp, Timestamp) {
+    let basis = &agreement.legal_basis;
+    let ends = agreement.valid_to.min(basis.valid_to);
+    let ends = agreement.rek.as_ref().map_or(ends, |rek| ends.min(rek.expires));
+    (agreement.valid_from.max(basis.valid_from), ends)
+}
+
+/// Whether an agreement still allows a release or a delivery. `disclosures` is how many other datasets were delivered under
+/// it, or are being delivered.
+///
+/// # Errors
+/// The refusal, with its code.
+pub fn check_release(agreement: &Agreement, revoked: bool, disclosures: u64, now: Timestamp) -> Result<(), Refusal> {
+    check_in_force(agreement, revoked, now)?;
+    check_disclosures(agreement, disclosures)
+}
+
+fn check_disclosures(agreement: &Agreement, disclosures: u64) -> Result<(), Refusal> {
+    if agreement.legal_basis.periodic || disclosures == 0 {
+        return Ok(());
+    }
+    let message = "the legal basis covers one disclosure, and that was made";
+    Err(Refusal::new(Code::AgreementExpired, message))
 }
 
 fn check_size(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), Refusal> {
@@ -86,8 +105,9 @@ fn check_size(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), Refus
         let message = format!("{} files and folders; {most} are allowed", totals.entries());
         return Err(Refusal::new(Code::TooManyFiles, message));
     }
-    if totals.bytes > limits.max_bytes || totals.chunks(limits::CHUNK_BYTES) > u64::from(limits::MAX_CHUNKS) {
-        let message = format!("{} bytes; {} are allowed", totals.bytes, limits.max_bytes);
+    let most = limits.max_bytes.min(u64::from(limits::MAX_CHUNKS) * u64::from(limits::CHUNK_BYTES));
+    if totals.bytes > most {
+        let message = format!("{} bytes; {most} are allowed", totals.bytes);
         return Err(Refusal::new(Code::DatasetTooLarge, message));
     }
     if facts.open_bytes.saturating_add(totals.bytes) > limits.max_open_bytes {
@@ -98,14 +118,18 @@ fn check_size(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), Refus
     Ok(())
 }
 
-/// Checks a plan's paths one after the other. Remembers a hash of each path where Windows names are asked for, so its
-/// memory is at most 16 bytes times [`limits::MAX_ENTRIES`], twice while it grows.
+/// Names, of files and of the folders above them, that a plan may have: what bounds the memory of [`PathCheck`].
+const MAX_NAMES: usize = 2 * limits::MAX_ENTRIES as usize;
+
+/// Checks a plan's paths one after the other, in their order. Where Windows names are asked for it remembers a hash of each
+/// name, at most [`MAX_NAMES`] of 8 bytes, so about 40 MB.
 #[derive(Debug)]
 pub struct PathCheck {
     forbidden: Vec<glob::Pattern>,
     names: NameRule,
     seen: HashSet<u64>,
     hasher: RandomState,
+    last: Option<DataPath>,
 }
 
 impl PathCheck {
@@ -116,6 +140,7 @@ impl PathCheck {
             names,
             seen: HashSet::new(),
             hasher: RandomState::new(),
+            last: None,
         }
     }
 
@@ -137,9 +162,26 @@ impl PathCheck {
             let message = format!("entry {number} of the plan: {problem}");
             return Err(Refusal::new(Code::WindowsPath, message));
         }
-        if !self.seen.insert(self.hasher.hash_one(path::collision_key(&held))) {
-            let message = format!("entry {number} of the plan has the same name as one before it, to Windows");
-            return Err(Refusal::new(Code::PathCollision, message));
+        self.check_collisions(number, path, &held)
+    }
+
+    /// Paths come in order, so everything in one folder follows each other: a folder is new when the path before did not
+    /// lie in it, and what Windows takes for its name must then be new too.
+    fn check_collisions(&mut self, number: u64, path: &DataPath, held: &DataPath) -> Result<(), Refusal> {
+        let last = self.last.replace(path.clone());
+        let shared = last
+            .map_or(0, |last| last.components().zip(path.components()).take_while(|(one, other)| one == other).count());
+        let key = path::collision_key(held);
+        let ends = key.match_indices('/').map(|(at, _)| at).chain([key.len()]);
+        for end in ends.skip(shared) {
+            if !self.seen.insert(self.hasher.hash_one(&key[..end])) {
+                let message = format!("entry {number} of the plan has the same name as one before it, to Windows");
+                return Err(Refusal::new(Code::PathCollision, message));
+            }
+        }
+        if self.seen.len() > MAX_NAMES {
+            let message = format!("more than {MAX_NAMES} names of files and folders");
+            return Err(Refusal::new(Code::TooManyFiles, message));
         }
         Ok(())
     }
@@ -178,29 +220,17 @@ pub enum Decision {
 /// Decides by rule. `files` is the number of files of the manifest `manifest`; a report that does not cover all of them, with
 /// every engine that the agreement requires, is never a release.
 pub fn decide(agreement: &Agreement, manifest: Sha256, files: u64, report: &Report) -> Decision {
-    let gravest = |wanted: Action| -> Vec<Class> {
-        let named = report.findings.iter().map(|finding| finding.class);
-        let counted = report.counts.iter().filter(|(_, count)| **count > 0).map(|(class, _)| *class);
-        let mut classes: Vec<Class> = named.chain(counted).collect();
-        classes.sort_unstable();
-        classes.dedup();
-        classes.retain(|class| agreement.content.action(*class) == wanted);
-        classes
-    };
-    let blocking = gravest(Action::Block);
+    let blocking = classes_that(Action::Block, agreement, report);
     if !blocking.is_empty() {
         return Decision::Reject(format!("findings: {}", list(&blocking)));
     }
-    if report.manifest != manifest || report.files != files {
+    if !covers(report, manifest, files) {
         return Decision::Hold("the inspection does not cover the whole dataset".into());
     }
-    for required in &agreement.content.engines {
-        let complete = report.engines.iter().any(|engine| engine.engine == *required && engine.files == files);
-        if !complete && agreement.content.action(Class::NotInspected) >= Action::Hold {
-            return Decision::Hold(format!("engine {required}, which the agreement requires, did not read every file"));
-        }
+    if let Some(engine) = agreement.content.engines.iter().find(|engine| lacks(agreement, report, files, engine)) {
+        return Decision::Hold(format!("engine {engine}, which the agreement requires, did not read every file"));
     }
-    let holding = gravest(Action::Hold);
+    let holding = classes_that(Action::Hold, agreement, report);
     if !holding.is_empty() {
         return Decision::Hold(format!("findings: {}", list(&holding)));
     }
@@ -210,12 +240,54 @@ pub fn decide(agreement: &Agreement, manifest: Sha256, files: u64, report: &Repo
     }
 }
 
-/// An operator releases a held transfer that was inspected.
-pub fn decide_by_operator(report: &Report, manifest: Sha256) -> Result<Cleared, Refusal> {
-    if report.manifest != manifest {
-        return Err(Refusal::new(Code::WrongState, "the inspection was of another manifest"));
+/// An operator releases a held transfer. What a person may decide is what a finding or a missing engine leads to; not that a
+/// dataset was inspected whole, nor what the agreement blocks.
+///
+/// # Errors
+/// The refusal, with its code.
+pub fn decide_by_operator(
+    agreement: &Agreement,
+    manifest: Sha256,
+    files: u64,
+    report: &Report,
+) -> Result<Cleared, Refusal> {
+    if !covers(report, manifest, files) {
+        let refusal = Refusal::new(Code::WrongState, "the inspection does not cover the whole dataset");
+        return Err(refusal.hint("Have it inspected again."));
+    }
+    let blocking = classes_that(Action::Block, agreement, report);
+    if !blocking.is_empty() {
+        let message = format!("the agreement blocks what was found: {}", list(&blocking));
+        return Err(Refusal::new(Code::Forbidden, message).hint("Nobody can release this: reject it."));
     }
     Ok(Cleared { transfer: report.transfer.clone(), manifest })
+}
+
+/// The classes that were found, kept or only counted, and that lead to `action`.
+fn classes_that(action: Action, agreement: &Agreement, report: &Report) -> Vec<Class> {
+    let named = report.findings.iter().map(|finding| finding.class);
+    let counted = report.counts.iter().filter(|(_, count)| **count > 0).map(|(class, _)| *class);
+    let mut classes: Vec<Class> = named.chain(counted).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    classes.retain(|class| agreement.content.action(*class) == action);
+    classes
+}
+
+/// Whether every file of this very manifest had the digest that it declares.
+fn covers(report: &Report, manifest: Sha256, files: u64) -> bool {
+    report.manifest == manifest && report.files == files
+}
+
+/// Whether a required engine was not there, or skipped files where the agreement does not let it.
+fn lacks(agreement: &Agreement, report: &Report, files: u64, engine: &str) -> bool {
+    let read = report.engines.iter().filter(|there| there.engine == engine).map(|there| there.files).max();
+    match read {
+        Some(read) if read == files => false,
+        // Some files were not for it (too large, perhaps): the agreement says what that leads to.
+        Some(read) if read > 0 => agreement.content.action(Class::NotInspected) >= Action::Hold,
+        _ => true,
+    }
 }
 
 fn list(classes: &[Class]) -> String {

@@ -150,6 +150,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documented_table_is_this_one() {
+        let rows: String =
+            Code::ALL.iter().map(|code| format!("| `{code}` | {} | {} |\n", code.exit() as u8, code.hint())).collect();
+        assert!(include_str!("../../docs/refusals.md").contains(&rows), "docs/refusals.md should contain:\n{rows}");
+    }
+
+    #[test]
     fn each_code_stands_on_the_wire_as_its_text() {
         for code in Code::ALL {
             assert_eq!(serde_json::to_string(code).unwrap(), format!("\"{code}\""));

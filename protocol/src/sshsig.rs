@@ -123,7 +123,12 @@ impl SigningKey {
 
     /// Signs `message` for `namespace`; the armored signature ends with a line feed.
     pub fn sign(&self, namespace: &str, message: &[u8]) -> String {
-        let signature = self.0.sign(&signed_data(namespace, message));
+        self.sign_hashed(namespace, &MessageHash::of(message))
+    }
+
+    /// The same for a message that was hashed as it was made, since it is too large to be held.
+    pub fn sign_hashed(&self, namespace: &str, hash: &MessageHash) -> String {
+        let signature = self.0.sign(&signed_data(namespace, b"sha512", hash.0.as_ref()));
         let mut blob = Vec::with_capacity(256);
         blob.extend_from_slice(MAGIC);
         blob.extend_from_slice(&1u32.to_be_bytes());
@@ -145,11 +150,81 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// The SHA-512 of a message: what is signed in its place, so that a message need not be held in memory.
+#[derive(Debug, Clone)]
+pub struct MessageHash(digest::Digest);
+
+impl MessageHash {
+    /// The hash of a message that is at hand.
+    pub fn of(message: &[u8]) -> Self {
+        Self(digest::digest(&digest::SHA512, message))
+    }
+}
+
+/// Hashes a message as its bytes come.
+#[derive(Clone)]
+pub struct MessageHasher(digest::Context);
+
+impl MessageHasher {
+    /// A hasher that has seen nothing.
+    pub fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA512))
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all bytes taken.
+    pub fn finish(self) -> MessageHash {
+        MessageHash(self.0.finish())
+    }
+}
+
+impl Default for MessageHasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for MessageHasher {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("MessageHasher")
+    }
+}
+
 /// Checks that `armored` is a signature of `message` by `key` for `namespace`.
 ///
 /// # Errors
 /// What [`BadSignature`] names.
 pub fn verify(key: &PublicKey, namespace: &str, message: &[u8], armored: &str) -> Result<(), BadSignature> {
+    check(key, namespace, armored, |hash| match hash {
+        b"sha512" => Some(digest::digest(&digest::SHA512, message)),
+        b"sha256" => Some(digest::digest(&digest::SHA256, message)),
+        _ => None,
+    })
+}
+
+/// The same for a message that was hashed as it came; only signatures over SHA-512 (the usual) are taken.
+///
+/// # Errors
+/// What [`BadSignature`] names.
+pub fn verify_hashed(
+    key: &PublicKey,
+    namespace: &str,
+    message: &MessageHash,
+    armored: &str,
+) -> Result<(), BadSignature> {
+    check(key, namespace, armored, |hash| (hash == b"sha512").then_some(message.0))
+}
+
+fn check(
+    key: &PublicKey,
+    namespace: &str,
+    armored: &str,
+    hashed: impl FnOnce(&[u8]) -> Option<digest::Digest>,
+) -> Result<(), BadSignature> {
     let blob = unarmor(armored).ok_or(BadSignature::Format)?;
     let parsed = parse(&blob).ok_or(BadSignature::Format)?;
     if parsed.namespace != namespace.as_bytes() {
@@ -158,7 +233,8 @@ pub fn verify(key: &PublicKey, namespace: &str, message: &[u8], armored: &str) -
     if parsed.key != *key {
         return Err(BadSignature::OtherKey);
     }
-    let data = signed_data_with(namespace, parsed.hash, message).ok_or(BadSignature::Format)?;
+    let hash = hashed(parsed.hash).ok_or(BadSignature::Format)?;
+    let data = signed_data(namespace, parsed.hash, hash.as_ref());
     signature::UnparsedPublicKey::new(&signature::ED25519, key.0)
         .verify(&data, parsed.signature)
         .map_err(|_| BadSignature::Mismatch)
@@ -183,22 +259,13 @@ fn parse(blob: &[u8]) -> Option<Parsed<'_>> {
     inner.is_empty().then_some(Parsed { key, namespace, hash, signature })
 }
 
-fn signed_data(namespace: &str, message: &[u8]) -> Vec<u8> {
-    signed_data_with(namespace, b"sha512", message).unwrap_or_default()
-}
-
-fn signed_data_with(namespace: &str, hash: &[u8], message: &[u8]) -> Option<Vec<u8>> {
-    let algorithm = match hash {
-        b"sha512" => &digest::SHA512,
-        b"sha256" => &digest::SHA256,
-        _ => return None,
-    };
+fn signed_data(namespace: &str, algorithm: &[u8], hash: &[u8]) -> Vec<u8> {
     let mut data = MAGIC.to_vec();
     put_string(&mut data, namespace.as_bytes());
     put_string(&mut data, b"");
+    put_string(&mut data, algorithm);
     put_string(&mut data, hash);
-    put_string(&mut data, digest::digest(algorithm, message).as_ref());
-    Some(data)
+    data
 }
 
 fn armor(blob: &[u8]) -> String {
@@ -269,6 +336,20 @@ mod tests {
         assert_eq!(check(&signer, NAMESPACE_RECEIPT, b"statemen!"), Err(BadSignature::Mismatch));
         assert_eq!(check(&signer, NAMESPACE_GRANT, b"statement"), Err(BadSignature::Namespace));
         assert_eq!(check(&key(2), NAMESPACE_RECEIPT, b"statement"), Err(BadSignature::OtherKey));
+    }
+
+    #[test]
+    fn a_message_hashed_in_pieces_signs_and_verifies_like_the_whole() {
+        let mut hasher = MessageHasher::new();
+        hasher.update(b"state");
+        hasher.update(b"ment");
+        let hash = hasher.finish();
+        let armored = key(1).sign_hashed(NAMESPACE_MANIFEST, &hash);
+        assert_eq!(armored, key(1).sign(NAMESPACE_MANIFEST, b"statement"));
+        assert_eq!(verify_hashed(&key(1).public(), NAMESPACE_MANIFEST, &hash, &armored), Ok(()));
+        let other = MessageHash::of(b"statemen!");
+        let verdict = verify_hashed(&key(1).public(), NAMESPACE_MANIFEST, &other, &armored);
+        assert_eq!(verdict, Err(BadSignature::Mismatch));
     }
 
     #[test]

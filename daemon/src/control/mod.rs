@@ -1,10 +1,56 @@
 //! The `control` role: decides, remembers and signs. It never touches dataset bytes or the network.
+//!
+//! Three kinds of peers ask, each on a socket and a thread of its own, and each request is handled by one function from
+//! here on:
+//!
+//! ```text
+//! receive  ─ links::receive ─ enrolment, offers, seals ──┐
+//! inspect  ─ links::inspect ─ tasks, inspections ────────┤
+//! deliver  ─ links::deliver ─ tasks, deliveries ─────────┼─ store::write ─ transition, audit, receipts
+//! a person ─ operators ────── acts, questions, health ───┤
+//! the clock ───────────────── deadlines ─────────────────┘
+//! ```
+//!
+//! [`store`] is the state, and the only place where a transfer's state changes. What the other roles are to do follows from
+//! it ([`tasks`]) and is fetched by them; nothing true lives only in memory.
+
+pub mod authority;
+mod changes;
+mod deadlines;
+mod deliveries;
+mod documents;
+mod enrolment;
+mod failure;
+mod health;
+mod inspections;
+mod links;
+mod live;
+mod offers;
+mod operators;
+mod progress;
+mod refused;
+mod releases;
+mod seals;
+mod shared;
+mod store;
+mod tasks;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod uploads;
+mod views;
+mod wake;
+mod work;
 
 use crate::RoleError;
+use shared::Control;
+use sluse_host::clock;
 use sluse_host::config::Zone;
 use sluse_protocol::roles::Role;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::Receiver;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 
 /// Runs the role: answers operators at their socket, and each role whose connected socket arrives on `links`, until
 /// `links` ends.
@@ -12,6 +58,28 @@ use std::sync::mpsc::Receiver;
 /// # Errors
 /// When state or keys cannot be used.
 pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleError> {
-    let _ = (zone, links);
+    let control = Arc::new(Control::load(&zone, Box::new(clock::now))?);
+    let listener = operators::listen(&zone)?;
+    crate::confine::apply(Role::Control, &zone)?;
+    let (running, stop) = mpsc::channel();
+    let timer = Arc::clone(&control);
+    let timer = start("timer", move || deadlines::watch(&timer, &stop))?;
+    let answering = Arc::clone(&control);
+    // Ends with the process: what an operator does is one transaction, or has not happened.
+    start("operators", move || operators::accept(&answering, &listener))?;
+    for (role, stream) in links {
+        links::serve(&control, role, stream);
+    }
+    drop(running);
+    if timer.join().is_err() {
+        tracing::error!("the timer panicked");
+    }
+    if let Err(failure) = control.progress.flush(&control.store) {
+        tracing::warn!(%failure, "progress was not written down: receive tells it again");
+    }
     Ok(())
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>, RoleError> {
+    std::thread::Builder::new().name(name.into()).spawn(work).map_err(RoleError::io(format!("the {name} thread")))
 }

@@ -1,15 +1,144 @@
 //! The `receive` role: faces the network. It can write to transfers that are not sealed, and read nothing back.
 
-use crate::RoleError;
+mod asks;
+mod bounds;
+mod changes;
+mod chunks;
+mod commit;
+mod control;
+mod door;
+mod folder;
+mod frames;
+mod greet;
+mod intake;
+mod offer;
+mod pool;
+mod refusals;
+mod registry;
+mod seal;
+mod session;
+mod stored;
+mod transfer;
+mod windows;
+
+use crate::{RoleError, confine};
+use control::Control;
+use intake::Intake;
+use quinn::{Endpoint, ServerConfig};
 use sluse_host::config::Zone;
+use sluse_host::rpc::{CallError, Client};
+use sluse_host::udp::Prepared;
+use sluse_protocol::refusal::Exit;
+use sluse_protocol::roles::Role;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 /// Runs the role on `socket` until SIGTERM, or until the link to `control` is lost.
 ///
 /// # Errors
 /// When keys cannot be used, or the link to `control` is lost.
 pub fn run(zone: Zone, control: UnixStream, socket: UdpSocket) -> Result<(), RoleError> {
-    let _ = (zone, control, socket);
-    Ok(())
+    let front = Front::prepare(&zone, socket)?;
+    confine::apply(Role::Receive, &zone)?;
+    front.serve(zone, control, async {
+        let mut terminated = signal(SignalKind::terminate()).map_err(RoleError::io("wait for SIGTERM"))?;
+        terminated.recv().await;
+        Ok(())
+    })
+}
+
+/// Runs the role until `stop`, or until the link to `control` is lost; unconfined, in a process that does other things
+/// besides, as tests do.
+///
+/// # Errors
+/// When keys cannot be used, or the link to `control` is lost.
+pub fn run_until(
+    zone: Zone,
+    control: UnixStream,
+    socket: UdpSocket,
+    stop: impl Future<Output = Result<(), RoleError>>,
+) -> Result<(), RoleError> {
+    Front::prepare(&zone, socket)?.serve(zone, control, stop)
+}
+
+/// What is read and asked of the system before confinement.
+struct Front {
+    server: ServerConfig,
+    socket: Prepared,
+}
+
+impl Front {
+    fn prepare(zone: &Zone, socket: UdpSocket) -> Result<Self, RoleError> {
+        let server = door::server_config(zone)?;
+        // Folders and files are shared with the quarantine's group, and with nobody else.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o007));
+        let socket = Prepared::new(socket).map_err(RoleError::io("use the network socket"))?;
+        Ok(Self { server, socket })
+    }
+
+    fn serve(
+        self,
+        zone: Zone,
+        control: UnixStream,
+        stop: impl Future<Output = Result<(), RoleError>>,
+    ) -> Result<(), RoleError> {
+        let client = Client::new(control).map_err(RoleError::io("use the link to control"))?;
+        let intake = Intake::start(zone, Control::new(client)).map_err(RoleError::io("start threads"))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers())
+            .max_blocking_threads(bounds::BLOCKING)
+            .thread_name("network")
+            .enable_all()
+            .build()
+            .map_err(RoleError::io("start the network's threads"))?;
+        let ended = runtime.block_on(serve(&intake, self, stop));
+        // What is still running has been closed; a poll that waits must not hold us up.
+        runtime.shutdown_background();
+        ended
+    }
+}
+
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, bounds::WORKERS)
+}
+
+async fn serve(
+    intake: &Arc<Intake>,
+    front: Front,
+    stop: impl Future<Output = Result<(), RoleError>>,
+) -> Result<(), RoleError> {
+    let endpoint = front.socket.endpoint(Some(front.server)).map_err(RoleError::io("use the network socket"))?;
+    let address = endpoint.local_addr().map_err(RoleError::io("use the network socket"))?;
+    tracing::info!(%address, "receiving");
+    let tasks = [
+        tokio::spawn(door::open(Arc::clone(intake), endpoint.clone())),
+        tokio::spawn(changes::follow(Arc::clone(intake))),
+        tokio::spawn(changes::report(Arc::clone(intake))),
+    ];
+    let ended = tokio::select! {
+        stopped = stop => stopped,
+        () = intake.control.lost() => Err(RoleError::Link(CallError::Lost)),
+    };
+    tracing::info!("stopping");
+    close(intake, &endpoint).await;
+    for task in tasks {
+        task.abort();
+    }
+    ended
+}
+
+/// Takes no more connections, lets those there are settle, and closes.
+async fn close(intake: &Intake, endpoint: &Endpoint) {
+    endpoint.set_server_config(None);
+    intake.stop();
+    let settled = timeout(bounds::SETTLE + bounds::LINGER * 2, intake.empty()).await;
+    if settled.is_err() {
+        tracing::warn!("connections were cut before their chunks had settled");
+    }
+    endpoint.close((Exit::Temporary as u32).into(), b"unavailable");
+    // The closes themselves need a moment to leave.
+    let _ = timeout(bounds::LINGER, endpoint.wait_idle()).await;
 }

@@ -1,0 +1,116 @@
+//! `sluse bag verify`: a delivered dataset, where it stands.
+//!
+//! A bag (RFC 8493) is good when it is complete and every digest agrees; when its receipts are signed by the zone; and when
+//! the source's manifest, which they attest, lists exactly the files that the bag holds.
+
+mod contents;
+mod evidence;
+mod manifests;
+
+use crate::evidence::Signers;
+use crate::failure::{Ended, Failure};
+use crate::output::{Output, bytes};
+use serde::Serialize;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::receipt::ReceiptKind;
+use sluse_protocol::refusal::Exit;
+use std::path::{Path, PathBuf};
+
+/// Problems that are told one by one; more are counted.
+const MAX_TOLD: usize = 20;
+
+/// `sluse bag`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Check a bag: every digest, its completeness, and its receipts
+    Verify {
+        /// The bag's folder
+        dir: PathBuf,
+        /// Who may sign: the zone's `allowed_signers` file or its public key
+        #[arg(long, value_name = "KEYFILE")]
+        signer: PathBuf,
+    },
+}
+
+/// A bag in which everything agrees.
+#[derive(Debug, Serialize)]
+pub struct Good {
+    ok: bool,
+    bag: PathBuf,
+    transfer: TransferId,
+    files: u64,
+    bytes: u64,
+    receipts: Vec<(ReceiptKind, PathBuf)>,
+}
+
+/// What is wrong with a bag, problem by problem.
+#[derive(Debug, Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn add(&mut self, problem: impl Into<String>) {
+        self.0.push(problem.into());
+    }
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the bag is not good, or cannot be read.
+    pub fn run(self, out: &Output) -> Ended {
+        let Command::Verify { dir, signer } = self.command;
+        let good = verify(&dir, &Signers::read(&signer)?).inspect_err(|failure| {
+            if out.is_json() && failure.exit() == Exit::Integrity {
+                out.object(&serde_json::json!({"ok": false, "bag": dir, "problem": failure.message()}));
+            }
+        })?;
+        if out.is_json() {
+            out.object(&good);
+            return Ok(Exit::Done);
+        }
+        out.line(format!("OK: {} files, {}, of transfer {}", good.files, bytes(good.bytes), good.transfer));
+        for (kind, file) in &good.receipts {
+            out.line(format!("  {kind} receipt is signed: {}", file.display()));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Checks a bag.
+///
+/// # Errors
+/// When it is not good, or cannot be read.
+pub fn verify(dir: &Path, signers: &Signers) -> Result<Good, Failure> {
+    let mut problems = Problems::default();
+    let found = contents::read(dir, &mut problems)?;
+    let listed = manifests::read(dir, &mut problems)?;
+    manifests::compare(&found, &listed, &mut problems);
+    let evidence = evidence::check(dir, signers, &found, &mut problems)?;
+    match evidence {
+        Some(evidence) if problems.0.is_empty() => Ok(Good {
+            ok: true,
+            bag: dir.to_owned(),
+            transfer: evidence.transfer,
+            files: found.payload.len() as u64,
+            bytes: found.payload_bytes,
+            receipts: evidence.receipts,
+        }),
+        _ => Err(failure(dir, problems)),
+    }
+}
+
+fn failure(dir: &Path, problems: Problems) -> Failure {
+    let count = problems.0.len();
+    let message = format!("the bag {} is not good: {count} problems", dir.display());
+    let told = problems.0.into_iter().take(MAX_TOLD);
+    let failure = told.fold(Failure::new(Exit::Integrity, message), Failure::cause);
+    let failure = if count > MAX_TOLD { failure.cause(format!("and {} more", count - MAX_TOLD)) } else { failure };
+    failure.hint("do not use it; tell the landing zone's operator, who can deliver it anew")
+}

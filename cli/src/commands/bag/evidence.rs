@@ -1,0 +1,132 @@
+//! A bag's proof: receipts in it and beside it, and the source's manifest that they attest.
+
+use super::Problems;
+use super::contents::Contents;
+use crate::evidence::Signers;
+use crate::failure::Failure;
+use sha2::Digest as _;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::document::{Header, Invalid, Kind, Reader};
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::path::map_windows;
+use sluse_protocol::receipt::{Receipt, ReceiptKind};
+use sluse_protocol::refusal::Exit;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// The source's manifest in a bag.
+const SOURCE_MANIFEST: &str = "source-manifest.jsonl";
+
+/// What a good bag's receipts say.
+#[derive(Debug)]
+pub struct Evidence {
+    /// The transfer that brought it.
+    pub transfer: TransferId,
+    /// The receipts that were checked.
+    pub receipts: Vec<(ReceiptKind, PathBuf)>,
+}
+
+/// Checks receipts and the source's manifest. `None` when there is not enough to go on.
+///
+/// # Errors
+/// When something cannot be read.
+pub fn check(
+    dir: &Path,
+    signers: &Signers,
+    found: &Contents,
+    problems: &mut Problems,
+) -> Result<Option<Evidence>, Failure> {
+    let mut receipts = Vec::new();
+    for kind in [ReceiptKind::Received, ReceiptKind::Released] {
+        let file = dir.join(format!("receipts/{kind}.json"));
+        receipts.extend(receipt(signers, kind, file, problems));
+    }
+    // Later receipts lie beside the bag; the room may have moved it away from them.
+    let beside = beside(dir).join(format!("{}.json", ReceiptKind::Delivered));
+    if beside.exists() {
+        receipts.extend(receipt(signers, ReceiptKind::Delivered, beside, problems));
+    }
+    let Some(first) = receipts.first().map(|(receipt, _)| receipt.clone()) else { return Ok(None) };
+    for (receipt, file) in &receipts {
+        if (&receipt.transfer, receipt.manifest_sha256) != (&first.transfer, first.manifest_sha256) {
+            problems.add(format!("{} is a receipt of another dataset", file.display()));
+        }
+    }
+    source_manifest(dir, &first, found, problems)?;
+    let receipts = receipts.into_iter().map(|(receipt, file)| (receipt.kind, file)).collect();
+    Ok(Some(Evidence { transfer: first.transfer, receipts }))
+}
+
+fn receipt(signers: &Signers, kind: ReceiptKind, file: PathBuf, problems: &mut Problems) -> Option<(Receipt, PathBuf)> {
+    match signers.receipt_file(&file) {
+        Ok(receipt) if receipt.kind == kind => return Some((receipt, file)),
+        Ok(receipt) => problems.add(format!("{} is a {} receipt", file.display(), receipt.kind)),
+        Err(failure) => problems.add(failure.sentence()),
+    }
+    None
+}
+
+/// The folder of later receipts: `<transfer>.receipts` beside the bag `<transfer>`.
+pub fn beside(dir: &Path) -> PathBuf {
+    let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let mut name = whole.file_name().unwrap_or_default().to_owned();
+    name.push(".receipts");
+    whole.with_file_name(name)
+}
+
+/// The manifest must be the one that the receipts attest, and list exactly the bag's files. Names that the room cannot hold
+/// were mapped on delivery.
+fn source_manifest(dir: &Path, receipt: &Receipt, found: &Contents, problems: &mut Problems) -> Result<(), Failure> {
+    let path = dir.join(SOURCE_MANIFEST);
+    let failed = |error: std::io::Error| Failure::file(Exit::Integrity, "read", &path, &error);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            problems.add(format!("{SOURCE_MANIFEST} is missing"));
+            return Ok(());
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let mut seen = BTreeSet::new();
+    let (mut reader, mut hash, mut buffer) = (Reader::new(), sha2::Sha256::new(), vec![0; 64 * 1024]);
+    let outcome = loop {
+        let read = file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            break reader.finish();
+        }
+        hash.update(&buffer[..read]);
+        let pushed = reader.push(&buffer[..read], |_, entry| -> Result<(), Invalid> {
+            if entry.kind == Kind::Folder {
+                return Ok(());
+            }
+            let plain = format!("data/{}", entry.path);
+            let placed =
+                if found.payload.contains_key(&plain) { plain } else { format!("data/{}", map_windows(&entry.path)) };
+            if found.payload.get(&placed) != entry.sha256.as_ref() {
+                problems.add(format!("{placed} is not the file that the source declared"));
+            }
+            seen.insert(placed);
+            Ok(())
+        });
+        if let Err(invalid) = pushed {
+            break Err(invalid);
+        }
+    };
+    match outcome {
+        Ok(Header::Manifest { transfer, .. }) if transfer == receipt.transfer => {}
+        Ok(_) => problems.add(format!("{SOURCE_MANIFEST} is of another transfer")),
+        Err(invalid) => {
+            problems.add(format!("{SOURCE_MANIFEST}: {invalid}"));
+            return Ok(());
+        }
+    }
+    if Sha256(hash.finalize().into()) != receipt.manifest_sha256 {
+        problems.add(format!("{SOURCE_MANIFEST} is not the manifest that the receipts attest"));
+    }
+    for path in found.payload.keys().filter(|path| !seen.contains(*path)) {
+        problems.add(format!("{path} is not in the source's manifest"));
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `sluse cancel`, `release`, `reject` and `inspect-again`: an operator's acts on one transfer, each with its reason.
+
+use crate::failure::Ended;
+use crate::operator::Operator;
+use crate::output::Output;
+use crate::zone_folder::ZoneFolder;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::operator::OperatorRequest;
+
+/// The arguments of each of these commands.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The transfer
+    id: TransferId,
+    /// Why, for the audit log and the receipt
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    zone: ZoneFolder,
+}
+
+impl Args {
+    /// `sluse cancel`
+    ///
+    /// # Errors
+    /// When the zone refuses or does not answer.
+    pub fn cancel(self, out: &Output) -> Ended {
+        self.act(out, "is cancelled", |transfer, reason| OperatorRequest::Cancel { transfer, reason })
+    }
+
+    /// `sluse release`
+    ///
+    /// # Errors
+    /// When the zone refuses or does not answer.
+    pub fn release(self, out: &Output) -> Ended {
+        self.act(out, "is released into its room", |transfer, reason| OperatorRequest::Release { transfer, reason })
+    }
+
+    /// `sluse reject`
+    ///
+    /// # Errors
+    /// When the zone refuses or does not answer.
+    pub fn reject(self, out: &Output) -> Ended {
+        self.act(out, "is rejected", |transfer, reason| OperatorRequest::Reject { transfer, reason })
+    }
+
+    /// `sluse inspect-again`
+    ///
+    /// # Errors
+    /// When the zone refuses or does not answer.
+    pub fn inspect_again(self, out: &Output) -> Ended {
+        self.act(out, "will be inspected again", |transfer, reason| OperatorRequest::InspectAgain { transfer, reason })
+    }
+
+    fn act(self, out: &Output, done: &str, request: fn(TransferId, String) -> OperatorRequest) -> Ended {
+        let operator = Operator::connect(&self.zone)?;
+        operator.act(&request(self.id.clone(), self.reason), &[])?;
+        out.done(&format!("Transfer {} {done}.", self.id))
+    }
+}

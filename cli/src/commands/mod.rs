@@ -1,0 +1,92 @@
+//! The commands, one file each; a file holds its arguments and what it does.
+
+mod agreement;
+mod audit;
+mod bag;
+mod decide;
+mod health;
+mod receipt;
+mod room;
+mod show;
+mod source;
+mod transfers;
+mod zone;
+
+use crate::failure::Ended;
+use crate::output::Output;
+
+/// Sluse: an airlock for health data. What comes in at one gate stands still, is looked at, and only then does the other
+/// gate open.
+#[derive(Debug, clap::Parser)]
+#[command(name = "sluse", version, max_term_width = 100, after_help = EXITS)]
+pub struct Cli {
+    /// Print JSON on standard output instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXITS: &str = "\
+Exit codes: 0 done; 2 usage; 3 configuration; 4 refused; 5 integrity; 6 temporary, try again;
+7 rejected in inspection or review; 8 held, a person must decide; 70 our fault.";
+
+/// Each command of `sluse`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    // At the landing zone: operators.
+    /// Make a landing zone, or check one
+    Zone(zone::Args),
+    /// What is wrong with the running zone; ends with 0 when nothing is
+    Health(health::Args),
+    /// Invite, list or revoke sources
+    Source(source::Args),
+    /// Add or list rooms
+    Room(room::Args),
+    /// Add, list, show or revoke agreements
+    Agreement(agreement::Args),
+    /// What moves, what is held
+    Transfers(transfers::Args),
+    /// Everything about one transfer
+    Show(show::Args),
+    /// End a transfer that is not delivered yet
+    Cancel(decide::Args),
+    /// Release a held transfer into its room
+    Release(decide::Args),
+    /// Keep a held transfer out of its room
+    Reject(decide::Args),
+    /// Inspect a held transfer once more
+    InspectAgain(decide::Args),
+    /// Verify or export the tamper-evident log
+    Audit(audit::Args),
+    // Anywhere: rooms and auditors.
+    /// Verify receipts
+    Receipt(receipt::Args),
+    /// Verify a delivered dataset
+    Bag(bag::Args),
+}
+
+impl Command {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn run(self, out: &Output) -> Ended {
+        match self {
+            Command::Zone(args) => args.run(out),
+            Command::Health(args) => args.run(out),
+            Command::Source(args) => args.run(out),
+            Command::Room(args) => args.run(out),
+            Command::Agreement(args) => args.run(out),
+            Command::Transfers(args) => args.run(out),
+            Command::Show(args) => args.run(out),
+            Command::Cancel(args) => args.cancel(out),
+            Command::Release(args) => args.release(out),
+            Command::Reject(args) => args.reject(out),
+            Command::InspectAgain(args) => args.inspect_again(out),
+            Command::Audit(args) => args.run(out),
+            Command::Receipt(args) => args.run(out),
+            Command::Bag(args) => args.run(out),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `sluse room`: where datasets go.
+
+use crate::failure::Ended;
+use crate::operator::{Operator, unexpected};
+use crate::output::Output;
+use crate::zone_folder::ZoneFolder;
+use sluse_protocol::ids::RoomName;
+use sluse_protocol::operator::{OperatorReply, OperatorRequest};
+use sluse_protocol::path::NameRule;
+use sluse_protocol::refusal::Exit;
+
+/// `sluse room`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    zone: ZoneFolder,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make a room known
+    Add {
+        /// The room's name
+        name: RoomName,
+        /// Its folder, relative to the zone's folder of rooms [default: its name]
+        #[arg(long, value_name = "PATH")]
+        folder: Option<String>,
+        /// What becomes of names that a Windows desktop cannot hold
+        #[arg(long, value_enum, default_value_t = Names::WindowsRefuse)]
+        names: Names,
+    },
+    /// List the rooms
+    List,
+}
+
+/// How a room takes names.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Names {
+    /// Offers with such names are refused
+    WindowsRefuse,
+    /// They are replaced, and listed in the bag
+    WindowsMap,
+    /// Any name that Linux holds: for rooms without Windows desktops
+    Posix,
+}
+
+impl From<Names> for NameRule {
+    fn from(names: Names) -> Self {
+        match names {
+            Names::WindowsRefuse => NameRule::WindowsRefuse,
+            Names::WindowsMap => NameRule::WindowsMap,
+            Names::Posix => NameRule::Posix,
+        }
+    }
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the zone refuses or does not answer.
+    pub fn run(self, out: &Output) -> Ended {
+        let operator = Operator::connect(&self.zone)?;
+        match self.command {
+            Command::Add { name, folder, names } => {
+                let folder = folder.unwrap_or_else(|| name.to_string());
+                let request = OperatorRequest::RoomAdd { name: name.clone(), folder, names: names.into() };
+                operator.act(&request, &[])?;
+                out.done(&format!("{name} is a room."))
+            }
+            Command::List => list(&operator, out),
+        }
+    }
+}
+
+fn list(operator: &Operator, out: &Output) -> Ended {
+    let (reply, _) = operator.ask(&OperatorRequest::RoomList, &[])?;
+    let OperatorReply::Rooms { rooms } = reply else { return Err(unexpected()) };
+    if out.is_json() {
+        out.object(&rooms);
+        return Ok(Exit::Done);
+    }
+    let rule = |names| match names {
+        NameRule::WindowsRefuse => "windows-refuse",
+        NameRule::WindowsMap => "windows-map",
+        NameRule::Posix => "posix",
+    };
+    let rows: Vec<Vec<String>> =
+        rooms.into_iter().map(|room| vec![room.name.to_string(), room.folder, rule(room.names).to_owned()]).collect();
+    out.table(&["ROOM", "FOLDER", "NAMES"], &rows);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,100 @@
+//! `sluse show`: everything about one transfer.
+
+use crate::failure::{Ended, Failure};
+use crate::operator::{Operator, unexpected};
+use crate::output::{Output, bytes};
+use crate::zone_folder::ZoneFolder;
+use serde::Serialize;
+use sluse_protocol::finding::Finding;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::operator::{OperatorReply, OperatorRequest, TransferDetails};
+use sluse_protocol::refusal::Exit;
+
+/// `sluse show`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The transfer
+    id: TransferId,
+    #[command(flatten)]
+    zone: ZoneFolder,
+}
+
+/// A transfer with its findings.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    /// Everything but the findings.
+    #[serde(flatten)]
+    pub details: TransferDetails,
+    /// What was found in which file.
+    pub findings: Vec<Finding>,
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the zone refuses or does not answer.
+    pub fn run(self, out: &Output) -> Ended {
+        let shown = fetch(&Operator::connect(&self.zone)?, self.id)?;
+        if out.is_json() {
+            out.object(&shown);
+        } else {
+            print(out, &shown);
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Asks for a transfer.
+///
+/// # Errors
+/// When the zone refuses or does not answer.
+pub fn fetch(operator: &Operator, transfer: TransferId) -> Result<Shown, Failure> {
+    let (reply, body) = operator.ask(&OperatorRequest::Show { transfer }, &[])?;
+    let OperatorReply::Transfer(details) = reply else { return Err(unexpected()) };
+    let findings =
+        if body.is_empty() { Vec::new() } else { serde_json::from_slice(&body).map_err(|_| unexpected())? };
+    Ok(Shown { details: *details, findings })
+}
+
+fn print(out: &Output, shown: &Shown) {
+    let (details, info) = (&shown.details, &shown.details.info);
+    let (status, totals) = (&info.status, &info.status.totals);
+    out.line(format!("transfer   {}", status.transfer));
+    out.line(format!("state      {} since {}", status.state, status.since));
+    out.line(format!("dataset    {}", status.dataset));
+    out.line(format!("from, to   {} to {}, under {}", info.source, info.room, status.agreement));
+    out.line(format!("content    {} files, {} folders, {}", totals.files, totals.folders, bytes(totals.bytes)));
+    if let Some(manifest) = &details.manifest_sha256 {
+        out.line(format!("manifest   SHA-256 {manifest}"));
+    }
+    if let Some(reason) = &status.reason {
+        out.line(format!("reason     {reason}"));
+    }
+    if let Some(decision) = &details.decision {
+        let by = decision.by.as_deref().unwrap_or("rule");
+        out.line(format!("decision   {} by {by}: {}", decision.rule, decision.reason));
+    }
+    if let Some(bag) = &details.bag {
+        out.line(format!("bag        {bag}, in the room's folder"));
+    }
+    let receipts: Vec<&str> = status.receipts.iter().map(|kind| kind.as_str()).collect();
+    out.line(format!("receipts   {}", if receipts.is_empty() { "none yet".into() } else { receipts.join(", ") }));
+    for (state, since) in &details.history {
+        out.line(format!("  {since}  {state}"));
+    }
+    let engines = details.report.iter().flat_map(|report| &report.engines);
+    for engine in engines {
+        let read = format!("engine     {} {} read {} files", engine.engine, engine.version, engine.files);
+        out.line(format!("{read} {}", engine.signatures).trim_end());
+    }
+    let counts = details.report.iter().flat_map(|report| &report.counts);
+    for (class, count) in counts {
+        out.line(format!("found      {count} × {class}"));
+    }
+    for finding in &shown.findings {
+        let file = finding.file.as_ref().map_or("the whole transfer", |file| file.as_str());
+        let at = finding.offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
+        out.line(format!("  {} ({}): {file}{at}: {}", finding.class, finding.engine, finding.message));
+    }
+}

@@ -1,0 +1,37 @@
+//! `sluse zone`: a landing zone's folder.
+
+mod check;
+mod init;
+mod keys;
+mod places;
+
+use crate::failure::Ended;
+use crate::output::Output;
+
+/// `sluse zone`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make a landing zone: keys, certificate authority, configuration, empty state
+    Init(init::Args),
+    /// Check configuration, keys, permissions, disk and scanners: what is wrong, how to mend it
+    Check(check::Args),
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn run(self, out: &Output) -> Ended {
+        match self.command {
+            Command::Init(args) => args.run(out),
+            Command::Check(args) => args.run(out),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! `sluse zone check`: what is wrong with a zone's folder, whether or not it runs, and how to mend it.
+
+use super::places::{self, Accounts};
+use super::{init, keys};
+use crate::failure::{Ended, Failure};
+use crate::output::{Output, bytes};
+use crate::zone_folder::ZoneFolder;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::Uid;
+use serde::Serialize;
+use sluse_host::config::{KeyExchange, Zone};
+use sluse_protocol::refusal::Exit;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long clamd may take to answer a ping.
+const CLAMD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `sluse zone check`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    zone: ZoneFolder,
+}
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Found {
+    problems: Vec<Remark>,
+    warnings: Vec<Remark>,
+    unchecked: Vec<String>,
+}
+
+/// Something wrong, or to be known.
+#[derive(Debug, Serialize)]
+struct Remark {
+    what: String,
+    mend: String,
+}
+
+impl Found {
+    /// Adds something that is wrong.
+    pub fn problem(&mut self, what: impl Into<String>, mend: impl Into<String>) {
+        self.problems.push(Remark { what: what.into(), mend: mend.into() });
+    }
+
+    /// Adds something that works, but should be known.
+    pub fn warning(&mut self, what: impl Into<String>, mend: impl Into<String>) {
+        self.warnings.push(Remark { what: what.into(), mend: mend.into() });
+    }
+
+    /// Adds something that this user could not look at.
+    pub fn unchecked(&mut self, what: impl Into<String>) {
+        self.unchecked.push(what.into());
+    }
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When there is no zone.
+    pub fn run(self, out: &Output) -> Ended {
+        let layout = self.zone.layout()?;
+        let mut found = Found::default();
+        match Zone::load_all(&layout.config()) {
+            Ok(zone) => look(&zone, &mut found)?,
+            Err(errors) => errors.into_iter().for_each(|error| found.problem(error.to_string(), error.hint)),
+        }
+        let healthy = found.problems.is_empty();
+        if out.is_json() {
+            out.object(&found);
+        } else {
+            print(out, &layout.root().display().to_string(), &found);
+        }
+        Ok(if healthy { Exit::Done } else { Exit::Configuration })
+    }
+}
+
+fn look(zone: &Zone, found: &mut Found) -> Result<(), Failure> {
+    let accounts = Accounts::look_up()
+        .map_err(|error| Failure::new(Exit::Fault, "the system's users cannot be looked up").because(&error))?;
+    for place in places::all(zone) {
+        if let Some((what, mend)) = place.problem(&accounts) {
+            found.problem(what, mend);
+        }
+    }
+    if Uid::effective().is_root() && !accounts.complete() {
+        let what = format!("there is no {}: the roles share one user", accounts.missing().join(", no "));
+        found.warning(what, "docs/operations.md shows how to make them");
+    }
+    if !init::sockets_fit(&zone.layout) {
+        found.problem("the zone's path is too long for its sockets", "move it to a folder with a shorter path");
+    }
+    operators(zone, found);
+    keys::look(zone, found);
+    disk(zone, found);
+    clamd(zone, found);
+    if zone.settings.zone.allow_unconfined {
+        found.warning(
+            "zone.allow_unconfined lets roles run where the kernel cannot confine them to their files",
+            "on a kernel with Landlock: remove it",
+        );
+    }
+    if zone.settings.receive.key_exchange == KeyExchange::AllowX25519 {
+        found.warning(
+            "receive.key_exchange allows X25519: what is recorded today may be read in twenty years",
+            "when all sources can: key_exchange = \"hybrid-required\"",
+        );
+    }
+    Ok(())
+}
+
+fn operators(zone: &Zone, found: &mut Found) {
+    let Some(name) = &zone.settings.control.operators_group else { return };
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(_)) => {}
+        Ok(None) => found.problem(
+            format!("control.operators_group names the group {name}, which does not exist"),
+            format!("groupadd --system {name}"),
+        ),
+        Err(error) => found.unchecked(format!("group {name}: {error}")),
+    }
+}
+
+fn disk(zone: &Zone, found: &mut Found) {
+    let keep = zone.settings.receive.keep_free_bytes;
+    for (folder, what) in [(zone.layout.quarantine(), "the quarantine's"), (zone.rooms(), "the rooms'")] {
+        match free_bytes(&folder) {
+            Ok(free) if free <= keep => found.problem(
+                format!("{what} disk has {} free; {} are to stay free", bytes(free), bytes(keep)),
+                "make room, or lower receive.keep_free_bytes",
+            ),
+            Ok(_) => {}
+            Err(error) => found.unchecked(format!("free space of {}: {error}", folder.display())),
+        }
+    }
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    let (incoming, sealed) = (device(&zone.layout.incoming()), device(&zone.layout.sealed()));
+    if incoming.is_some() && sealed.is_some() && incoming != sealed {
+        found.problem(
+            "quarantine/incoming and quarantine/sealed lie on different file systems: nothing could be sealed",
+            "put the whole quarantine on one file system",
+        );
+    }
+}
+
+fn free_bytes(folder: &Path) -> nix::Result<u64> {
+    let stat = statvfs(folder)?;
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+}
+
+fn clamd(zone: &Zone, found: &mut Found) {
+    let Some(socket) = zone.clamd_socket() else {
+        let what = "no clamd is configured: built-in signatures are the only malware engine";
+        return found.warning(what, "install clamav-daemon and set inspect.clamd_socket");
+    };
+    if let Err(error) = ping(&socket) {
+        let mend = "start clamd, and compare inspect.clamd_socket with LocalSocket in clamd.conf";
+        found.problem(format!("clamd does not answer at {}: {error}", socket.display()), mend);
+    }
+}
+
+fn ping(socket: &Path) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(CLAMD_TIMEOUT))?;
+    stream.set_write_timeout(Some(CLAMD_TIMEOUT))?;
+    stream.write_all(b"zPING\0")?;
+    let mut answer = Vec::new();
+    stream.take(16).read_to_end(&mut answer)?;
+    if answer != b"PONG\0" {
+        return Err(std::io::Error::other("it is something else that answers"));
+    }
+    Ok(())
+}
+
+fn print(out: &Output, root: &str, found: &Found) {
+    for (label, remarks) in [("problem", &found.problems), ("warning", &found.warnings)] {
+        for remark in remarks {
+            out.line(format!("{label}: {}", remark.what));
+            out.line(format!("  mend: {}", remark.mend));
+        }
+    }
+    for what in &found.unchecked {
+        out.line(format!("not checked: {what}"));
+    }
+    match found.problems.len() {
+        0 => out.line(format!("OK: {root}")),
+        count => out.line(format!("{count} problems in {root}")),
+    }
+}

@@ -1,0 +1,96 @@
+//! Signed statements of a landing zone as files: a receipt or checkpoint, and its signature beside it in `<file>.sig`.
+
+use crate::failure::Failure;
+use sluse_host::files;
+use sluse_protocol::audit::{Position, parse_checkpoint};
+use sluse_protocol::receipt::Receipt;
+use sluse_protocol::refusal::Exit;
+use sluse_protocol::sshsig::{self, NAMESPACE_CHECKPOINT, NAMESPACE_RECEIPT, PublicKey};
+use std::path::{Path, PathBuf};
+
+/// Bytes of the longest statement, signature or key file that is read.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Who may sign: the text of an `allowed_signers` file or a public key.
+#[derive(Debug)]
+pub struct Signers {
+    text: String,
+    origin: PathBuf,
+}
+
+impl Signers {
+    /// Reads an `allowed_signers` file, or a public key's.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(file: &Path) -> Result<Self, Failure> {
+        Ok(Self { text: read_text(file)?, origin: file.to_owned() })
+    }
+
+    /// Checks a receipt's statement and signature; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// When it is no receipt, or the zone that it names did not sign it.
+    pub fn receipt(&self, name: &str, statement: &[u8], signature: &str) -> Result<Receipt, Failure> {
+        let receipt: Receipt = serde_json::from_slice(statement)
+            .map_err(|e| Failure::new(Exit::Integrity, format!("{name} is not a receipt")).because(&e))?;
+        self.check(name, receipt.zone.as_str(), NAMESPACE_RECEIPT, statement, signature)?;
+        Ok(receipt)
+    }
+
+    /// Checks a receipt's file and its signature's.
+    ///
+    /// # Errors
+    /// When they cannot be read, it is no receipt, or the zone that it names did not sign it.
+    pub fn receipt_file(&self, file: &Path) -> Result<Receipt, Failure> {
+        let (statement, signature) = (read_text(file)?, read_text(&signature_of(file))?);
+        self.receipt(&file.display().to_string(), statement.as_bytes(), &signature)
+    }
+
+    /// Checks a checkpoint's text and signature; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// When it is no checkpoint, or the zone that it names did not sign it.
+    pub fn checkpoint(&self, name: &str, text: &str, signature: &str) -> Result<Position, Failure> {
+        let (origin, position) = parse_checkpoint(text)
+            .ok_or_else(|| Failure::new(Exit::Integrity, format!("{name} is not a checkpoint")))?;
+        self.check(name, origin, NAMESPACE_CHECKPOINT, text.as_bytes(), signature)?;
+        Ok(position)
+    }
+
+    /// Checks a checkpoint's file and its signature's.
+    ///
+    /// # Errors
+    /// When they cannot be read, it is no checkpoint, or the zone that it names did not sign it.
+    pub fn checkpoint_file(&self, file: &Path) -> Result<Position, Failure> {
+        let (text, signature) = (read_text(file)?, read_text(&signature_of(file))?);
+        self.checkpoint(&file.display().to_string(), &text, &signature)
+    }
+
+    fn check(&self, name: &str, zone: &str, namespace: &str, statement: &[u8], signature: &str) -> Result<(), Failure> {
+        let keys = PublicKey::find_allowed(&self.text, Some(zone), namespace);
+        if keys.is_empty() {
+            let message = format!("{} has no key of zone {zone} for {namespace}", self.origin.display());
+            return Err(Failure::new(Exit::Integrity, message)
+                .hint("name the zone's trust/allowed_signers, or ask its operator for it"));
+        }
+        let outcomes: Vec<_> = keys.iter().map(|key| sshsig::verify(key, namespace, statement, signature)).collect();
+        match outcomes.into_iter().reduce(|one, other| one.or(other)) {
+            Some(Err(error)) => Err(Failure::new(Exit::Integrity, format!("{name} is not good")).because(&error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The file of a statement's signature.
+pub fn signature_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".sig");
+    PathBuf::from(name)
+}
+
+fn read_text(file: &Path) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::file(Exit::Usage, "read", file, &error);
+    let bytes = files::read_bounded(file, MAX_FILE_BYTES).map_err(failed)?;
+    String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Integrity, format!("{} is not text", file.display())))
+}

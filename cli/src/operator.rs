@@ -1,0 +1,74 @@
+//! Asking the running zone, at the operators' socket.
+
+use crate::failure::Failure;
+use crate::zone_folder::ZoneFolder;
+use sluse_host::layout::Layout;
+use sluse_host::rpc::{CallError, Client};
+use sluse_protocol::operator::{OperatorReply, OperatorRequest};
+use sluse_protocol::refusal::Exit;
+use std::io;
+
+/// A connection to the running zone.
+#[derive(Debug)]
+pub struct Operator(Client<OperatorRequest, OperatorReply>);
+
+impl Operator {
+    /// Connects to the zone that the command names.
+    ///
+    /// # Errors
+    /// When there is none, it does not run, or this user is no operator.
+    pub fn connect(zone: &ZoneFolder) -> Result<Self, Failure> {
+        Self::of(&zone.layout()?)
+    }
+
+    /// Connects to the zone of a layout.
+    ///
+    /// # Errors
+    /// When it does not run, or this user is no operator.
+    pub fn of(layout: &Layout) -> Result<Self, Failure> {
+        let socket = layout.operator_socket();
+        Client::connect(&socket).map(Self).map_err(|error| {
+            let failure = |exit| Failure::file(exit, "reach the zone at", &socket, &error);
+            match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => failure(Exit::Temporary)
+                    .hint(format!("the zone does not run: `slused all --config {}`", layout.config().display()))
+                    .hint("or, where its roles are systemd units: `systemctl status 'sluse-*'`"),
+                io::ErrorKind::PermissionDenied => failure(Exit::Refused)
+                    .hint("only operators may: root, or the group that `operators_group` in sluse.toml names"),
+                _ => failure(Exit::Fault),
+            }
+        })
+    }
+
+    /// Asks; the answer comes with its body.
+    ///
+    /// # Errors
+    /// When the zone refuses, or gives no answer.
+    pub fn ask(&self, request: &OperatorRequest, body: &[u8]) -> Result<(OperatorReply, Vec<u8>), Failure> {
+        match self.0.call(request, body) {
+            Ok((OperatorReply::Refused(refusal), _)) => Err(refusal.into()),
+            Ok(answer) => Ok(answer),
+            Err(CallError::Frame(error)) => Err(Failure::new(Exit::Usage, "too long to be asked").because(&error)),
+            Err(error) => Err(Failure::new(Exit::Temporary, "the zone gave no answer")
+                .because(&error)
+                .hint("try again; `sluse health` says how the zone is")),
+        }
+    }
+
+    /// Asks for something to be done.
+    ///
+    /// # Errors
+    /// When the zone refuses, or gives no answer.
+    pub fn act(&self, request: &OperatorRequest, body: &[u8]) -> Result<(), Failure> {
+        match self.ask(request, body)? {
+            (OperatorReply::Done, _) => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+/// The failure for an answer that does not belong to the question.
+pub fn unexpected() -> Failure {
+    Failure::new(Exit::Fault, "the zone gave an answer to another question")
+        .hint("this `sluse` and the zone's `slused` may be of different versions")
+}

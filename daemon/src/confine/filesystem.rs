@@ -1,0 +1,154 @@
+//! Landlock: which files a role may open, and how; no TCP; no signals to, and no abstract sockets of, anybody else.
+
+use crate::RoleError;
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope, make_bitflags,
+};
+use sluse_host::config::Zone;
+use sluse_protocol::roles::Role;
+use std::path::PathBuf;
+
+/// The least that must hold: files, and renames between folders (Linux 5.19).
+const REQUIRED: ABI = ABI::V2;
+
+/// What is asked for beyond it where the kernel has it: truncation (6.2), TCP (6.7), devices (6.10), signals and abstract
+/// sockets (6.12).
+const WANTED: ABI = ABI::V6;
+
+/// One entry of a role's table.
+struct Allowed {
+    path: PathBuf,
+    access: BitFlags<AccessFs>,
+    /// A path that need not be there.
+    optional: bool,
+}
+
+fn read_file() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile.into()
+}
+
+fn read() -> BitFlags<AccessFs> {
+    make_bitflags!(AccessFs::{ReadFile | ReadDir})
+}
+
+/// Files and folders made, written, renamed within their folder, removed.
+fn write() -> BitFlags<AccessFs> {
+    read() | make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile | MakeDir | RemoveDir})
+}
+
+/// The same, and moved between folders for which this is granted.
+fn write_and_move() -> BitFlags<AccessFs> {
+    write() | AccessFs::Refer
+}
+
+fn must(path: PathBuf, access: BitFlags<AccessFs>) -> Allowed {
+    Allowed { path, access, optional: false }
+}
+
+fn may(path: impl Into<PathBuf>, access: BitFlags<AccessFs>) -> Allowed {
+    Allowed { path: path.into(), access, optional: true }
+}
+
+/// Everything that a role may open. What stands nowhere here is closed to it: other roles' folders, the configuration,
+/// programs, devices, `/proc`.
+fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
+    let layout = &zone.layout;
+    let mut allowed = vec![
+        // Public halves of keys.
+        must(layout.trust(), read()),
+    ];
+    allowed.extend(match role {
+        Role::Receive => vec![
+            // Its TLS key and certificate.
+            must(layout.role(role), read()),
+            // Chunks, indices and manifests of transfers that are not sealed. It reads back its own index when a source
+            // comes again; chunks are encrypted to a key that it does not have. Nothing can be moved out of a transfer.
+            must(layout.incoming(), write()),
+        ],
+        Role::Control => vec![
+            // Database, documents, keys.
+            must(layout.role(role), write_and_move()),
+            // Its sockets: made anew at each start.
+            must(layout.run(), make_bitflags!(AccessFs::{ReadDir | MakeSock | RemoveFile})),
+            // The names of the people at the operators' socket, for the audit log; whether they are operators.
+            may("/etc/passwd", read_file()),
+            may("/etc/group", read_file()),
+            may("/etc/nsswitch.conf", read_file()),
+        ],
+        Role::Inspect => vec![
+            // The quarantine's key and the transfers' identities.
+            must(layout.role(role), write_and_move()),
+            // Sealing is a move from the one to the other; purging removes from both.
+            must(layout.incoming(), write_and_move()),
+            must(layout.sealed(), write_and_move()),
+            // Signatures for the built-in engine.
+            may(zone.signatures(), read()),
+        ],
+        Role::Deliver => vec![
+            // Its key.
+            must(layout.role(role), read()),
+            // Deliveries whose receipt is not in the room yet.
+            may(layout.pending(), write()),
+            // Ciphertext of what was sealed; it opens what was released to its key.
+            must(layout.sealed(), read()),
+            // Bags, under a temporary name and then in their place.
+            must(zone.rooms(), write_and_move()),
+        ],
+    });
+    allowed
+}
+
+/// Restricts this thread and those that it starts; says how much of it the kernel enforces.
+///
+/// # Errors
+/// When the kernel enforces less than [`REQUIRED`] and the zone does not allow that; when a path is missing.
+pub fn restrict(role: Role, zone: &Zone) -> Result<String, RoleError> {
+    let failed = |error: RulesetError| {
+        if zone.settings.zone.allow_unconfined {
+            tracing::warn!(%role, %error, "this role may open any file: [zone] allow_unconfined is set");
+            return Ok("none".to_owned());
+        }
+        Err(RoleError::Unsafe(format!(
+            "the kernel cannot confine the role {role} to its files, which needs Linux 5.19 with Landlock: {error}"
+        )))
+    };
+    let ruleset = match ruleset() {
+        Ok(ruleset) => ruleset,
+        Err(error) => return failed(error),
+    };
+    let mut created = match ruleset.create() {
+        Ok(created) => created,
+        Err(error) => return failed(error),
+    };
+    for entry in allowed(role, zone) {
+        let path = match PathFd::new(&entry.path) {
+            Ok(path) => path,
+            Err(_) if entry.optional => continue,
+            Err(error) => return Err(RoleError::State(error.to_string())),
+        };
+        let rule = PathBeneath::new(path, entry.access);
+        created = created.add_rule(rule).map_err(|error| RoleError::State(error.to_string()))?;
+    }
+    match created.restrict_self() {
+        Ok(status) => Ok(describe(status.landlock)),
+        Err(error) => failed(error),
+    }
+}
+
+fn ruleset() -> Result<Ruleset, RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(REQUIRED))?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(WANTED))?
+        .handle_access(AccessNet::from_all(WANTED))?
+        .scope(Scope::from_all(WANTED))
+}
+
+fn describe(status: LandlockStatus) -> String {
+    match status {
+        LandlockStatus::Available { effective_abi, .. } => format!("ABI {effective_abi}"),
+        LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => "none".to_owned(),
+    }
+}

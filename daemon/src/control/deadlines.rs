@@ -1,0 +1,90 @@
+//! The timer: what waited too long expires, progress is written down, and what no longer concerns anyone is forgotten.
+
+use super::failure::Failure;
+use super::shared::Control;
+use super::store::transfers::{self, Transfer};
+use super::store::{Who, agreements, transition};
+use super::work::Task;
+use serde_json::json;
+use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::time::Timestamp;
+use sluse_protocol::transfer::{Event, State};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// How often the timer looks.
+const TICK: Duration = Duration::from_secs(15);
+
+const DAY: i64 = 86_400;
+
+/// Looks at every tick until `stop` ends.
+pub fn watch(control: &Arc<Control>, stop: &Receiver<()>) {
+    while stop.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+        if let Err(failure) = tick(control) {
+            tracing::error!(%failure, "the timer's round failed; the next one repeats it");
+        }
+    }
+}
+
+/// One round.
+///
+/// # Errors
+/// When the database fails.
+pub fn tick(control: &Control) -> Result<(), Failure> {
+    control.progress.flush(&control.store)?;
+    expire(control)?;
+    forget_troubles(control)
+}
+
+fn expire(control: &Control) -> Result<(), Failure> {
+    let now = control.store.now();
+    let waiting = control.store.read(|sql| transfers::all_in(sql, &[State::Receiving, State::Held]))?;
+    for transfer in waiting {
+        let Some(message) = overdue(control, &transfer, now)? else { continue };
+        control.store.write(|write| {
+            transfers::set_reason(write, &transfer.id, Some(&Refusal::new(Code::Expired, message)))?;
+            transition::apply(write, &transfer.id, Event::Expire, &Who::Control, json!({"was": transfer.state}))
+        })?;
+    }
+    Ok(())
+}
+
+/// Why a transfer is to expire now, if it is.
+fn overdue(control: &Control, transfer: &Transfer, now: Timestamp) -> Result<Option<String>, Failure> {
+    let passed = |since: Timestamp, days: u32| since.plus(i64::from(days) * DAY) < now;
+    Ok(match transfer.state {
+        State::Receiving => {
+            let days = control.settings.control.receiving_days;
+            let last = transfer.since.max(transfer.progressed);
+            passed(last, days).then(|| format!("nothing came for {days} days"))
+        }
+        State::Held => {
+            let stored = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?;
+            let days = stored.agreement.retention.hold_days;
+            passed(transfer.since, days).then(|| format!("nobody decided for {days} days"))
+        }
+        _ => None,
+    })
+}
+
+/// A failure of a task that no longer follows from its transfer's state is history.
+fn forget_troubles(control: &Control) -> Result<(), Failure> {
+    let mut gone = Vec::new();
+    for trouble in control.work.troubles() {
+        let Some(id) = trouble.task.transfer() else { continue };
+        let state = control.store.read(|sql| transfers::get(sql, id))?.state;
+        let to_do = match trouble.task {
+            Task::Mint => true,
+            Task::TakeOver(_) => state == State::Receiving,
+            Task::Inspect(_) => matches!(state, State::Received | State::Inspecting),
+            Task::Wrap(_) | Task::Deliver(_) => matches!(state, State::Released | State::Delivering),
+            Task::Purge(_) => state != State::Purged,
+        };
+        if !to_do {
+            gone.push(trouble.task);
+        }
+    }
+    control.work.retain(|task| !gone.contains(task));
+    Ok(())
+}

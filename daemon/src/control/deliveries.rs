@@ -1,0 +1,127 @@
+//! What `deliver` asks for a bag, and how its deliveries end.
+
+use super::documents::Which;
+use super::failure::{Failure, refuse};
+use super::live::LinkId;
+use super::shared::Control;
+use super::store::transfers::{self, Transfer};
+use super::store::{Who, agreements, receipts, to_json, transition};
+use super::work::Task;
+use serde_json::json;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::path::DataPath;
+use sluse_protocol::receipt::ReceiptKind;
+use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::roles::DeliverOutcome;
+use sluse_protocol::transfer::{Event, State};
+
+/// Bytes of a document in one answer.
+const STEP: usize = 512 * 1024;
+
+/// `deliver` says which key it has: it must be the one that identities are wrapped to.
+///
+/// # Errors
+/// When it is another.
+pub fn recipient(control: &Control, recipient: &str) -> Result<(), Failure> {
+    if recipient == control.deliver_recipient {
+        return Ok(());
+    }
+    tracing::error!("deliver has another key than trust/deliver.pub names");
+    refuse(Code::Invalid, "trust/deliver.pub names another key")
+}
+
+/// Bytes of a document that goes into the bag of a transfer that is being delivered.
+///
+/// # Errors
+/// When there is no such document, or the transfer is not being delivered.
+pub fn document(control: &Control, id: &TransferId, name: &str, offset: u64) -> Result<Vec<u8>, Failure> {
+    let transfer = control.store.read(|sql| transfers::get(sql, id))?;
+    if !matches!(transfer.state, State::Delivering | State::Delivered | State::Acknowledged) {
+        return refuse(Code::WrongState, format!("the transfer is {}", transfer.state));
+    }
+    if name == "source-manifest.jsonl" {
+        return control.documents.bytes(id, Which::Manifest, offset, STEP);
+    }
+    let whole = small_document(control, &transfer, name)?;
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
+    let to = whole.len().min(from + STEP);
+    Ok(whole[from..to].to_vec())
+}
+
+/// A document that is held in memory: all but the manifest.
+fn small_document(control: &Control, transfer: &Transfer, name: &str) -> Result<Vec<u8>, Failure> {
+    let receipt = |kind| {
+        let found = control.store.read(|sql| receipts::find(sql, &transfer.id, kind))?;
+        found.ok_or_else(|| Failure::broken(format!("transfer {} has no {kind} receipt", transfer.id)))
+    };
+    Ok(match name {
+        "receipts/received.json" => receipt(ReceiptKind::Received)?.statement.into_bytes(),
+        "receipts/received.json.sig" => receipt(ReceiptKind::Received)?.signature.into_bytes(),
+        "receipts/released.json" => receipt(ReceiptKind::Released)?.statement.into_bytes(),
+        "receipts/released.json.sig" => receipt(ReceiptKind::Released)?.signature.into_bytes(),
+        "findings.json" => control.store.read(|sql| transfers::findings_json(sql, &transfer.id))?,
+        "decision.json" => to_json(&transfer.decision).into_bytes(),
+        "source-manifest.jsonl.sig" => {
+            transfer.seal.as_ref().map(|seal| seal.signature.clone()).unwrap_or_default().into_bytes()
+        }
+        "agreement.toml" => control.store.read(|sql| agreements::get(sql, &transfer.agreement))?.text.into_bytes(),
+        _ => return refuse(Code::UnknownName, "no such document"),
+    })
+}
+
+/// A delivery ended; after success the *delivered* receipt, the same however often it is told.
+///
+/// # Errors
+/// When the transfer was not being delivered, or the database fails.
+pub fn delivered(
+    control: &Control,
+    link: LinkId,
+    id: &TransferId,
+    outcome: DeliverOutcome,
+) -> Result<Option<receipts::Signed>, Failure> {
+    let task = Task::Deliver(id.clone());
+    let receipt = match outcome {
+        DeliverOutcome::Fault { reason } => {
+            control.work.failed(link, task, &reason, control.store.now());
+            return Ok(None);
+        }
+        DeliverOutcome::Integrity { reason } => fail(control, id, &reason).map(|()| None),
+        DeliverOutcome::Visible { bag, tagmanifest } => visible(control, id, &bag, &tagmanifest).map(Some),
+    };
+    match &receipt {
+        Ok(_) => control.work.done(link, &task),
+        Err(failure) => control.work.failed(link, task, &failure.to_string(), control.store.now()),
+    }
+    receipt
+}
+
+fn fail(control: &Control, id: &TransferId, reason: &str) -> Result<(), Failure> {
+    let message: String = reason.chars().filter(|c| !c.is_control()).take(300).collect();
+    control.store.write(|write| {
+        if transfers::get(&write.sql, id)?.state == State::Failed {
+            return Ok(());
+        }
+        transfers::set_reason(write, id, Some(&Refusal::new(Code::DigestMismatch, message)))?;
+        let details = json!({"code": Code::DigestMismatch.as_str()});
+        transition::apply(write, id, Event::Fail, &Who::Deliver, details)?;
+        Ok(())
+    })
+}
+
+fn visible(control: &Control, id: &TransferId, bag: &str, tagmanifest: &Sha256) -> Result<receipts::Signed, Failure> {
+    if bag.parse::<DataPath>().is_err() {
+        return refuse(Code::Invalid, "the bag's folder is not a relative path");
+    }
+    control.store.write(|write| {
+        let transfer = transfers::get(&write.sql, id)?;
+        if transfer.delivered.is_none() {
+            transfers::set_delivered(write, id, bag, tagmanifest)?;
+            transfers::set_reason(write, id, None)?;
+            let details = json!({"tagmanifest": tagmanifest});
+            transition::apply(write, id, Event::Delivered, &Who::Deliver, details)?;
+        }
+        receipts::find(&write.sql, id, ReceiptKind::Delivered)?
+            .ok_or_else(|| Failure::broken(format!("transfer {id} has no delivered receipt")))
+    })
+}

@@ -1,0 +1,196 @@
+//! Who may connect: invites, enrolment, and whose a certificate is.
+
+use super::authority::AuthorityError;
+use super::failure::{Failure, refuse};
+use super::shared::Control;
+use super::store::{Who, sources, transfers};
+use serde::Serialize;
+use serde_json::json;
+use sluse_host::random;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::roles::ReceiveReply;
+use sluse_protocol::sshsig::{self, NAMESPACE_CHECKPOINT, NAMESPACE_ENROL, NAMESPACE_RECEIPT, PublicKey};
+use sluse_protocol::time::Timestamp;
+
+/// Bytes of a certificate request; one for a P-256 key has about 400.
+const MAX_REQUEST_BYTES: usize = 8 * 1024;
+
+/// A source may be invited anew when its certificate runs out within so many seconds.
+const RENEWAL: i64 = 30 * 86_400;
+
+/// Longest life of an invite, hours.
+const MAX_INVITE_HOURS: u16 = 720;
+
+/// An enrolment file: what a new source needs to reach the zone, to trust it, and to be let in once.
+#[derive(Serialize)]
+struct Invite<'a> {
+    zone: &'a ZoneName,
+    source: &'a SourceName,
+    addresses: &'a [String],
+    expires: Timestamp,
+    token: &'a str,
+    certificate: &'a str,
+    key: &'a str,
+    ca: &'a str,
+    signer: &'a str,
+}
+
+/// The zone's signing key as a line of an `allowed_signers` file.
+fn signer_line(control: &Control) -> String {
+    let signer = &control.store.signer;
+    signer.key.public().to_allowed_signer(signer.zone.as_str(), &[NAMESPACE_RECEIPT, NAMESPACE_CHECKPOINT])
+}
+
+/// Makes an invite: its text, and until when it is good.
+///
+/// # Errors
+/// When the source is enrolled, or no certificate can be made.
+pub fn invite(
+    control: &Control,
+    operator: &Who,
+    name: &SourceName,
+    hours: u16,
+) -> Result<(zeroize::Zeroizing<String>, Timestamp), Failure> {
+    if !(1..=MAX_INVITE_HOURS).contains(&hours) {
+        return refuse(Code::Invalid, format!("an invite is good for 1 to {MAX_INVITE_HOURS} hours"));
+    }
+    let secret = random::bytes::<32>().map_err(Failure::io("random bytes"))?;
+    let token = zeroize::Zeroizing::new(Sha256(*secret).to_string());
+    let now = control.store.now();
+    let bootstrap = control.authority.issue_bootstrap(name, now, hours).map_err(authority)?;
+    let text = toml::to_string(&Invite {
+        zone: &control.store.signer.zone,
+        source: name,
+        addresses: &control.settings.receive.advertise,
+        expires: bootstrap.expires,
+        token: &token,
+        certificate: &bootstrap.certificate_pem,
+        key: &bootstrap.key_pem,
+        ca: control.authority.ca_pem(),
+        signer: &signer_line(control),
+    });
+    let text = zeroize::Zeroizing::new(text.map_err(|error| Failure::broken(error.to_string()))?);
+    control.store.write(|write| {
+        check_invitable(&write.sql, name, write.now)?;
+        let certificate = &bootstrap.certificate_sha256;
+        sources::insert_invite(write, name, certificate, &Sha256::of(token.as_bytes()), bootstrap.expires)?;
+        let details = json!({"source": name, "certificate": certificate, "expires": bootstrap.expires});
+        write.record(operator, "source-invited", None, details)
+    })?;
+    Ok((text, bootstrap.expires))
+}
+
+/// A name in use is not given to new keys by mistake: only when its certificate is about to run out, when it never sent
+/// anything (its answer may have been lost), or after it was shut out.
+fn check_invitable(sql: &rusqlite::Connection, name: &SourceName, now: Timestamp) -> Result<(), Failure> {
+    let Some(source) = sources::find(sql, name)? else { return Ok(()) };
+    let renewable = sources::certified_until(sql, name)?.is_none_or(|until| until < now.plus(RENEWAL));
+    if source.revoked.is_some() || renewable || transfers::latest(sql, name, 1)?.is_empty() {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Code::NameTaken, format!("source {name} is enrolled"));
+    Err(refusal.hint("To give its name to new keys, shut the old ones out first: `sluse source revoke`.").into())
+}
+
+/// Whose certificate this is (DER).
+///
+/// # Errors
+/// The refusal: not known, shut out, or no longer good.
+pub fn identify(control: &Control, certificate: &[u8]) -> Result<ReceiveReply, Failure> {
+    let (sha256, now) = (Sha256::of(certificate), control.store.now());
+    control.store.read(|sql| {
+        if let Some(known) = sources::certificate(sql, &sha256)? {
+            sources::enrolled(sql, &known.source)?;
+            if known.withdrawn {
+                return refuse(Code::UnknownCertificate, "a later enrolment replaced this certificate");
+            }
+            if known.expires < now {
+                return refuse(Code::CertificateExpired, format!("the certificate was good until {}", known.expires));
+            }
+            return Ok(ReceiveReply::Peer { source: Some(known.source) });
+        }
+        good_invite(sql, &sha256, now)?;
+        Ok(ReceiveReply::Peer { source: None })
+    })
+}
+
+fn good_invite(sql: &rusqlite::Connection, certificate: &Sha256, now: Timestamp) -> Result<sources::Invite, Failure> {
+    let Some(invite) = sources::invite(sql, certificate)? else {
+        return refuse(Code::UnknownCertificate, "this zone did not issue the certificate");
+    };
+    if invite.used {
+        return refuse(Code::InviteUsed, "the invite was used already");
+    }
+    if invite.withdrawn {
+        return refuse(Code::InviteExpired, "the invite was taken back or replaced by a later one");
+    }
+    if invite.expires < now {
+        return refuse(Code::InviteExpired, format!("the invite was good until {}", invite.expires));
+    }
+    Ok(invite)
+}
+
+/// What a source sends to be enrolled.
+#[derive(Debug)]
+pub struct Request {
+    /// SHA-256 of the certificate that the invite carried.
+    pub certificate: Sha256,
+    /// The invite's secret.
+    pub token: String,
+    /// PKCS#10 request, PEM.
+    pub request: String,
+    /// OpenSSH public key line.
+    pub identity: String,
+    /// SSHSIG over `request`.
+    pub proof: String,
+}
+
+/// Enrols a source, once for each invite.
+///
+/// # Errors
+/// The refusal: a bad invite, a bad proof, or a bad certificate request.
+pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure> {
+    if asked.request.len() > MAX_REQUEST_BYTES {
+        return refuse(Code::TooLarge, format!("a certificate request has at most {MAX_REQUEST_BYTES} bytes"));
+    }
+    let Ok(identity) = PublicKey::from_openssh(&asked.identity) else {
+        return refuse(Code::BadProof, "the identity key is not an Ed25519 key");
+    };
+    if let Err(bad) = sshsig::verify(&identity, NAMESPACE_ENROL, asked.request.as_bytes(), &asked.proof) {
+        return refuse(Code::BadProof, format!("the proof of the identity key: {bad}"));
+    }
+    let (source, issued) = control.store.write(|write| {
+        let invite = good_invite(&write.sql, &asked.certificate, write.now)?;
+        if !same_secret(&Sha256::of(asked.token.as_bytes()), &invite.token) {
+            return refuse(Code::BadProof, "the invite's secret is another");
+        }
+        if !sources::use_invite(write, &asked.certificate)? {
+            return refuse(Code::InviteUsed, "the invite was used already");
+        }
+        let days = control.settings.control.certificate_days;
+        let issued = control.authority.issue_source(&invite.source, &asked.request, write.now, days);
+        let issued = issued.map_err(authority)?;
+        sources::enrol(write, &invite.source, &identity, &issued.certificate_sha256, issued.expires)?;
+        let key = Sha256::of(identity.to_openssh().as_bytes());
+        let details = json!({"certificate": issued.certificate_sha256, "expires": issued.expires, "identity": key});
+        write.record(&Who::Source(invite.source.clone()), "source-enrolled", None, details)?;
+        Ok((invite.source, issued))
+    })?;
+    Ok(ReceiveReply::Enrolled { source, certificate: issued.certificate_pem, signer: signer_line(control) })
+}
+
+fn authority(error: AuthorityError) -> Failure {
+    match error {
+        AuthorityError::Request(what) => {
+            Failure::Refused(Refusal::new(Code::BadProof, format!("the certificate request: {what}")))
+        }
+        other => Failure::broken(other.to_string()),
+    }
+}
+
+/// Compares two digests in time that does not depend on where they differ.
+fn same_secret(one: &Sha256, other: &Sha256) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(&one.0, &other.0).is_ok()
+}

@@ -1,0 +1,174 @@
+//! What is wrong with the zone, and what a person should know.
+
+use super::failure::Failure;
+use super::shared::Control;
+use super::store::transfers::Transfer;
+use super::store::{agreements, identities, sources, transfers};
+use super::views;
+use sluse_protocol::operator::{Health, HealthProblem};
+use sluse_protocol::roles::Role;
+use sluse_protocol::time::Timestamp;
+use sluse_protocol::transfer::State;
+
+/// The code of the warning that only built-in signatures and file types are checked.
+pub const NO_FULL_MALWARE_ENGINE: &str = "no-full-malware-engine";
+
+/// Agreements and certificates that end within so many seconds are pointed out.
+const ENDS_SOON: i64 = 30 * 86_400;
+
+/// A transfer may be in a state in which a role works on it for so many seconds before it is pointed out: hours, since
+/// hundreds of gigabytes are read at disk speed.
+const TOO_LONG: i64 = 6 * 3600;
+
+/// Problems, and warnings, of one answer: a zone with more has a common cause that is among them.
+const MOST: usize = 150;
+
+/// Names listed in one message.
+const LISTED: usize = 10;
+
+/// How the zone is.
+///
+/// # Errors
+/// When the database fails.
+pub fn health(control: &Control) -> Result<Health, Failure> {
+    let now = control.store.now();
+    let engines = control.live.engines();
+    let mut found = Found::default();
+    roles(control, &mut found);
+    check_engines(control, &mut found)?;
+    check_transfers(control, now, &mut found)?;
+    ending(control, now, &mut found)?;
+    space(control, &mut found)?;
+    Ok(Health {
+        zone: control.store.signer.zone.clone(),
+        time: now,
+        problems: found.problems,
+        warnings: found.warnings,
+        roles: control.live.roles(),
+        engines: engines.there,
+        failing_engines: engines.failing,
+        transfers: control.store.read(transfers::counts)?.into_iter().collect(),
+        audit: control.store.audit_position(),
+    })
+}
+
+#[derive(Default)]
+struct Found {
+    problems: Vec<HealthProblem>,
+    warnings: Vec<HealthProblem>,
+}
+
+impl Found {
+    fn problem(&mut self, code: &str, message: String, hint: &str) {
+        push(&mut self.problems, code, message, hint);
+    }
+
+    fn warning(&mut self, code: &str, message: String, hint: &str) {
+        push(&mut self.warnings, code, message, hint);
+    }
+}
+
+fn push(list: &mut Vec<HealthProblem>, code: &str, message: String, hint: &str) {
+    if list.len() < MOST {
+        list.push(HealthProblem { code: code.into(), message, hint: hint.into() });
+    }
+}
+
+fn roles(control: &Control, found: &mut Found) {
+    let there = control.live.roles();
+    for role in Role::ALL.iter().filter(|role| !there.contains(role)) {
+        let hint = "It is started again by itself; if this lasts, the journal says why it cannot start.";
+        found.problem("role-missing", format!("{role} is not connected"), hint);
+    }
+}
+
+fn check_engines(control: &Control, found: &mut Found) -> Result<(), Failure> {
+    let engines = control.live.engines();
+    let Some(full) = engines.full_malware_engine else { return Ok(()) };
+    if !full {
+        let hint = "Install clamd and set inspect.clamd_socket, and require `clamd` in agreements.";
+        let message = "no full malware engine: only built-in signatures and file types are checked";
+        found.warning(NO_FULL_MALWARE_ENGINE, message.into(), hint);
+    }
+    for failing in &engines.failing {
+        let message = format!("engine {} cannot be used: {}", failing.engine, failing.reason);
+        found.problem("engine-failing", message, "What requires it is held until it is mended.");
+    }
+    let now = control.store.now();
+    for stored in control.store.read(agreements::all)? {
+        if views::agreement(&stored, now).status != "active" {
+            continue;
+        }
+        let missing = |engine: &&String| !engines.there.iter().any(|there| there.engine == **engine);
+        for engine in stored.agreement.content.engines.iter().filter(missing) {
+            let message = format!("agreement {} requires engine {engine}, which is not there", stored.agreement.id);
+            found.problem("engine-missing", message, "Everything under this agreement is held until it is there.");
+        }
+    }
+    Ok(())
+}
+
+fn check_transfers(control: &Control, now: Timestamp, found: &mut Found) -> Result<(), Failure> {
+    for trouble in control.work.troubles() {
+        let id = trouble.task.transfer().map(|id| format!(" of {id}")).unwrap_or_default();
+        let (task, failures) = (trouble.task.as_str(), trouble.failures);
+        let message = format!("{task}{id} failed {failures} times, next at {}: {}", trouble.next, trouble.reason);
+        found.problem("retrying", message, "It is tried again by itself, at most ten minutes apart.");
+    }
+    let states = [State::Received, State::Inspecting, State::Released, State::Delivering, State::Held];
+    let waiting = control.store.read(|sql| transfers::all_in(sql, &states))?;
+    let (held, working): (Vec<_>, Vec<_>) = waiting.iter().partition(|transfer| transfer.state == State::Held);
+    if !held.is_empty() {
+        let hint = "`sluse show ID` says why; `sluse release` or `sluse reject` decides.";
+        found.warning("held", format!("{} wait for a decision: {}", held.len(), list(&held)), hint);
+    }
+    let slow: Vec<_> = working.into_iter().filter(|transfer| transfer.since.plus(TOO_LONG) < now).collect();
+    if !slow.is_empty() {
+        let hint = "The journal of the role that works on them says more.";
+        found.problem("slow", format!("{} stand still for hours: {}", slow.len(), list(&slow)), hint);
+    }
+    Ok(())
+}
+
+fn list(transfers: &[&Transfer]) -> String {
+    let mut names: Vec<String> = transfers.iter().take(LISTED).map(|t| format!("{} ({})", t.id, t.state)).collect();
+    if transfers.len() > LISTED {
+        names.push("…".into());
+    }
+    names.join(", ")
+}
+
+fn ending(control: &Control, now: Timestamp, found: &mut Found) -> Result<(), Failure> {
+    let soon = |time: Timestamp| now <= time && time < now.plus(ENDS_SOON);
+    for stored in control.store.read(agreements::all)? {
+        let agreement = views::agreement(&stored, now);
+        if agreement.status == "active" && soon(agreement.valid_to) {
+            let message = format!("agreement {} ends at {}", agreement.id, agreement.valid_to);
+            found.warning("agreement-ends", message, "The data controller can renew it; add it under a new id.");
+        }
+    }
+    for source in control.store.read(sources::all)? {
+        if source.status == "enrolled" && soon(source.expires) {
+            let message = format!("the certificate of source {} ends at {}", source.name, source.expires);
+            found.warning("certificate-ends", message, "`sluse source invite` gives it a new one.");
+        }
+        if source.status == "enrolled" && source.expires < now {
+            let message = format!("the certificate of source {} ended at {}", source.name, source.expires);
+            found.warning("certificate-ended", message, "`sluse source invite` gives it a new one.");
+        }
+    }
+    Ok(())
+}
+
+fn space(control: &Control, found: &mut Found) -> Result<(), Failure> {
+    let keep_free = control.settings.receive.keep_free_bytes;
+    if let Some(free) = control.live.free_bytes().filter(|free| *free < keep_free) {
+        let message = format!("{free} bytes are free in the quarantine, less than the {keep_free} that stay free");
+        found.problem("no-space", message, "Nothing is accepted until there is room: delete or add a disk.");
+    }
+    if control.live.roles().contains(&Role::Inspect) && control.store.read(identities::unused)? == 0 {
+        let hint = "inspect makes them; its journal says why it does not.";
+        found.problem("no-identity", "no transfer key is ready: nothing is accepted".into(), hint);
+    }
+    Ok(())
+}

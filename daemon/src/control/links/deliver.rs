@@ -1,0 +1,33 @@
+//! What `deliver` asks and reports.
+
+use crate::control::deliveries;
+use crate::control::failure::Failure;
+use crate::control::live::LinkId;
+use crate::control::shared::Control;
+use crate::control::tasks;
+use sluse_protocol::roles::{DeliverReply, DeliverRequest};
+
+/// Answers one request.
+pub fn answer(control: &Control, link: LinkId, request: DeliverRequest) -> (DeliverReply, Vec<u8>) {
+    handle(control, link, request).unwrap_or_else(|failure| (DeliverReply::Refused(failure.into_refusal()), Vec::new()))
+}
+
+fn handle(control: &Control, link: LinkId, request: DeliverRequest) -> Result<(DeliverReply, Vec<u8>), Failure> {
+    match request {
+        DeliverRequest::Recipient { recipient } => {
+            deliveries::recipient(control, &recipient)?;
+            Ok((DeliverReply::Done, Vec::new()))
+        }
+        DeliverRequest::Next => tasks::next_for_deliver(control, link),
+        DeliverRequest::Document { transfer, name, offset } => {
+            let bytes = deliveries::document(control, &transfer, &name, offset)?;
+            Ok((DeliverReply::Document, bytes))
+        }
+        DeliverRequest::Delivered { transfer, outcome } => {
+            Ok(match deliveries::delivered(control, link, &transfer, outcome)? {
+                Some(receipt) => (DeliverReply::Receipt { signature: receipt.signature }, receipt.statement.into()),
+                None => (DeliverReply::Done, Vec::new()),
+            })
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Offers: may this dataset version come, and is there room for it?
+
+use super::documents::{Entries, Which};
+use super::failure::{Failure, refuse};
+use super::shared::Control;
+use super::store::transfers::{self, Offered, Transfer};
+use super::store::{Who, Write, agreements, identities, rooms, sources, transition};
+use super::uploads::Arrived;
+use serde_json::json;
+use sluse_host::random;
+use sluse_protocol::agreement::Agreement;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::document::{Header, Totals};
+use sluse_protocol::ids::{AgreementId, DatasetName, SourceName, TransferId};
+use sluse_protocol::limits::CHUNK_BYTES;
+use sluse_protocol::operator::RoomInfo;
+use sluse_protocol::path::NameRule;
+use sluse_protocol::policy::{self, OfferFacts, PathCheck};
+use sluse_protocol::refusal::Code;
+use sluse_protocol::roles::ReceiveReply;
+use sluse_protocol::transfer::{Event, State};
+use std::time::Duration;
+
+/// How long an offer waits for `inspect` to make an identity when none is left: a burst of small transfers outruns the
+/// pool for a moment.
+const IDENTITY_PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a source offers.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Who.
+    pub source: SourceName,
+    /// Under which agreement.
+    pub agreement: AgreementId,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The idempotency key.
+    pub key: Sha256,
+    /// What the plan adds up to.
+    pub totals: Totals,
+    /// SHA-256 of the plan.
+    pub plan_sha256: Sha256,
+    /// Free bytes of the quarantine's file system now.
+    pub free_bytes: u64,
+}
+
+/// Decides on an offer whose plan arrived. The same offer again is the same transfer, in whatever state it is.
+///
+/// # Errors
+/// The refusal, which is in the audit log.
+pub fn offer(control: &Control, offer: &Offer, plan: Result<Arrived, Failure>) -> Result<ReceiveReply, Failure> {
+    control.live.set_free_bytes(offer.free_bytes);
+    let decided = plan.and_then(|plan| decide(control, offer, &plan));
+    if let Err(Failure::Refused(refusal)) = &decided {
+        control.refused.note(&control.store, &offer.source, &offer.agreement, refusal)?;
+    }
+    decided
+}
+
+fn decide(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveReply, Failure> {
+    let known = control.store.read(|sql| {
+        sources::enrolled(sql, &offer.source)?;
+        transfers::by_key(sql, &offer.source, &offer.key)
+    })?;
+    if let Some(transfer) = known {
+        return again(offer, transfer);
+    }
+    // What can be said without the plan's entries is said before they are read.
+    let now = control.store.now();
+    let (agreement, room) = control.store.read(|sql| judge(sql, offer, now))?;
+    check_plan(plan, offer, &agreement, room.names)?;
+    accept(control, offer, plan)
+}
+
+/// An offer that was made before.
+fn again(offer: &Offer, transfer: Transfer) -> Result<ReceiveReply, Failure> {
+    let same = transfer.plan_sha256 == offer.plan_sha256
+        && transfer.agreement == offer.agreement
+        && transfer.dataset == offer.dataset;
+    if !same {
+        return refuse(Code::KeyReused, "this key came with another plan, agreement or dataset before");
+    }
+    if transfer.state == State::Receiving && transfer.seal.is_some() {
+        return refuse(Code::Unavailable, "the transfer is being sealed");
+    }
+    Ok(accepted(transfer))
+}
+
+fn accepted(transfer: Transfer) -> ReceiveReply {
+    ReceiveReply::Accepted {
+        transfer: transfer.id,
+        state: transfer.state,
+        recipient: transfer.identity,
+        totals: transfer.totals,
+    }
+}
+
+/// What policy says of an offer.
+fn judge(
+    sql: &rusqlite::Connection,
+    offer: &Offer,
+    now: sluse_protocol::time::Timestamp,
+) -> Result<(Agreement, RoomInfo), Failure> {
+    let Some(stored) = agreements::find(sql, &offer.agreement)? else {
+        return refuse(Code::UnknownAgreement, "no such agreement for this source");
+    };
+    let room = rooms::find(sql, &stored.agreement.to)?;
+    let facts = OfferFacts {
+        source: &offer.source,
+        revoked: stored.revoked.is_some(),
+        room: room.as_ref().map(|room| &room.name),
+        totals: offer.totals,
+        open_bytes: transfers::open_bytes(sql, &offer.agreement)?,
+        delivered: transfers::disclosures(sql, &offer.agreement, None)?,
+        now,
+    };
+    policy::check_offer(&stored.agreement, &facts)?;
+    match room {
+        Some(room) => Ok((stored.agreement, room)),
+        None => refuse(Code::ForbiddenRoom, "the agreement's room is not known"),
+    }
+}
+
+/// Reads the plan: well-formed, as announced, every path allowed.
+fn check_plan(plan: &Arrived, offer: &Offer, agreement: &Agreement, names: NameRule) -> Result<(), Failure> {
+    let mut entries = Entries::open(plan.path())?;
+    let mut paths = PathCheck::new(agreement, names);
+    let mut number = 0;
+    while let Some(entry) = entries.next()? {
+        number += 1;
+        paths.path(number, &entry.path, entry.kind)?;
+    }
+    let ended = entries.finish()?;
+    let Header::Plan { totals } = ended.header else {
+        return refuse(Code::BadDocument, "an offer's document is a plan");
+    };
+    if totals != offer.totals {
+        return refuse(Code::BadDocument, "the plan adds up to other totals than the offer announces");
+    }
+    if ended.sha256 != offer.plan_sha256 {
+        return refuse(Code::BadDocument, "the plan's digest is another than the offer announces");
+    }
+    Ok(())
+}
+
+/// Reserves space and an identity, keeps the plan, and commits, waiting a moment when identities have run out.
+fn accept(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveReply, Failure> {
+    let wake = &control.store.wake;
+    let accepted = wake.wait_for(IDENTITY_PATIENCE, IDENTITY_PATIENCE, || match commit(control, offer, plan) {
+        Err(Failure::Refused(refusal)) if refusal.code == Code::NoIdentity => Ok(None),
+        other => other.map(Some),
+    })?;
+    accepted.map_or_else(|| refuse(Code::NoIdentity, "no transfer key is ready"), Ok)
+}
+
+fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveReply, Failure> {
+    let mut kept = None;
+    let committed = control.store.write(|write| {
+        sources::enrolled(&write.sql, &offer.source)?;
+        if let Some(transfer) = transfers::by_key(&write.sql, &offer.source, &offer.key)? {
+            return again(offer, transfer);
+        }
+        let (_, room) = judge(&write.sql, offer, write.now)?;
+        check_space(control, write, offer, plan.bytes)?;
+        let random = random::bytes::<5>().map_err(Failure::io("random bytes"))?;
+        let id = TransferId::new(write.now, *random);
+        let Some(identity) = identities::take(write, &id)? else {
+            return refuse(Code::NoIdentity, "no transfer key is ready");
+        };
+        insert(write, offer, &id, room, plan.bytes, identity)?;
+        // The plan stands there durably before the state says so; without the commit it is a leftover.
+        kept = Some(id.clone());
+        control.documents.keep(plan.path(), &id, Which::Plan)?;
+        Ok(accepted(transfers::get(&write.sql, &id)?))
+    });
+    if let (Err(_), Some(id)) = (&committed, kept) {
+        control.documents.remove(&id, Which::Plan)?;
+    }
+    committed
+}
+
+fn insert(
+    write: &mut Write<'_>,
+    offer: &Offer,
+    id: &TransferId,
+    room: RoomInfo,
+    plan_bytes: u64,
+    identity: String,
+) -> Result<(), Failure> {
+    let by = Who::Source(offer.source.clone());
+    let offered = Offered {
+        id: id.clone(),
+        source: offer.source.clone(),
+        agreement: offer.agreement.clone(),
+        room: room.name,
+        dataset: offer.dataset.clone(),
+        key: offer.key,
+        plan_sha256: offer.plan_sha256,
+        plan_bytes,
+        totals: offer.totals,
+        identity,
+    };
+    transfers::insert(write, &offered)?;
+    let details = json!({
+        "agreement": offered.agreement,
+        "room": offered.room,
+        "plan": offered.plan_sha256,
+        "files": offered.totals.files,
+        "folders": offered.totals.folders,
+        "bytes": offered.totals.bytes,
+        "identity": offered.identity,
+    });
+    write.record(&by, "transfer-offered", Some(id), details)?;
+    transition::apply(write, id, Event::Accept, &Who::Control, json!({}))?;
+    Ok(())
+}
+
+/// Whether the quarantine has room for this and for the rest of what was promised before.
+fn check_space(control: &Control, write: &Write<'_>, offer: &Offer, plan_bytes: u64) -> Result<(), Failure> {
+    let receiving = transfers::all_in(&write.sql, &[State::Receiving])?;
+    let promised: u64 = receiving.iter().map(|transfer| outstanding(control, transfer)).sum();
+    let keep_free = control.settings.receive.keep_free_bytes;
+    let needed = stored_bytes(&offer.totals, plan_bytes);
+    let usable = offer.free_bytes.saturating_sub(promised).saturating_sub(keep_free);
+    if usable < needed {
+        return refuse(Code::NoSpace, format!("{needed} bytes are needed, {usable} are free for it"));
+    }
+    Ok(())
+}
+
+/// What a receiving transfer was promised and has not written yet.
+fn outstanding(control: &Control, transfer: &Transfer) -> u64 {
+    let durable = u64::from(control.progress.of(transfer)) * u64::from(CHUNK_BYTES);
+    stored_bytes(&transfer.totals, transfer.plan_bytes).saturating_sub(durable.min(transfer.totals.bytes))
+}
+
+/// Bytes on disk: age adds 16 bytes to each 64 KiB and a header to each chunk; plan and manifest are kept by `control`, and
+/// the manifest, which has a digest more for each file, in the quarantine too.
+fn stored_bytes(totals: &Totals, plan_bytes: u64) -> u64 {
+    let chunks = totals.chunks(CHUNK_BYTES);
+    let manifest = plan_bytes.saturating_add(totals.files.saturating_mul(80));
+    let documents = plan_bytes.saturating_add(manifest.saturating_mul(2));
+    totals.bytes.saturating_add(totals.bytes / 1000).saturating_add(chunks * 300).saturating_add(documents)
+}

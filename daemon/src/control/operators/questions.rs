@@ -1,0 +1,105 @@
+//! What operators look at.
+
+use super::Answer;
+use crate::control::documents::Which;
+use crate::control::failure::refuse;
+use crate::control::shared::Control;
+use crate::control::store::{agreements, audit, receipts, rooms, sources, transfers};
+use crate::control::views;
+use serde::Serialize;
+use sluse_protocol::audit::checkpoint as checkpoint_text;
+use sluse_protocol::ids::{AgreementId, TransferId};
+use sluse_protocol::operator::OperatorReply;
+use sluse_protocol::receipt::ReceiptKind;
+use sluse_protocol::refusal::Code;
+use sluse_protocol::sshsig::NAMESPACE_CHECKPOINT;
+use sluse_protocol::transfer::State;
+
+/// Bytes of a document, or of audit lines, in one answer.
+const STEP: usize = 512 * 1024;
+
+/// Transfers of one page.
+const PAGE: u16 = 500;
+
+pub fn sources(control: &Control) -> Answer {
+    let sources = whole(control.store.read(sources::all)?)?;
+    Ok((OperatorReply::Sources { sources }, Vec::new()))
+}
+
+pub fn rooms(control: &Control) -> Answer {
+    let rooms = whole(control.store.read(rooms::all)?)?;
+    Ok((OperatorReply::Rooms { rooms }, Vec::new()))
+}
+
+pub fn agreements(control: &Control) -> Answer {
+    let now = control.store.now();
+    let all = control.store.read(agreements::all)?;
+    let agreements = whole(all.iter().map(|stored| views::agreement(stored, now)).collect())?;
+    Ok((OperatorReply::Agreements { agreements }, Vec::new()))
+}
+
+/// A list that has no pages: told whole, or refused, never cut unseen.
+fn whole<T: Serialize>(items: Vec<T>) -> Result<Vec<T>, crate::control::failure::Failure> {
+    match views::fitting(items) {
+        (items, false) => Ok(items),
+        (_, true) => refuse(Code::TooLarge, "the list is longer than one answer holds"),
+    }
+}
+
+pub fn agreement(control: &Control, id: &AgreementId) -> Answer {
+    let stored = control.store.read(|sql| agreements::get(sql, id))?;
+    let info = views::agreement(&stored, control.store.now());
+    Ok((OperatorReply::Agreement(info), stored.text.into_bytes()))
+}
+
+pub fn transfers(control: &Control, state: Option<State>, before: Option<&TransferId>) -> Answer {
+    let (infos, longer) = control.store.read(|sql| {
+        let mut page = transfers::page(sql, state, before, PAGE + 1)?;
+        let longer = page.len() > usize::from(PAGE);
+        page.truncate(usize::from(PAGE));
+        let infos: Result<Vec<_>, _> =
+            page.iter().map(|transfer| views::info(sql, &control.progress, transfer)).collect();
+        Ok((infos?, longer))
+    })?;
+    let (transfers, cut) = views::fitting(infos);
+    Ok((OperatorReply::Transfers { transfers, more: longer || cut }, Vec::new()))
+}
+
+pub fn show(control: &Control, id: &TransferId) -> Answer {
+    control.store.read(|sql| {
+        let transfer = transfers::get(sql, id)?;
+        let details = views::details(sql, &control.progress, &transfer)?;
+        Ok((OperatorReply::Transfer(Box::new(details)), transfers::findings_json(sql, id)?))
+    })
+}
+
+pub fn manifest(control: &Control, id: &TransferId, offset: u64) -> Answer {
+    let transfer = control.store.read(|sql| transfers::get(sql, id))?;
+    if transfer.state == State::Receiving {
+        return refuse(Code::WrongState, "the transfer is not sealed");
+    }
+    let bytes = control.documents.bytes(id, Which::Manifest, offset, STEP)?;
+    Ok((OperatorReply::Document, bytes))
+}
+
+pub fn receipt(control: &Control, id: &TransferId, kind: ReceiptKind) -> Answer {
+    control.store.read(|sql| {
+        transfers::get(sql, id)?;
+        match receipts::find(sql, id, kind)? {
+            Some(receipt) => Ok((OperatorReply::Receipt { signature: receipt.signature }, receipt.statement.into())),
+            None => refuse(Code::WrongState, format!("the transfer has no {kind} receipt")),
+        }
+    })
+}
+
+pub fn audit_lines(control: &Control, from: u64) -> Answer {
+    let (count, text) = control.store.read(|sql| audit::lines(sql, from, STEP))?;
+    Ok((OperatorReply::Audit { count }, text.into_bytes()))
+}
+
+pub fn checkpoint(control: &Control) -> (OperatorReply, Vec<u8>) {
+    let signer = &control.store.signer;
+    let text = checkpoint_text(signer.zone.as_str(), &control.store.audit_position());
+    let signature = signer.key.sign(NAMESPACE_CHECKPOINT, text.as_bytes());
+    (OperatorReply::Checkpoint { signature }, text.into_bytes())
+}

@@ -1,0 +1,81 @@
+//! What all of `control`'s threads share.
+
+use super::authority::Authority;
+use super::documents::Documents;
+use super::live::Live;
+use super::progress::Progress;
+use super::refused::RefusedOffers;
+use super::store::{Clock, Signer, Store};
+use super::work::Work;
+use crate::RoleError;
+use sluse_host::config::{Settings, Zone};
+use sluse_host::files;
+use sluse_host::keys::read_signing_key;
+use sluse_host::layout::Layout;
+use std::path::Path;
+
+/// Bytes of the longest age recipient line that is read.
+const MAX_RECIPIENT_FILE: u64 = 4096;
+
+/// The role's state: what is durable in `store` and `documents`, what is true of now in the rest.
+pub struct Control {
+    /// The zone's settings.
+    pub settings: Settings,
+    /// The state.
+    pub store: Store,
+    /// Plans and manifests.
+    pub documents: Documents,
+    /// Who issues certificates.
+    pub authority: Authority,
+    /// The public half of `deliver`'s key: what transfer identities are re-wrapped to.
+    pub deliver_recipient: String,
+    /// Which roles are connected, and which engines are there.
+    pub live: Live,
+    /// What the roles are working on.
+    pub work: Work,
+    /// How far receiving transfers are.
+    pub progress: Progress,
+    /// Refused offers of the last minute.
+    pub refused: RefusedOffers,
+}
+
+impl Control {
+    /// Loads keys and state.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn load(zone: &Zone, clock: Clock) -> Result<Self, RoleError> {
+        let layout = &zone.layout;
+        let key = read_signing_key(&layout.signing_key())?;
+        let signer = Signer { zone: zone.settings.zone.name.clone(), key };
+        let store = Store::open(&layout.database(), signer, clock)?;
+        Ok(Self {
+            settings: zone.settings.clone(),
+            documents: Documents::open(layout, &store)?,
+            authority: Authority::load(layout)?,
+            deliver_recipient: read_recipient(layout)?,
+            live: Live::default(),
+            work: Work::default(),
+            progress: Progress::default(),
+            refused: RefusedOffers::default(),
+            store,
+        })
+    }
+}
+
+fn read_recipient(layout: &Layout) -> Result<String, RoleError> {
+    let path = layout.deliver_recipient();
+    let read = |path: &Path| files::read_bounded(path, MAX_RECIPIENT_FILE);
+    let bytes = read(&path).map_err(RoleError::io(path.display().to_string()))?;
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    if is_recipient(&text) {
+        return Ok(text);
+    }
+    Err(RoleError::State(format!("{}: not an age recipient", path.display())))
+}
+
+/// Whether a text has the form of an age recipient (X25519): `age1` and 58 characters of bech32.
+pub fn is_recipient(text: &str) -> bool {
+    let data = text.strip_prefix("age1").unwrap_or_default();
+    data.len() == 58 && data.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}

@@ -1,0 +1,268 @@
+//! The state of the zone: one SQLite database, which only `control` opens.
+//!
+//! Everything that is changed goes through [`Store::write`]: one transaction, in which each act appends its entry to the
+//! audit log ([`audit`]) and each change of a transfer's state is made by [`transition`] alone, with its history, entry and
+//! receipt. What is not committed leaves no trace, in the Merkle tree in memory neither.
+
+pub mod agreements;
+pub mod audit;
+pub mod identities;
+pub mod receipts;
+pub mod rooms;
+mod row;
+pub use row::to_json;
+mod schema;
+pub mod sources;
+pub mod transfers;
+pub mod transition;
+
+use super::changes::Changes;
+use super::failure::{Failure, Fault};
+use super::wake::Wake;
+use crate::RoleError;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use sluse_protocol::audit::{Position, Tree};
+use sluse_protocol::ids::{SourceName, TransferId, ZoneName};
+use sluse_protocol::sshsig::SigningKey;
+use sluse_protocol::time::Timestamp;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What tells the time; tests have one of their own.
+pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Who signs receipts, grants and checkpoints.
+#[derive(Debug)]
+pub struct Signer {
+    /// The zone's name.
+    pub zone: ZoneName,
+    /// Its key.
+    pub key: SigningKey,
+}
+
+/// The zone's state.
+pub struct Store {
+    inner: Mutex<Inner>,
+    /// Who signs.
+    pub signer: Signer,
+    /// Woken by each commit.
+    pub wake: Wake,
+    /// What `receive` must hear of.
+    pub changes: Changes,
+    clock: Clock,
+}
+
+struct Inner {
+    sql: Connection,
+    tree: Tree,
+}
+
+/// Who does something: how the transition table and the audit log name the actor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// A source, by way of `receive`.
+    Source(SourceName),
+    /// A person at the operators' socket.
+    Operator(String),
+    /// `control` itself.
+    Control,
+    /// `inspect`.
+    Inspect,
+    /// `deliver`.
+    Deliver,
+}
+
+impl Who {
+    fn actor(&self) -> sluse_protocol::transfer::Actor {
+        use sluse_protocol::transfer::Actor;
+        match self {
+            Self::Source(_) => Actor::Source,
+            Self::Operator(_) => Actor::Operator,
+            Self::Control => Actor::Control,
+            Self::Inspect => Actor::Inspect,
+            Self::Deliver => Actor::Deliver,
+        }
+    }
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Source(name) => write!(out, "source {name}"),
+            Self::Operator(name) => write!(out, "operator {name}"),
+            Self::Control => out.write_str("control"),
+            Self::Inspect => out.write_str("inspect"),
+            Self::Deliver => out.write_str("deliver"),
+        }
+    }
+}
+
+/// A transaction that is being made. Its queries see what it changed so far.
+pub struct Write<'a> {
+    /// The transaction.
+    pub sql: Transaction<'a>,
+    /// The time of everything in it.
+    pub now: Timestamp,
+    tree: Tree,
+    signer: &'a Signer,
+    announced: Vec<Announced>,
+}
+
+/// What is logged and passed on once it is committed.
+enum Announced {
+    Act { who: String, act: String, transfer: Option<TransferId> },
+    Ended(TransferId),
+    Revoked(SourceName),
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date, and verifies the whole audit log.
+    ///
+    /// # Errors
+    /// When it cannot be used: locked by another process, too new, or its audit log broken.
+    pub fn open(path: &Path, signer: Signer, clock: Clock) -> Result<Self, RoleError> {
+        let failed = |error: rusqlite::Error| RoleError::State(format!("{}: {error}", path.display()));
+        let mut sql = Connection::open(path).map_err(failed)?;
+        // One process has it: the Merkle tree in memory would miss what another one appends.
+        sql.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(failed)?;
+        sql.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        // What is committed survives a power cut: receipts leave the host right after.
+        sql.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        sql.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+        // No temporary files outside the role's own folder.
+        sql.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
+        schema::migrate(&mut sql)?;
+        let tree = audit::verify(&sql).map_err(|failure| RoleError::State(format!("{}: {failure}", path.display())))?;
+        let position = tree.position();
+        tracing::info!(entries = position.size, root = %position.root, "the audit log is whole");
+        Ok(Self {
+            inner: Mutex::new(Inner { sql, tree }),
+            signer,
+            wake: Wake::default(),
+            changes: Changes::default(),
+            clock,
+        })
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// Those of `query`.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
+        query(&self.lock().sql)
+    }
+
+    /// Where the audit log ends.
+    pub fn audit_position(&self) -> Position {
+        self.lock().tree.position()
+    }
+
+    /// Changes, all of it or nothing.
+    ///
+    /// # Errors
+    /// Those of `change`, and those of the commit; nothing changed then.
+    pub fn write<T>(&self, change: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        let (done, announced) = {
+            let mut inner = self.lock();
+            let Inner { sql, tree } = &mut *inner;
+            let (done, grown, announced, committed) = self.attempt(sql, tree, change)?;
+            match committed {
+                Ok(()) => *tree = grown,
+                Err(error) => settle(sql, tree, grown, error)?,
+            }
+            (done, announced)
+        };
+        self.announce(announced);
+        self.wake.bump();
+        Ok(done)
+    }
+
+    /// Makes the transaction and commits it: what was done, the tree with it, and how the commit went.
+    fn attempt<T>(
+        &self,
+        sql: &mut Connection,
+        tree: &Tree,
+        change: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>,
+    ) -> Result<(T, Tree, Vec<Announced>, rusqlite::Result<()>), Failure> {
+        let mut write = Write {
+            sql: sql.transaction_with_behavior(TransactionBehavior::Immediate)?,
+            now: (self.clock)(),
+            tree: tree.clone(),
+            signer: &self.signer,
+            announced: Vec::new(),
+        };
+        // Dropping the transaction on an error rolls it back; the tree was a copy.
+        let done = change(&mut write)?;
+        let Write { sql, tree, announced, .. } = write;
+        Ok((done, tree, announced, sql.commit()))
+    }
+
+    fn announce(&self, announced: Vec<Announced>) {
+        for what in announced {
+            match what {
+                Announced::Act { who, act, transfer: Some(transfer) } => {
+                    tracing::info!(%transfer, by = who, "{act}");
+                }
+                Announced::Act { who, act, transfer: None } => tracing::info!(by = who, "{act}"),
+                Announced::Ended(transfer) => self.changes.ended(transfer),
+                Announced::Revoked(source) => self.changes.revoked(source),
+            }
+        }
+    }
+
+    /// A panic in another thread leaves nothing half-done behind this lock: its transaction was rolled back.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A commit that failed may yet have happened (its last sync failed): what the database says is what holds.
+fn settle(sql: &Connection, tree: &mut Tree, grown: Tree, error: rusqlite::Error) -> Result<(), Failure> {
+    let end = audit::stored_end(sql)?;
+    if end == tree.position() && grown.position() != end {
+        return Err(error.into());
+    }
+    if end == grown.position() {
+        tracing::warn!(%error, "a commit reported an error and stands all the same");
+        *tree = grown;
+        return Ok(());
+    }
+    Err(Fault::Broken("after a failed commit the audit log ends elsewhere".into()).into())
+}
+
+impl Write<'_> {
+    /// Appends an entry to the audit log; it is logged when the transaction is committed. `details` holds codes, counts
+    /// and digests only.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn record(
+        &mut self,
+        who: &Who,
+        act: &str,
+        transfer: Option<&TransferId>,
+        details: serde_json::Value,
+    ) -> Result<Position, Failure> {
+        let position = audit::append(self, who, act, transfer, details)?;
+        self.announced.push(Announced::Act { who: who.to_string(), act: act.to_owned(), transfer: transfer.cloned() });
+        Ok(position)
+    }
+
+    /// Lets `receive` know, once committed, that a transfer no longer receives.
+    fn announce_ended(&mut self, transfer: &TransferId) {
+        self.announced.push(Announced::Ended(transfer.clone()));
+    }
+
+    /// Lets `receive` know, once committed, that a source was shut out.
+    pub fn announce_revoked(&mut self, source: &SourceName) {
+        self.announced.push(Announced::Revoked(source.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! Rooms.
+
+use super::Write;
+use super::row;
+use crate::control::failure::Failure;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use sluse_protocol::ids::RoomName;
+use sluse_protocol::operator::RoomInfo;
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<RoomInfo> {
+    Ok(RoomInfo { name: row::text(row, "name")?, folder: row.get("folder")?, names: row::json(row, "names")? })
+}
+
+/// A room.
+pub fn find(sql: &Connection, name: &RoomName) -> Result<Option<RoomInfo>, Failure> {
+    let mut statement = sql.prepare_cached("SELECT name, folder, names FROM rooms WHERE name = ?")?;
+    Ok(statement.query_row([name.as_str()], from_row).optional()?)
+}
+
+/// All rooms by name.
+pub fn all(sql: &Connection) -> Result<Vec<RoomInfo>, Failure> {
+    let mut statement = sql.prepare_cached("SELECT name, folder, names FROM rooms ORDER BY name")?;
+    Ok(statement.query_map([], from_row)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Adds a room, whose name and folder must be new.
+pub fn insert(write: &Write<'_>, room: &RoomInfo) -> Result<(), Failure> {
+    write.sql.execute(
+        "INSERT INTO rooms (name, folder, names, added) VALUES (?, ?, ?, ?)",
+        params![room.name.as_str(), room.folder, row::to_json(&room.names), write.now.unix()],
+    )?;
+    Ok(())
+}

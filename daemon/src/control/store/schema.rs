@@ -1,0 +1,63 @@
+//! The database's tables, and how an older database becomes a newer one.
+
+use crate::RoleError;
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Each step from one version of the schema to the next; the version is how many were taken. A step that was released is
+/// never changed.
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+
+/// Brings the database to this build's schema.
+///
+/// # Errors
+/// When it is newer than this build, or a step fails; then it is as it was.
+pub fn migrate(sql: &mut Connection) -> Result<(), RoleError> {
+    migrate_with(sql, MIGRATIONS)
+}
+
+fn migrate_with(sql: &mut Connection, steps: &[&str]) -> Result<(), RoleError> {
+    let failed = |error: rusqlite::Error| RoleError::State(format!("the database's schema: {error}"));
+    loop {
+        let transaction = sql.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+        let newest = steps.len();
+        let Some(step) = usize::try_from(version).ok().filter(|version| *version <= newest) else {
+            let message = format!("the database has schema {version}, this slused knows {newest}: use a newer slused");
+            return Err(RoleError::State(message));
+        };
+        let Some(text) = steps.get(step) else { return Ok(()) };
+        transaction.execute_batch(text).map_err(failed)?;
+        transaction.pragma_update(None, "user_version", version + 1).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        tracing::info!(schema = version + 1, "database schema");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(sql: &Connection) -> i64 {
+        sql.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn steps_are_taken_in_order_and_once() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        migrate_with(&mut sql, &["CREATE TABLE a (x)"]).unwrap();
+        migrate_with(&mut sql, &["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"]).unwrap();
+        migrate_with(&mut sql, &["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"]).unwrap();
+        assert_eq!(version(&sql), 2);
+        sql.execute("INSERT INTO a (x, y) VALUES (1, 2)", []).unwrap();
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_and_a_failed_step_changes_nothing() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        assert!(migrate_with(&mut sql, &["CREATE TABLE a (x); CREATE TABLE a (x)"]).is_err());
+        assert_eq!(version(&sql), 0);
+        migrate(&mut sql).unwrap();
+        sql.pragma_update(None, "user_version", MIGRATIONS.len() as i64 + 1).unwrap();
+        assert!(matches!(migrate(&mut sql), Err(RoleError::State(text)) if text.contains("newer slused")));
+    }
+}

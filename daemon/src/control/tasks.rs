@@ -1,0 +1,187 @@
+//! What there is to do for `inspect` and `deliver`, as it follows from the state of the transfers.
+
+use super::failure::Failure;
+use super::live::LinkId;
+use super::releases;
+use super::shared::Control;
+use super::store::transfers::{self, Transfer};
+use super::store::{Who, agreements, identities, transition};
+use super::work::{Choice, Task};
+use serde_json::json;
+use sluse_protocol::limits::POLL_TIMEOUT;
+use sluse_protocol::roles::{DeliverReply, InspectReply};
+use sluse_protocol::transfer::{Event, State};
+use std::time::Duration;
+
+/// New identities are made when fewer than this are unused, …
+const POOL_LOW: u64 = 32;
+
+/// … until there are so many.
+const POOL_FULL: u64 = 48;
+
+/// A task that waits after a failure becomes due without anything else changing: so often is looked.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Documents that `deliver` puts into every bag.
+pub const BAG_DOCUMENTS: &[&str] = &[
+    "receipts/received.json",
+    "receipts/received.json.sig",
+    "receipts/released.json",
+    "receipts/released.json.sig",
+    "findings.json",
+    "decision.json",
+    "source-manifest.jsonl",
+    "source-manifest.jsonl.sig",
+    "agreement.toml",
+];
+
+/// A long poll of `inspect`.
+///
+/// # Errors
+/// When the database fails.
+pub fn next_for_inspect(control: &Control, link: LinkId) -> Result<InspectReply, Failure> {
+    let found = control.store.wake.wait_for(POLL_TIMEOUT, LOOK_AGAIN, || find_for_inspect(control, link))?;
+    Ok(found.unwrap_or(InspectReply::Idle))
+}
+
+/// A long poll of `deliver`; the reply, and the re-wrapped identity that goes with it.
+///
+/// # Errors
+/// When the database fails.
+pub fn next_for_deliver(control: &Control, link: LinkId) -> Result<(DeliverReply, Vec<u8>), Failure> {
+    let found = control.store.wake.wait_for(POLL_TIMEOUT, LOOK_AGAIN, || find_for_deliver(control, link))?;
+    Ok(found.unwrap_or((DeliverReply::Idle, Vec::new())))
+}
+
+/// What is quick and what others wait for comes first; inspecting, which is long, last.
+fn find_for_inspect(control: &Control, link: LinkId) -> Result<Option<InspectReply>, Failure> {
+    let Some(choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(InspectReply::Idle)) };
+    let finders = [mint, take_over, wrap, purge, inspect];
+    for find in finders {
+        if let Some((task, reply)) = find(control, &choice)? {
+            choice.hand_out(task);
+            return Ok(Some(reply));
+        }
+    }
+    Ok(None)
+}
+
+type Found<T> = Result<Option<(Task, T)>, Failure>;
+
+fn mint(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+    let unused = control.store.read(identities::unused)?;
+    if unused >= POOL_LOW || !choice.allows(&Task::Mint) {
+        return Ok(None);
+    }
+    let count = u16::try_from(POOL_FULL - unused).unwrap_or(1);
+    Ok(Some((Task::Mint, InspectReply::Mint { count })))
+}
+
+fn first(
+    control: &Control,
+    choice: &Choice<'_>,
+    states: &[State],
+    task: fn(sluse_protocol::ids::TransferId) -> Task,
+    wanted: impl Fn(&Transfer) -> bool,
+) -> Result<Option<Transfer>, Failure> {
+    let now = control.store.now();
+    control.store.read(|sql| {
+        transfers::first(sql, states, now, |transfer| wanted(transfer) && choice.allows(&task(transfer.id.clone())))
+    })
+}
+
+fn take_over(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+    let sealed = |transfer: &Transfer| transfer.seal.is_some();
+    let found = first(control, choice, &[State::Receiving], Task::TakeOver, sealed)?;
+    Ok(found.and_then(|transfer| {
+        let (chunks, seal) = (transfer.chunks(), transfer.seal?);
+        let reply = InspectReply::TakeOver { transfer: transfer.id.clone(), chunks, chunk_list: seal.chunk_list };
+        Some((Task::TakeOver(transfer.id), reply))
+    }))
+}
+
+fn wrap(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+    let ours = Some(control.deliver_recipient.as_str());
+    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours;
+    while let Some(transfer) = first(control, choice, &[State::Released, State::Delivering], Task::Wrap, unwrapped)? {
+        if transfer.state == State::Released && !may_leave(control, &transfer)? {
+            continue;
+        }
+        let now = control.store.now();
+        let (grant, signature) = control.store.read(|sql| releases::grant(control, sql, &transfer, now))?;
+        return Ok(Some((Task::Wrap(transfer.id), InspectReply::Wrap { grant, signature })));
+    }
+    Ok(None)
+}
+
+/// Whether a released transfer may still be delivered; one that may not is held.
+fn may_leave(control: &Control, transfer: &Transfer) -> Result<bool, Failure> {
+    let now = control.store.now();
+    match control.store.read(|sql| releases::check_allowed(sql, transfer, now)) {
+        Ok(()) => Ok(true),
+        Err(Failure::Refused(refusal)) => {
+            let code = refusal.code.as_str();
+            control.store.write(|write| releases::hold(write, &transfer.id, &refusal.message, code))?;
+            Ok(false)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+fn purge(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+    let now = control.store.now();
+    let found = control
+        .store
+        .read(|sql| transfers::first_to_purge(sql, now, |transfer| choice.allows(&Task::Purge(transfer.id.clone()))))?;
+    Ok(found.map(|transfer| {
+        let reply = InspectReply::Purge { transfer: transfer.id.clone(), recipient: transfer.identity };
+        (Task::Purge(transfer.id), reply)
+    }))
+}
+
+fn inspect(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+    let any = |_: &Transfer| true;
+    let found = first(control, choice, &[State::Received, State::Inspecting], Task::Inspect, any)?;
+    let Some(transfer) = found else { return Ok(None) };
+    let Some(seal) = &transfer.seal else {
+        return Err(Failure::broken(format!("transfer {} is {} and not sealed", transfer.id, transfer.state)));
+    };
+    let content = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?.agreement.content;
+    if transfer.state == State::Received {
+        let by = Who::Inspect;
+        control.store.write(|write| transition::apply(write, &transfer.id, Event::Inspect, &by, json!({})))?;
+    }
+    let reply = InspectReply::Inspect {
+        transfer: transfer.id.clone(),
+        recipient: transfer.identity,
+        manifest_sha256: seal.manifest_sha256,
+        content,
+    };
+    Ok(Some((Task::Inspect(transfer.id), reply)))
+}
+
+fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverReply, Vec<u8>)>, Failure> {
+    let idle = || (DeliverReply::Idle, Vec::new());
+    let Some(choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
+    let ours = Some(control.deliver_recipient.as_str());
+    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours;
+    let states = [State::Delivering, State::Released];
+    while let Some(transfer) = first(control, &choice, &states, Task::Deliver, wrapped)? {
+        if transfer.state == State::Released && !may_leave(control, &transfer)? {
+            continue;
+        }
+        let now = control.store.now();
+        let (grant, signature) = control.store.read(|sql| releases::grant(control, sql, &transfer, now))?;
+        let Some(identity) = control.store.read(|sql| transfers::wrapped(sql, &transfer.id))? else {
+            return Err(Failure::broken(format!("transfer {} has no wrapped identity", transfer.id)));
+        };
+        if transfer.state == State::Released {
+            let by = Who::Deliver;
+            control.store.write(|write| transition::apply(write, &transfer.id, Event::Deliver, &by, json!({})))?;
+        }
+        choice.hand_out(Task::Deliver(transfer.id));
+        let documents = BAG_DOCUMENTS.iter().map(|name| (*name).to_owned()).collect();
+        return Ok(Some((DeliverReply::Deliver { grant, signature, documents }, identity)));
+    }
+    Ok(None)
+}

@@ -1,0 +1,254 @@
+//! What the roles are working on: which task is in whose hands, and which must wait since it failed.
+//!
+//! Nothing here is durable. Tasks follow from the database ([`super::tasks`]); when a connection ends, what it had in work
+//! is handed out again.
+
+use super::live::LinkId;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::time::Timestamp;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Seconds until a task that failed is tried again; doubled each time it fails.
+const FIRST_WAIT: i64 = 5;
+
+/// The longest such wait, seconds.
+const LONGEST_WAIT: i64 = 600;
+
+/// So often a task is handed out again at once when the connection that had it ended: a role may be restarted for
+/// reasons of its own. Beyond that the task itself is suspected, and waits like one that failed.
+const FREE_RESTARTS: u32 = 5;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Make transfer identities.
+    Mint,
+    /// Take a sealed transfer over.
+    TakeOver(TransferId),
+    /// Inspect it.
+    Inspect(TransferId),
+    /// Re-wrap its identity.
+    Wrap(TransferId),
+    /// Destroy identity and bytes.
+    Purge(TransferId),
+    /// Deliver it.
+    Deliver(TransferId),
+}
+
+impl Task {
+    /// The task's name.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Task::Mint => "mint",
+            Task::TakeOver(_) => "take-over",
+            Task::Inspect(_) => "inspect",
+            Task::Wrap(_) => "wrap",
+            Task::Purge(_) => "purge",
+            Task::Deliver(_) => "deliver",
+        }
+    }
+
+    /// The transfer that it is about.
+    pub fn transfer(&self) -> Option<&TransferId> {
+        match self {
+            Task::Mint => None,
+            Task::TakeOver(id) | Task::Inspect(id) | Task::Wrap(id) | Task::Purge(id) | Task::Deliver(id) => Some(id),
+        }
+    }
+}
+
+/// A task that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which.
+    pub task: Task,
+    /// How often.
+    pub failures: u32,
+    /// When it is tried again.
+    pub next: Timestamp,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Work(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    in_hands: HashMap<LinkId, HashSet<Task>>,
+    troubles: HashMap<Task, Trouble>,
+    restarts: HashMap<Task, u32>,
+}
+
+/// What may be handed out to one connection now; the choice is made while no one else chooses.
+pub struct Choice<'a> {
+    inner: MutexGuard<'a, Inner>,
+    link: LinkId,
+    now: Timestamp,
+}
+
+impl Work {
+    /// A connection that takes tasks begins.
+    pub fn open(&self, link: LinkId) {
+        self.lock().in_hands.insert(link, HashSet::new());
+    }
+
+    /// A connection ended: what it had is to be handed out again.
+    pub fn close(&self, link: LinkId, now: Timestamp) {
+        let mut inner = self.lock();
+        for task in inner.in_hands.remove(&link).unwrap_or_default() {
+            let restarts = inner.restarts.entry(task.clone()).or_default();
+            *restarts += 1;
+            if *restarts > FREE_RESTARTS {
+                inner.fail(task, "the role ended while it worked on this", now);
+            }
+        }
+    }
+
+    /// Begins to choose a task for a connection; `None` when it has ended.
+    pub fn choose(&self, link: LinkId, now: Timestamp) -> Option<Choice<'_>> {
+        let inner = self.lock();
+        inner.in_hands.contains_key(&link).then_some(Choice { inner, link, now })
+    }
+
+    /// A task is done.
+    pub fn done(&self, link: LinkId, task: &Task) {
+        let mut inner = self.lock();
+        inner.drop_from(link, task);
+        inner.troubles.remove(task);
+        inner.restarts.remove(task);
+    }
+
+    /// A task failed by our fault and is to be tried again.
+    pub fn failed(&self, link: LinkId, task: Task, reason: &str, now: Timestamp) {
+        let mut inner = self.lock();
+        inner.drop_from(link, &task);
+        tracing::warn!(
+            task = task.as_str(),
+            transfer = task.transfer().map(TransferId::as_str),
+            reason,
+            "to be retried"
+        );
+        inner.fail(task, reason, now);
+    }
+
+    /// What failed and waits.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.lock().troubles.values().cloned().collect()
+    }
+
+    /// Forgets troubles of tasks that no longer follow from the state.
+    pub fn retain(&self, still_to_do: impl Fn(&Task) -> bool) {
+        let mut inner = self.lock();
+        inner.troubles.retain(|task, _| still_to_do(task));
+        inner.restarts.retain(|task, _| still_to_do(task));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn drop_from(&mut self, link: LinkId, task: &Task) {
+        if let Some(tasks) = self.in_hands.get_mut(&link) {
+            tasks.remove(task);
+        }
+    }
+
+    fn fail(&mut self, task: Task, reason: &str, now: Timestamp) {
+        let failures = self.troubles.get(&task).map_or(0, |trouble| trouble.failures) + 1;
+        let wait = (FIRST_WAIT << (failures - 1).min(20)).min(LONGEST_WAIT);
+        let reason = reason.chars().filter(|c| !c.is_control()).take(300).collect();
+        self.troubles.insert(task.clone(), Trouble { task, failures, next: now.plus(wait), reason });
+    }
+}
+
+impl Choice<'_> {
+    /// Whether a task may be handed out: the connection does not have it, and it need not wait.
+    pub fn allows(&self, task: &Task) -> bool {
+        let in_hands = self.inner.in_hands.get(&self.link).is_some_and(|tasks| tasks.contains(task));
+        // A clock that was set back must not make a task wait for years.
+        let waits = |next: Timestamp| self.now < next && next <= self.now.plus(LONGEST_WAIT);
+        !in_hands && !self.inner.troubles.get(task).is_some_and(|trouble| waits(trouble.next))
+    }
+
+    /// Hands a task out.
+    pub fn hand_out(mut self, task: Task) {
+        if let Some(tasks) = self.inner.in_hands.get_mut(&self.link) {
+            tasks.insert(task);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::live::Live;
+    use sluse_protocol::roles::Role;
+
+    fn task() -> Task {
+        Task::Inspect(TransferId::new(Timestamp::from_unix(0), [1; 5]))
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds)
+    }
+
+    fn take(work: &Work, link: LinkId, seconds: i64) -> bool {
+        let Some(choice) = work.choose(link, at(seconds)) else { return false };
+        let allowed = choice.allows(&task());
+        if allowed {
+            choice.hand_out(task());
+        }
+        allowed
+    }
+
+    #[test]
+    fn a_task_is_in_one_hand_until_it_is_done_or_its_connection_ends() {
+        let (live, work) = (Live::default(), Work::default());
+        let (old, new) = (live.connect(Role::Inspect), live.connect(Role::Inspect));
+        work.open(old);
+        assert!(take(&work, old, 0) && !take(&work, old, 0));
+        work.done(old, &task());
+        assert!(take(&work, old, 0));
+        work.close(old, at(0));
+        assert!(!take(&work, old, 0), "an ended connection gets nothing");
+        work.open(new);
+        assert!(take(&work, new, 0));
+    }
+
+    #[test]
+    fn a_task_that_fails_waits_twice_as_long_each_time_up_to_ten_minutes() {
+        let (live, work) = (Live::default(), Work::default());
+        let link = live.connect(Role::Inspect);
+        work.open(link);
+        let mut now = 0;
+        for wait in [5, 10, 20, 40, 80, 160, 320, 600, 600] {
+            assert!(take(&work, link, now));
+            work.failed(link, task(), "disk", at(now));
+            assert!(!take(&work, link, now + wait - 1), "{wait}");
+            now += wait;
+        }
+        assert_eq!(work.troubles()[0].failures, 9);
+        assert!(take(&work, link, now));
+        work.done(link, &task());
+        assert_eq!(work.troubles(), []);
+    }
+
+    #[test]
+    fn a_task_that_kills_its_role_again_and_again_waits_too() {
+        let (live, work) = (Live::default(), Work::default());
+        for _ in 0..=FREE_RESTARTS {
+            let link = live.connect(Role::Inspect);
+            work.open(link);
+            assert!(take(&work, link, 0));
+            work.close(link, at(0));
+        }
+        let link = live.connect(Role::Inspect);
+        work.open(link);
+        assert!(!take(&work, link, 4) && take(&work, link, 5));
+    }
+}

@@ -1,0 +1,159 @@
+//! Durability in batches: one thread takes every chunk that is whole, of whatever transfer, and makes them durable together.
+//!
+//! Chunk bytes → folder → index record → acknowledgement, each durable before the next begins. While one batch is on its
+//! way to the disk the next one gathers; a chunk that comes alone is a batch of its own and waits for no timer.
+
+use super::folder;
+use super::pool::lock;
+use super::refusals::storage;
+use super::stored::Whole;
+use super::transfer::{Slot, Transfer};
+use sluse_protocol::chunk_index::Record;
+use sluse_protocol::refusal::{Code, Refusal};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// A whole chunk on its way to durability.
+#[derive(Debug)]
+struct Waiting {
+    whole: Whole,
+    record: Record,
+    durable: oneshot::Sender<Result<Slot, Refusal>>,
+}
+
+/// The thread that makes chunks durable, and the chunks that wait for it: at most those in flight.
+#[derive(Debug, Default)]
+pub struct Committer {
+    waiting: Mutex<Vec<Waiting>>,
+    more: Condvar,
+}
+
+impl Committer {
+    /// Starts the thread, which lives as long as the process.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start() -> io::Result<Arc<Self>> {
+        let committer = Arc::new(Self::default());
+        let thread = Arc::clone(&committer);
+        std::thread::Builder::new().name("commit".into()).spawn(move || {
+            loop {
+                let batch = thread.next();
+                commit(batch);
+            }
+        })?;
+        Ok(committer)
+    }
+
+    /// Makes a chunk durable. The receiver gets its slot back then.
+    pub fn submit(&self, whole: Whole, record: Record) -> oneshot::Receiver<Result<Slot, Refusal>> {
+        let (durable, result) = oneshot::channel();
+        lock(&self.waiting).push(Waiting { whole, record, durable });
+        self.more.notify_one();
+        result
+    }
+
+    fn next(&self) -> Vec<Waiting> {
+        let mut waiting = lock(&self.waiting);
+        while waiting.is_empty() {
+            waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::take(&mut *waiting)
+    }
+}
+
+fn commit(batch: Vec<Waiting>) {
+    for chunk in &batch {
+        // All of them on their way before the first is waited for; what cannot begin here is done by the sync.
+        let _ = crate::sys::start_writeback(&chunk.whole.file);
+    }
+    let written: Vec<Waiting> = batch.into_iter().filter_map(sync_chunk).collect();
+    let groups: Vec<Group> = group(written).into_iter().filter_map(sync_folder).filter_map(append).collect();
+    for group in groups {
+        sync_index(group);
+    }
+}
+
+fn sync_chunk(chunk: Waiting) -> Option<Waiting> {
+    match chunk.whole.file.sync_data() {
+        Ok(()) => Some(chunk),
+        Err(error) => {
+            let refusal = storage("make a chunk durable", &error);
+            give_up(vec![chunk], &refusal);
+            None
+        }
+    }
+}
+
+/// The chunks of one transfer in a batch.
+struct Group {
+    transfer: Arc<Transfer>,
+    chunks: Vec<Waiting>,
+}
+
+fn group(chunks: Vec<Waiting>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for chunk in chunks {
+        let transfer = Arc::clone(chunk.whole.slot.transfer());
+        match groups.iter_mut().find(|group| Arc::ptr_eq(&group.transfer, &transfer)) {
+            Some(group) => group.chunks.push(chunk),
+            None => groups.push(Group { transfer, chunks: vec![chunk] }),
+        }
+    }
+    groups
+}
+
+fn sync_folder(group: Group) -> Option<Group> {
+    let synced = group.transfer.folder().sync();
+    keep(group, "make a transfer's folder durable", synced)
+}
+
+fn append(group: Group) -> Option<Group> {
+    let records: Vec<u8> = group.chunks.iter().flat_map(|chunk| chunk.record.encode()).collect();
+    let appended = match lock(group.transfer.index()).as_mut() {
+        Some(index) => index.append(&records),
+        None => Err(io::ErrorKind::BrokenPipe.into()),
+    };
+    keep(group, "append to a chunk index", appended)
+}
+
+fn sync_index(group: Group) {
+    let bytes = (group.chunks.len() * Record::BYTES) as u64;
+    let synced = match lock(group.transfer.index()).as_mut() {
+        Some(index) => index.sync(bytes),
+        None => Err(io::ErrorKind::BrokenPipe.into()),
+    };
+    let Some(group) = keep(group, "make a chunk index durable", synced) else { return };
+    let records: Vec<Record> = group.chunks.iter().map(|chunk| chunk.record).collect();
+    group.transfer.note(&records);
+    for chunk in group.chunks {
+        // The connection may have ended: the chunk is durable all the same, and its source told so when it comes back.
+        let _ = chunk.durable.send(Ok(chunk.whole.slot));
+    }
+}
+
+fn keep(group: Group, attempted: &'static str, result: io::Result<()>) -> Option<Group> {
+    match result {
+        Ok(()) => Some(group),
+        Err(error) => {
+            give_up(group.chunks, &storage(attempted, &error));
+            None
+        }
+    }
+}
+
+/// These chunks are not durable, and their files of no use.
+fn give_up(chunks: Vec<Waiting>, refusal: &Refusal) {
+    for chunk in chunks {
+        folder::remove(&chunk.whole.path);
+        // As above: nobody may be there any more.
+        let _ = chunk.durable.send(Err(refusal.clone()));
+    }
+}
+
+/// The committer ended before the chunk was durable, or took too long.
+pub fn not_durable() -> Refusal {
+    tracing::error!("a chunk did not become durable in time");
+    Refusal::new(Code::Unavailable, "the zone's disk does not keep up")
+}

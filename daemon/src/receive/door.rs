@@ -1,0 +1,208 @@
+//! The endpoint: TLS 1.3 with client certificates, and who is let in to a handshake at all.
+
+use super::greet;
+use super::intake::Intake;
+use super::pool::lock;
+use super::{bounds, frames};
+use crate::RoleError;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, Incoming, ServerConfig, VarInt};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use sluse_host::config::{KeyExchange, Zone};
+use sluse_host::{files, quic};
+use sluse_protocol::limits::MAX_CHUNK_STREAMS;
+use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::wire::ALPN;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use tokio::time::timeout;
+
+/// Bytes of a certificate file.
+const CERTIFICATE_BYTES: u64 = 64 * 1024;
+
+/// Reads the zone's TLS key and certificates, and sets the endpoint's bounds.
+///
+/// # Errors
+/// When a file cannot be read or is not what it must be.
+pub fn server_config(zone: &Zone) -> Result<ServerConfig, RoleError> {
+    let exchange = zone.settings.receive.key_exchange;
+    if exchange == KeyExchange::AllowX25519 {
+        tracing::warn!(
+            "key_exchange = \"allow-x25519\": what is recorded on the network today may be read by a quantum computer \
+             later; remove the setting when every source takes X25519MLKEM768"
+        );
+    }
+    let provider = quic::crypto_provider(exchange);
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in certificates(&zone.layout.ca_certificate())? {
+        roots.add(authority).map_err(|error| unusable(&zone.layout.ca_certificate(), &error))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let verifier = verifier.build().map_err(|error| unusable(&zone.layout.ca_certificate(), &error))?;
+    let chain = certificates(&zone.layout.tls_certificate())?;
+    let key_file = zone.layout.tls_key();
+    let key = files::read_private(&key_file).map_err(RoleError::io(format!("read {}", key_file.display())))?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| unusable(&key_file, &error))?;
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .and_then(|tls| tls.with_client_cert_verifier(verifier).with_single_cert(chain, key));
+    let mut tls = tls.map_err(|error| unusable(&zone.layout.tls_certificate(), &error))?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    // Every connection shows its certificate: nothing is resumed.
+    tls.session_storage = Arc::new(NoServerSessionStorage {});
+    tls.send_tls13_tickets = 0;
+    let tls = QuicServerConfig::try_from(tls).map_err(|error| unusable(&zone.layout.tls_certificate(), &error))?;
+    Ok(bounded(ServerConfig::with_crypto(Arc::new(tls))))
+}
+
+fn bounded(mut config: ServerConfig) -> ServerConfig {
+    let mut transport = quic::transport(MAX_CHUNK_STREAMS);
+    transport.receive_window(VarInt::from_u32(bounds::FIRST_WINDOW_BYTES)).send_window(bounds::SEND_WINDOW_BYTES);
+    config
+        .transport_config(Arc::new(transport))
+        .max_incoming(bounds::WAITING)
+        .incoming_buffer_size(bounds::WAITING_BYTES_EACH)
+        .incoming_buffer_size_total(bounds::WAITING_BYTES);
+    config.validation_token.sent(0);
+    config
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, RoleError> {
+    let bytes = files::read_bounded(file, CERTIFICATE_BYTES);
+    let bytes = bytes.map_err(RoleError::io(format!("read {}", file.display())))?;
+    let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| unusable(file, &error))?;
+    if certificates.is_empty() {
+        return Err(RoleError::State(format!("{}: no certificate", file.display())));
+    }
+    Ok(certificates)
+}
+
+fn unusable(file: &Path, error: &dyn std::fmt::Display) -> RoleError {
+    RoleError::State(format!("{}: {error}", file.display()))
+}
+
+/// Takes connections until the endpoint is closed.
+pub async fn open(intake: Arc<Intake>, endpoint: Endpoint) {
+    let hall = Arc::new(Hall { places: intake.zone.settings.receive.max_connections as usize, ..Hall::default() });
+    while let Some(incoming) = endpoint.accept().await {
+        let peer = incoming.remote_address();
+        match hall.admit(&incoming) {
+            Ok(place) => drop(tokio::spawn(welcome(Arc::clone(&intake), incoming, place))),
+            Err(Unwelcome::Full) => {
+                tracing::debug!(%peer, "a connection was turned away: no place");
+                incoming.refuse();
+            }
+            Err(Unwelcome::Unproven) => {
+                if let Err(error) = incoming.retry() {
+                    error.into_incoming().ignore();
+                }
+            }
+        }
+    }
+}
+
+async fn welcome(intake: Arc<Intake>, incoming: Incoming, place: Place) {
+    let peer = incoming.remote_address();
+    let shaken = match incoming.accept() {
+        Ok(connecting) => timeout(bounds::HANDSHAKE, connecting).await,
+        Err(error) => Ok(Err(error)),
+    };
+    match shaken {
+        Ok(Ok(connection)) => {
+            let Some(_place) = place.sit_down() else {
+                let busy = Refusal::new(Code::Busy, "the zone has too many connections");
+                tracing::warn!(%peer, code = %busy.code, "refused: {}", busy.message);
+                return frames::close(&connection, &busy);
+            };
+            greet::serve(intake, connection).await;
+        }
+        Ok(Err(error)) => tracing::warn!(%peer, "handshake failed: {error}"),
+        Err(_) => tracing::warn!(%peer, "handshake not finished in time"),
+    }
+}
+
+/// Who is in: connections, and handshakes under way by address.
+#[derive(Debug, Default)]
+struct Hall {
+    places: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    connections: usize,
+    handshakes: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+enum Unwelcome {
+    Full,
+    Unproven,
+}
+
+impl Hall {
+    fn admit(self: &Arc<Self>, incoming: &Incoming) -> Result<Place, Unwelcome> {
+        let address = incoming.remote_address().ip();
+        let mut taken = lock(&self.taken);
+        let here = taken.by_address.get(&address).copied().unwrap_or(0);
+        if taken.handshakes >= bounds::HANDSHAKES || here >= bounds::HANDSHAKES_PER_ADDRESS {
+            return Err(Unwelcome::Full);
+        }
+        if taken.handshakes >= bounds::HANDSHAKES_ON_TRUST && incoming.may_retry() {
+            return Err(Unwelcome::Unproven);
+        }
+        taken.handshakes += 1;
+        *taken.by_address.entry(address).or_default() += 1;
+        Ok(Place { hall: Arc::clone(self), handshake: Some(address), connected: false })
+    }
+}
+
+/// A place: in a handshake first, as a connection then.
+#[derive(Debug)]
+struct Place {
+    hall: Arc<Hall>,
+    /// From where, while the handshake is under way.
+    handshake: Option<IpAddr>,
+    connected: bool,
+}
+
+impl Place {
+    /// The handshake is done. None when there are too many connections.
+    fn sit_down(mut self) -> Option<Self> {
+        self.leave_handshake();
+        let mut taken = lock(&self.hall.taken);
+        if taken.connections >= self.hall.places {
+            return None;
+        }
+        taken.connections += 1;
+        drop(taken);
+        self.connected = true;
+        Some(self)
+    }
+
+    fn leave_handshake(&mut self) {
+        let Some(address) = self.handshake.take() else { return };
+        let mut taken = lock(&self.hall.taken);
+        taken.handshakes -= 1;
+        if let Some(count) = taken.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                taken.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave_handshake();
+        if self.connected {
+            lock(&self.hall.taken).connections -= 1;
+        }
+    }
+}

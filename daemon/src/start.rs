@@ -1,0 +1,83 @@
+//! Starting one role: what it was handed, its link to `control`, its name; then its `run`.
+
+use crate::{RoleError, control, deliver, inspect, links, notify, receive, sys};
+use nix::sys::stat::{Mode, umask};
+use sluse_host::config::Zone;
+use sluse_protocol::roles::Role;
+use std::ffi::CString;
+use std::net::UdpSocket;
+use std::os::fd::{OwnedFd, RawFd};
+
+/// Descriptors that a role's process inherits from the supervisor, by number. A role that was started alone has none.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Handed {
+    /// The link to `control`: a connected socket.
+    #[arg(long, hide = true)]
+    pub link_fd: Option<RawFd>,
+    /// To `control`: the link on which the supervisor sends it the other roles' links.
+    #[arg(long, hide = true)]
+    pub supervisor_fd: Option<RawFd>,
+    /// To `receive`: its UDP socket.
+    #[arg(long, hide = true)]
+    pub socket_fd: Option<RawFd>,
+}
+
+/// Runs a role until it ends.
+///
+/// # Errors
+/// Why it cannot start or go on.
+pub fn role(role: Role, zone: Zone, handed: &Handed) -> Result<(), RoleError> {
+    // Roles that are different users share what they must by group; nothing is anybody else's.
+    umask(Mode::from_bits_truncate(0o027));
+    name_process(role)?;
+    // Inherited descriptors first: nothing else is open yet.
+    let link = handed.link_fd.map(inherited).transpose()?;
+    let supervisor = handed.supervisor_fd.map(inherited).transpose()?;
+    let activated = if role == Role::Receive { notify::activated()? } else { None };
+    let socket = handed.socket_fd.or(activated).map(inherited).transpose()?;
+    notify::when_ready()?;
+    match role {
+        Role::Control => {
+            let links = match supervisor {
+                Some(supervisor) => links::from_supervisor(supervisor.into())?,
+                None => links::listen(&zone.layout)?,
+            };
+            control::run(zone, links)
+        }
+        Role::Receive => {
+            let socket = match socket {
+                Some(socket) => socket.into(),
+                None => bind(&zone)?,
+            };
+            let control = links::to_control(role, &zone.layout, link)?;
+            receive::run(zone, control, socket)
+        }
+        Role::Inspect => {
+            let control = links::to_control(role, &zone.layout, link)?;
+            inspect::run(zone, control)
+        }
+        Role::Deliver => {
+            let control = links::to_control(role, &zone.layout, link)?;
+            deliver::run(zone, control)
+        }
+    }
+}
+
+/// Binds the zone's UDP socket.
+///
+/// # Errors
+/// When the address is not this host's, or taken.
+pub fn bind(zone: &Zone) -> Result<UdpSocket, RoleError> {
+    let address = zone.settings.receive.listen;
+    UdpSocket::bind(address).map_err(RoleError::io(format!("listening on {address} (UDP)")))
+}
+
+fn inherited(number: RawFd) -> Result<OwnedFd, RoleError> {
+    sys::inherited(number).map_err(RoleError::io(format!("descriptor {number}")))
+}
+
+/// Makes the role's name the process's, for `ps` and `top`.
+fn name_process(role: Role) -> Result<(), RoleError> {
+    let name = CString::new(format!("slused-{role}")).map_err(|error| RoleError::State(error.to_string()))?;
+    nix::sys::prctl::set_name(&name).map_err(|error| RoleError::io("naming the process")(error.into()))
+}

@@ -1,0 +1,166 @@
+//! Configuration errors: which line, what is wrong, what to write instead.
+
+use sluse_host::config::{Settings, Zone};
+
+const GOOD: &str = "[zone]\nname = \"sluse\"\n[receive]\nlisten = \"127.0.0.1:7443\"\nadvertise = [\"zone:7443\"]\n";
+
+#[test]
+fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
+    let example = include_str!("../../config/sluse.toml");
+    let shipped = Settings::parse(example).unwrap();
+    // A comment that is a setting begins with one lower-case word and an equals sign.
+    let setting = |line: &str| line.strip_prefix("# ").is_some_and(|line| line.split(' ').nth(1) == Some("="));
+    let uncommented: String =
+        example.lines().map(|line| if setting(line) { &line[2..] } else { line }).collect::<Vec<_>>().join("\n");
+    let mut spelt_out = Settings::parse(&uncommented).unwrap();
+    assert_eq!(spelt_out.control.operators_group.take().as_deref(), Some("sluse-operators"));
+    assert_eq!(spelt_out.inspect.clamd_socket.take(), Some("/run/clamav/clamd.ctl".into()));
+    assert_eq!(spelt_out, shipped);
+}
+
+#[test]
+fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
+    // What to add to or replace in a good configuration; then line, message, hint.
+    let cases = [
+        ("name = \"sluse\"", "", 1, "`zone.name` is missing", "add `name = \"sluse\"`"),
+        (
+            "\"sluse\"",
+            "\"Sluse\"",
+            2,
+            "`zone.name` is not taken: a name is 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit",
+            "write for example `name = \"sluse\"`",
+        ),
+        ("listen", "lisen", 4, "unknown field `receive.lisen`", "did you mean `listen`?"),
+        ("[receive]", "[recieve]", 3, "unknown field `recieve`", "did you mean `receive`?"),
+        (
+            "127.0.0.1:7443",
+            "localhost",
+            4,
+            "`receive.listen` is not an IP address and a port",
+            "write for example `listen = \"0.0.0.0:7443\"`",
+        ),
+        (
+            "127.0.0.1:7443",
+            "127.0.0.1:0",
+            4,
+            "`receive.listen` has port 0: sources could not find it",
+            "write for example `listen = \"0.0.0.0:7443\"`",
+        ),
+        (
+            "\"zone:7443\"",
+            "",
+            5,
+            "`receive.advertise` is empty: sources would not find the zone",
+            "write for example `advertise = [\"zone.example.org:7443\"]`",
+        ),
+        (
+            "zone:7443",
+            "zone",
+            5,
+            "`receive.advertise` names \"zone\", which has no port",
+            "write for example `advertise = [\"zone.example.org:7443\"]`",
+        ),
+        (
+            "zone:7443",
+            "::1:7443",
+            5,
+            "`receive.advertise` names \"::1:7443\", which has no host name or address (IPv6 stands in brackets)",
+            "write for example `advertise = [\"zone.example.org:7443\"]`",
+        ),
+        (
+            "[\"zone:7443\"]",
+            "\"zone:7443\"",
+            5,
+            "`receive.advertise` is text, not a list",
+            "write for example `advertise = [\"zone.example.org:7443\"]`",
+        ),
+        (
+            "@",
+            "key_exchange = \"hybrid\"",
+            6,
+            "`receive.key_exchange` does not know \"hybrid\"",
+            "one of: hybrid-required, allow-x25519",
+        ),
+        (
+            "@",
+            "max_connections = 4\nmax_connections_per_source = 5",
+            7,
+            "`receive.max_connections_per_source` is more than all connections together",
+            "write at most 4",
+        ),
+        (
+            "@",
+            "[control]\nreceiving_days = 0",
+            7,
+            "`control.receiving_days` is not between 1 and 3653",
+            "write for example `receiving_days = 14`",
+        ),
+        (
+            "@",
+            "[control]\ncertificate_days = \"365\"",
+            7,
+            "`control.certificate_days` is text, not a whole number",
+            "write for example `certificate_days = 365`",
+        ),
+        (
+            "@",
+            "[inspect]\nclamd_socket = \"\"",
+            7,
+            "`inspect.clamd_socket` is empty",
+            "write for example `clamd_socket = \"/run/clamav/clamd.ctl\"`",
+        ),
+        (
+            "@",
+            "[inspect]\nsignatures = \"./control/lists\"",
+            7,
+            "`inspect.signatures` lies in control, which belongs to the zone itself",
+            "write for example `signatures = \"signatures\"`",
+        ),
+        ("@", "[deliver]\nrooms = \"../rooms\"", 7, "`deliver.rooms` contains `..`", "write the whole path, from /"),
+        (
+            "@",
+            "[deliver]\nrooms = rooms",
+            7,
+            "string values must be quoted, expected literal string",
+            "a line is `name = value`; text stands in double quotes; sections begin with [name]",
+        ),
+        (
+            "@",
+            "listen = \"0.0.0.0:1\"",
+            6,
+            "duplicate key",
+            "a line is `name = value`; text stands in double quotes; sections begin with [name]",
+        ),
+    ];
+    for (old, new, line, message, hint) in cases {
+        let text = if old == "@" { format!("{GOOD}{new}\n") } else { GOOD.replacen(old, new, 1) };
+        let problems = Settings::parse(&text).unwrap_err();
+        let found =
+            problems.iter().find(|problem| problem.line == line).unwrap_or_else(|| panic!("{new}: {problems:?}"));
+        assert_eq!((found.message.as_str(), found.hint.as_str()), (message, hint), "{new}");
+    }
+}
+
+#[test]
+fn addresses_are_host_and_port() {
+    for good in ["zone:1", "10.0.0.1:7443", "[::1]:65535", "a-b.example.org:7443", "zone.:7443"] {
+        assert_eq!(sluse_host::config::check_address(good), Ok(()), "{good}");
+    }
+    for bad in ["", ":1", "zone:", "zone:0", "zone:65536", "zone:+1", "[zone]:1", "a b:1", "a..b:1", "a\"b:1"] {
+        assert!(sluse_host::config::check_address(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_configuration_error_begins_with_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluse.toml");
+    std::fs::write(&file, GOOD.replace("name", "nmae")).unwrap();
+    let error = Zone::load(&file).unwrap_err();
+    assert_eq!(error.to_string(), format!("{}:1: `zone.name` is missing", file.display()));
+    assert_eq!(Zone::load_all(&file).unwrap_err().len(), 2);
+    let missing = Zone::load(&folder.path().join("other.toml")).unwrap_err();
+    assert!(missing.to_string().ends_with("other.toml: No such file or directory (os error 2)"));
+    std::fs::write(&file, GOOD).unwrap();
+    assert_eq!(Zone::load(&file).unwrap().rooms(), folder.path().canonicalize().unwrap().join("rooms"));
+}

@@ -1,0 +1,185 @@
+use super::*;
+
+const EPIC: &str = include_str!("../../../../config/agreements/epic-nightly.toml");
+
+/// The problems of the example after `old` was replaced by `new`, as a person sees them.
+#[track_caller]
+fn told(old: &str, new: &str) -> String {
+    assert!(EPIC.contains(old), "{old}");
+    problems(&EPIC.replace(old, new))
+}
+
+#[track_caller]
+fn problems(text: &str) -> String {
+    let problems = parse(text).expect_err("it must be refused");
+    problems.iter().map(|problem| format!("{}: {} | {}\n", problem.line, problem.message, problem.hint)).collect()
+}
+
+#[test]
+fn the_shipped_examples_are_agreements() {
+    let epic = parse(EPIC).unwrap();
+    assert_eq!((epic.id.as_str(), epic.from.as_str(), epic.to.as_str()), ("hjerte-epic", "epic", "hjerte"));
+    assert_eq!(epic.content.action(Class::Malformed), Action::Block);
+    assert_eq!(epic.content.action(Class::Malware), Action::Block);
+    let pacs = parse(include_str!("../../../../config/agreements/pacs-study.toml")).unwrap();
+    assert_eq!(pacs.release.rule, ReleaseRule::OneReviewer);
+    let genome = parse(include_str!("../../../../config/agreements/genome-once.toml")).unwrap();
+    assert!(!genome.legal_basis.periodic);
+}
+
+#[test]
+fn everything_missing_is_named_with_what_it_is_for() {
+    let expected = "\
+0: `id` is missing | add `id = \"hjerte-epic\"`
+0: `title` is missing | add `title = \"Nightly extract for the heart registry\"`
+0: `project` is missing | add `project = \"Hjerte 2026\"`
+0: `controller` is missing | add `controller = \"St. Olavs hospital HF\"`
+0: `purpose` is missing | add `purpose = \"Research on …\"`
+0: `identifiability` is missing | add `identifiability = \"pseudonymised\"`
+0: `from` is missing | add `from = \"epic\"`
+0: `to` is missing | add `to = \"hjerte\"`
+0: `valid_from` is missing | add `valid_from = \"2026-01-01T00:00:00Z\"`
+0: `valid_to` is missing | add `valid_to = \"2028-12-31T23:59:59Z\"`
+0: [legal_basis] is missing | nothing is disclosed without one: add `[legal_basis]` with kind, authority, reference, valid_from, valid_to and periodic
+0: [dpia] is missing | the protection impact assessment (GDPR 35): add `[dpia]` with its `reference` below
+0: [processing_agreement] is missing | the agreement with the data processor (GDPR 28): add `[processing_agreement]` with its `reference` below
+0: [release] is missing | add `[release]` with `rule = \"automatic\"` below
+0: [retention] is missing | add `[retention]` with `quarantine_days = 30` and `hold_days = 30` below
+";
+    assert_eq!(problems(""), expected);
+    assert_eq!(
+        told("kind = \"exemption\"\nauthority = \"Helsedataservice\"\n", ""),
+        "\
+28: `legal_basis.kind` is missing | add `kind = \"exemption\"`
+28: `legal_basis.authority` is missing | add `authority = \"Helsedataservice\"`
+"
+    );
+}
+
+#[test]
+fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
+    let cases = [
+        (
+            "id = \"hjerte-epic\"",
+            "id = \"Hjerte Epic\"",
+            "7: `id` is not taken: a name is 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit | write for example `id = \"hjerte-epic\"`",
+        ),
+        (
+            "identifiability =",
+            "identifyability =",
+            "0: `identifiability` is missing | add `identifiability = \"pseudonymised\"`\n15: unknown field `identifyability` | did you mean `identifiability`?",
+        ),
+        (
+            "\"pseudonymised\"",
+            "\"pseudonymized\"",
+            "15: `identifiability` does not know \"pseudonymized\" | did you mean \"pseudonymised\"?",
+        ),
+        ("from = \"epic\"", "from = 7", "20: `from` is a number, not text | write for example `from = \"epic\"`"),
+        (
+            "title = \"Nightly extract for the heart failure study\"",
+            "title = \" \"",
+            "8: `title` is empty | write for example `title = \"Nightly extract for the heart registry\"`",
+        ),
+        (
+            "valid_from = \"2026-01-01T00:00:00Z\"",
+            "valid_from = \"1 January\"",
+            "24: `valid_from` is not a UTC time such as 2026-11-22T10:00:00Z | write for example `valid_from = \"2026-01-01T00:00:00Z\"`\n33: `legal_basis.valid_from` is not a UTC time such as 2026-11-22T10:00:00Z | write for example `valid_from = \"2026-01-01T00:00:00Z\"`",
+        ),
+        (
+            "[legal_basis]",
+            "[legal_bases]",
+            "0: [legal_basis] is missing | nothing is disclosed without one: add `[legal_basis]` with kind, authority, reference, valid_from, valid_to and periodic\n28: unknown field `legal_bases` | did you mean `legal_basis`?",
+        ),
+        (
+            "periodic = true",
+            "periodic = \"yes\"",
+            "36: `legal_basis.periodic` is text, not true or false | write for example `periodic = true`",
+        ),
+        (
+            "max_bytes = 20_000_000_000",
+            "max_bytes = 0",
+            "52: `limits.max_bytes` is not between 1 and 4398046511104 | write for example `max_bytes = 200_000_000_000`",
+        ),
+        (
+            "max_files = 500",
+            "max_files = 2_000_000",
+            "53: `limits.max_files` is not between 1 and 1000000 | write for example `max_files = 200_000`",
+        ),
+        (
+            "max_files = 500",
+            "max_files = -5",
+            "53: `limits.max_files` is not between 1 and 1000000 | write for example `max_files = 200_000`",
+        ),
+        (
+            "max_open_bytes = 60_000_000_000",
+            "max_open_bytes = 5",
+            "54: `limits.max_open_bytes` is less than `limits.max_bytes`: the largest transfer would never fit | write at least 20000000000",
+        ),
+        ("\"parquet\", ", "\"parqet\", ", "58: `content.types` does not know \"parqet\" | did you mean \"parquet\"?"),
+        (
+            "\"signatures\", \"clamd\"",
+            "\"clamav\"",
+            "61: `content.engines` does not know \"clamav\" | did you mean \"clamd\"?",
+        ),
+        (
+            "[\"file-type\", \"signatures\", \"clamd\"]",
+            "[]",
+            "61: `content.engines` is empty: nothing would be inspected | write `engines = [\"file-type\", \"signatures\"]`",
+        ),
+        (
+            "\"file-type\", ",
+            "",
+            "61: `content.types` is not checked by any engine that the agreement requires | add \"file-type\" to `engines`",
+        ),
+        (
+            "\"**/~*\"",
+            "\"/tmp/*\"",
+            "63: `content.forbidden_paths` begins with a slash: paths in a dataset never do | write \"tmp/*\"",
+        ),
+        (
+            "malformed = \"block\"",
+            "malware = \"warn\"",
+            "67: `content.actions.malware` would let malware into the room | write \"block\", or \"hold\" where a person is to decide",
+        ),
+        (
+            "malformed = \"block\"",
+            "malfromed = \"reject\"",
+            "67: unknown field `content.actions.malfromed` | did you mean `malformed`?",
+        ),
+        (
+            "malformed = \"block\"",
+            "malformed = \"reject\"",
+            "67: `content.actions.malformed` does not know \"reject\" | one of: allow, warn, hold, block",
+        ),
+        (
+            "rule = \"automatic\"",
+            "rule = \"auto\"",
+            "72: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer",
+        ),
+        (
+            "hold_days = 30",
+            "hold_days = 0",
+            "77: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
+        ),
+    ];
+    for (old, new, expected) in cases {
+        assert_eq!(told(old, new).trim_end(), expected, "{new}");
+    }
+}
+
+#[test]
+fn times_that_allow_nothing_are_told() {
+    let reversed = EPIC.replacen("valid_to = \"2030", "valid_to = \"2020", 1);
+    assert_eq!(problems(&reversed), "25: `valid_to` is not after `valid_from` | write a later time\n");
+}
+
+#[test]
+fn an_agreement_longer_than_any_is_not_even_read() {
+    assert_eq!(problems(&"#".repeat(300_000)), "0: longer than 262144 bytes | this is not the file that was meant\n");
+}
+
+#[test]
+fn times_may_be_written_as_toml_times() {
+    let plain = EPIC.replace("\"2026-01-01T00:00:00Z\"", "2026-01-01T00:00:00Z");
+    assert_eq!(parse(&plain), parse(EPIC));
+}

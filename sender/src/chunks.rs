@@ -1,0 +1,146 @@
+//! Sending chunks over one connection: a stream each, a bounded number at a time, and the zone's durable notices.
+
+use crate::connection::{Link, ended};
+use crate::error::{Error, Lost};
+use crate::ledger::Ledger;
+use crate::pipeline::{Chunk, Item};
+use crate::progress::Progress;
+use bytes::Bytes;
+use quinn::{Connection, WriteError};
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::limits;
+use sluse_protocol::wire::ChunkHeader;
+use std::io;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// A zone that is there but takes and acknowledges nothing for so long is stuck.
+const STUCK: Duration = Duration::from_secs(600);
+
+/// A source that reads for long without sending, since the zone has the chunks, says that it is there once in this time.
+const QUIET: Duration = Duration::from_secs(60);
+
+type Written = Result<Result<u64, Error>, JoinError>;
+
+/// Chunks on their way over one connection.
+pub(crate) struct Sender<'a> {
+    link: &'a mut Link,
+    transfer: &'a TransferId,
+    ledger: &'a mut Ledger,
+    /// Plain bytes that were sent.
+    sent: &'a mut u64,
+    progress: &'a mut dyn FnMut(Progress),
+    writing: JoinSet<Result<u64, Error>>,
+    /// When something was sent last.
+    spoke: Instant,
+}
+
+impl<'a> Sender<'a> {
+    /// Sends `transfer`'s chunks over `link`.
+    pub fn new(
+        link: &'a mut Link,
+        transfer: &'a TransferId,
+        ledger: &'a mut Ledger,
+        sent: &'a mut u64,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> Self {
+        progress(Progress::Durable { bytes: ledger.durable_bytes() });
+        Self { link, transfer, ledger, sent, progress, writing: JoinSet::new(), spoke: Instant::now() }
+    }
+
+    /// Sends what comes out of `chunks` and is not durable; the files' digests when everything was read and sent.
+    pub async fn send(&mut self, chunks: &mut mpsc::Receiver<Item>) -> Result<Vec<Sha256>, Error> {
+        let mut all_read = None;
+        loop {
+            if self.writing.is_empty()
+                && let Some(digests) = all_read
+            {
+                return Ok(digests);
+            }
+            let full = self.writing.len() >= limits::MAX_CHUNK_STREAMS as usize;
+            tokio::select! {
+                notice = self.link.notice() => self.note(&notice?)?,
+                Some(written) = self.writing.join_next() => self.written(written).await?,
+                item = chunks.recv(), if !full && all_read.is_none() => match item {
+                    Some(Item::Chunk(chunk)) => self.chunk(chunk)?,
+                    Some(Item::End(digests)) => all_read = Some(digests),
+                    Some(Item::Failed(error)) => return Err(error),
+                    None => return Err(thread_ended()),
+                },
+                () = tokio::time::sleep(STUCK), if full || all_read.is_some() => return Err(Lost::Unanswered.into()),
+                () = sleep_until(self.spoke + QUIET), if self.writing.is_empty() => {
+                    self.spoke = Instant::now();
+                    self.link.ping(self.transfer).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits until every chunk is durable.
+    pub async fn settle(&mut self) -> Result<(), Error> {
+        while !self.ledger.is_complete() {
+            match timeout(STUCK, self.link.notice()).await {
+                Ok(notice) => self.note(&notice?)?,
+                Err(_) => return Err(Lost::Unanswered.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, durable: &[u32]) -> Result<(), Error> {
+        self.ledger.durable(durable)?;
+        (self.progress)(Progress::Durable { bytes: self.ledger.durable_bytes() });
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: Chunk) -> Result<(), Error> {
+        if self.ledger.read(chunk.index, chunk.digest)? {
+            let write = write(self.link.connection().clone(), self.transfer.clone(), chunk);
+            self.writing.spawn(write);
+            self.spoke = Instant::now();
+        }
+        Ok(())
+    }
+
+    async fn written(&mut self, written: Written) -> Result<(), Error> {
+        match written {
+            Ok(Ok(bytes)) => {
+                *self.sent += bytes;
+                Ok(())
+            }
+            // What the zone said on the control stream tells more than the end of a chunk's stream.
+            Ok(Err(_)) => Err(self.link.why_ended().await),
+            Err(_) => Err(thread_ended()),
+        }
+    }
+}
+
+impl Drop for Sender<'_> {
+    fn drop(&mut self) {
+        // A stream that is dropped half-written would look like a short chunk.
+        if !self.writing.is_empty() {
+            self.link.close();
+        }
+    }
+}
+
+async fn write(connection: Connection, transfer: TransferId, chunk: Chunk) -> Result<u64, Error> {
+    let length = chunk.bytes.as_ref().len();
+    let header = ChunkHeader { transfer, index: chunk.index, length: length as u32, digest: chunk.digest };
+    let mut stream = connection.open_uni().await.map_err(|error| ended(&error))?;
+    let mut pieces = [Bytes::copy_from_slice(&header.encode()), Bytes::from_owner(chunk.bytes)];
+    let written = stream.write_all_chunks(&mut pieces).await;
+    let finished = written.and_then(|()| stream.finish().map_err(|_| WriteError::ClosedStream));
+    match finished {
+        Ok(()) => Ok(length as u64),
+        Err(WriteError::ConnectionLost(error)) => Err(ended(&error)),
+        Err(error) => Err(Lost::Ended(error.to_string()).into()),
+    }
+}
+
+fn thread_ended() -> Error {
+    Error::Fault { what: "a thread of the sender ended early".into(), error: io::ErrorKind::BrokenPipe.into() }
+}

@@ -1,0 +1,220 @@
+//! Enrolment: an invite becomes an identity folder.
+//!
+//! The keys are made here and never leave; they are durable before the invite is used. `identity.toml` is written last:
+//! an interrupted enrolment can be run again with the same folder.
+
+use crate::connection::Link;
+use crate::error::{BadEvidence, Error};
+use crate::identity::{self, Settings};
+use serde::Deserialize;
+use sluse_host::config::KeyExchange;
+use sluse_host::{files, keys, quic};
+use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::sshsig::{NAMESPACE_ENROL, NAMESPACE_RECEIPT, PublicKey, SigningKey};
+use sluse_protocol::time::Timestamp;
+use sluse_protocol::wire::{Reply, Request};
+use std::io;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Bytes of the longest invite.
+pub const MAX_INVITE_BYTES: u64 = 64 * 1024;
+
+/// What an interrupted enrolment may have left in the folder.
+const LEFTOVERS: &[&str] = &[
+    identity::IDENTITY_KEY,
+    identity::TLS_KEY,
+    identity::TLS_CERTIFICATE,
+    identity::AUTHORITY,
+    identity::ALLOWED_SIGNERS,
+];
+
+/// Who was enrolled where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The source's name.
+    pub source: SourceName,
+    /// The zone's name.
+    pub zone: ZoneName,
+    /// The identity folder.
+    pub folder: PathBuf,
+}
+
+/// An invite's file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Invite {
+    zone: ZoneName,
+    source: SourceName,
+    addresses: Vec<String>,
+    expires: Timestamp,
+    token: String,
+    certificate: String,
+    key: String,
+    ca: String,
+    signer: String,
+}
+
+/// Turns an invite's text into an identity in `folder`, which is created, or empty, or left by an interrupted enrolment.
+///
+/// # Errors
+/// When the invite is not valid, the folder is in use, the zone refuses or cannot be reached.
+pub fn enrol(invite: &str, folder: &Path) -> Result<Enrolled, Error> {
+    let invite = parse(invite)?;
+    check_folder(folder)?;
+    files::create_folder(folder, 0o700).map_err(Error::file(folder))?;
+    let (identity_key, tls_key) = make_keys(folder)?;
+    files::sync_folder(folder).map_err(Error::file(folder))?;
+    let runtime = crate::runtime()?;
+    let certificate = runtime.block_on(ask(&invite, &identity_key, &tls_key))?;
+    keep(&invite, folder, &certificate, &tls_key)?;
+    Ok(Enrolled { source: invite.source, zone: invite.zone, folder: folder.to_owned() })
+}
+
+fn parse(text: &str) -> Result<Invite, Error> {
+    if text.len() as u64 > MAX_INVITE_BYTES {
+        return Err(Error::Invite("it is too long".into()));
+    }
+    let invite: Invite = toml::from_str(text).map_err(|error| Error::Invite(error.message().to_owned()))?;
+    if invite.addresses.is_empty() {
+        return Err(Error::Invite("it names no address of the zone".into()));
+    }
+    if zone_keys(&invite.signer, &invite.zone).is_empty() {
+        return Err(Error::Invite("it names no signing key of the zone".into()));
+    }
+    if invite.expires <= sluse_host::clock::now() {
+        return Err(Refusal::new(Code::InviteExpired, format!("the invite expired at {}", invite.expires)).into());
+    }
+    Ok(invite)
+}
+
+/// Refuses a folder that holds anything but what an interrupted enrolment leaves.
+fn check_folder(folder: &Path) -> Result<(), Error> {
+    let refuse = |what: String, hint| Err(Error::Identity { path: folder.to_owned(), what, hint });
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::file(folder))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(Error::file(folder))?.file_name();
+        let name = name.to_string_lossy();
+        if name == identity::SETTINGS {
+            return refuse("a source is enrolled here already".into(), "Give an identity folder that is new.");
+        }
+        if !LEFTOVERS.contains(&name.strip_suffix(".new").unwrap_or(&name)) && name != "identity.toml.new" {
+            return refuse("the folder is in use".into(), "Give an identity folder that is new or empty.");
+        }
+    }
+    Ok(())
+}
+
+/// The source's two keys, made unless they are there already.
+fn make_keys(folder: &Path) -> Result<(SigningKey, rcgen::KeyPair), Error> {
+    let path = folder.join(identity::IDENTITY_KEY);
+    let identity_key = match keys::read_signing_key(&path) {
+        Ok(key) => key,
+        Err(_) => {
+            // Not there, or half written before anybody knew its public half.
+            remove_if_there(&path)?;
+            keys::create_signing_key(&path)?
+        }
+    };
+    let path = folder.join(identity::TLS_KEY);
+    let kept = files::read_private(&path).ok().and_then(|pem| {
+        let pem = std::str::from_utf8(&pem).ok()?;
+        rcgen::KeyPair::from_pem(pem).ok()
+    });
+    let tls_key = match kept {
+        Some(key) => key,
+        None => {
+            let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(certificate_fault)?;
+            let pem = Zeroizing::new(key.serialize_pem());
+            files::replace(&path, pem.as_bytes(), 0o600).map_err(Error::file(&path))?;
+            key
+        }
+    };
+    Ok((identity_key, tls_key))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Asks the zone for a certificate, and checks that it is the zone of the invite that answers.
+async fn ask(invite: &Invite, identity_key: &SigningKey, tls_key: &rcgen::KeyPair) -> Result<String, Error> {
+    let request = rcgen::CertificateParams::default()
+        .serialize_request(tls_key)
+        .and_then(|request| request.pem())
+        .map_err(certificate_fault)?;
+    let tls = quic::client_config(
+        KeyExchange::HybridRequired,
+        invite.ca.as_bytes(),
+        invite.certificate.as_bytes(),
+        invite.key.as_bytes(),
+    )
+    .map_err(|error| Error::Invite(error.to_string()))?;
+    let mut link = Link::open(&invite.addresses, &tls).await?;
+    let enrol = Request::Enrol {
+        token: invite.token.clone(),
+        identity: identity_key.public().to_openssh(),
+        proof: identity_key.sign(NAMESPACE_ENROL, request.as_bytes()),
+        request,
+    };
+    let answer = link.ask(&enrol).await.map_err(explain_used);
+    link.close();
+    match answer?.0 {
+        Reply::Enrolled { source, certificate, signer } => {
+            if source != invite.source {
+                return Err(Error::Protocol("it enrolled another source than the invited one"));
+            }
+            if zone_keys(&signer, &invite.zone) != zone_keys(&invite.signer, &invite.zone) {
+                return Err(Error::evidence("signing key", BadEvidence::Key));
+            }
+            Ok(certificate)
+        }
+        _ => Err(Error::Protocol("an answer that does not belong to the request")),
+    }
+}
+
+fn explain_used(error: Error) -> Error {
+    match error {
+        Error::Refused(refusal) if refusal.code == Code::InviteUsed => Error::Refused(refusal.hint(
+            "If an enrolment from this folder was cut off, ask the zone's operator for a new invite and run this again; \
+             if nobody here used the invite, tell the operator at once.",
+        )),
+        other => other,
+    }
+}
+
+/// Writes what makes the folder an identity; `identity.toml` comes last.
+fn keep(invite: &Invite, folder: &Path, certificate: &str, tls_key: &rcgen::KeyPair) -> Result<(), Error> {
+    let pem = Zeroizing::new(tls_key.serialize_pem());
+    // What could not be used to connect must not be kept as an identity.
+    quic::client_config(KeyExchange::HybridRequired, invite.ca.as_bytes(), certificate.as_bytes(), pem.as_bytes())?;
+    let settings =
+        Settings { zone: invite.zone.clone(), source: invite.source.clone(), addresses: invite.addresses.clone() };
+    let settings = toml::to_string(&settings).map_err(|error| Error::Invite(error.to_string()))?;
+    let signer = format!("{}\n", invite.signer.trim_end());
+    for (name, text) in [
+        (identity::TLS_CERTIFICATE, certificate),
+        (identity::AUTHORITY, &invite.ca),
+        (identity::ALLOWED_SIGNERS, &signer),
+        (identity::SETTINGS, &settings),
+    ] {
+        let path = folder.join(name);
+        files::replace(&path, text.as_bytes(), 0o600).map_err(Error::file(&path))?;
+    }
+    Ok(())
+}
+
+fn zone_keys(signer: &str, zone: &ZoneName) -> Vec<PublicKey> {
+    PublicKey::find_allowed(signer, Some(zone.as_str()), NAMESPACE_RECEIPT)
+}
+
+fn certificate_fault(error: rcgen::Error) -> Error {
+    Error::Fault { what: "making a key or certificate request".into(), error: io::Error::other(error) }
+}

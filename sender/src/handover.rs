@@ -1,0 +1,289 @@
+//! Handing a dataset over: offer, chunks, seal; ends with the zone's *received* receipt, or with a transfer that ended
+//! otherwise. What is known of the transfer is kept here across connections.
+
+use crate::buffers::{BUFFERS, Pool};
+use crate::chunks::Sender;
+use crate::connection::Link;
+use crate::error::{BadEvidence, Error};
+use crate::identity::Identity;
+use crate::journal::{Journal, Sealed, Subject};
+use crate::ledger::Ledger;
+use crate::pipeline::{self, Item};
+use crate::plan::{self, Plan};
+use crate::progress::Progress;
+use crate::receipts::Receipts;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::document::Header;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::limits;
+use sluse_protocol::receipt::ReceiptKind;
+use sluse_protocol::sshsig::{MessageHash, NAMESPACE_MANIFEST};
+use sluse_protocol::transfer::State;
+use sluse_protocol::wire::{DurableRecord, Reply, Request};
+use std::io;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// A dataset on its way to the zone.
+pub(crate) struct Handover<'a> {
+    pub identity: &'a Identity,
+    pub journal: &'a Journal,
+    pub subject: Subject,
+    pub plan: Arc<Plan>,
+    /// Whether an attempt that ended is followed by a new one.
+    pub again: bool,
+    pub progress: &'a mut dyn FnMut(Progress),
+    /// Plain bytes that were sent.
+    pub sent: u64,
+    pool: Arc<Pool>,
+    ledger: Ledger,
+    /// The first and only reading of all files, as long as it lasts.
+    reading: Option<mpsc::Receiver<Item>>,
+    /// Each file's digest, once all were read.
+    digests: Option<Arc<Vec<Sha256>>>,
+}
+
+/// What an offer was answered.
+struct Accepted {
+    transfer: TransferId,
+    state: State,
+}
+
+/// A manifest, measured and remembered.
+struct Manifest {
+    header: Header,
+    bytes: u64,
+    hash: MessageHash,
+    sealed: Sealed,
+}
+
+impl<'a> Handover<'a> {
+    /// Begins to read at once, so that the first chunks are there when the zone accepts.
+    pub fn new(
+        identity: &'a Identity,
+        journal: &'a Journal,
+        subject: Subject,
+        plan: Plan,
+        again: bool,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> Result<Self, Error> {
+        let (plan, pool) = (Arc::new(plan), Pool::new(BUFFERS, limits::CHUNK_BYTES as usize));
+        let ledger = Ledger::new(&plan);
+        let reading = Some(pipeline::read(Arc::clone(&plan), Arc::clone(&pool))?);
+        Ok(Self { identity, journal, subject, plan, again, progress, sent: 0, pool, ledger, reading, digests: None })
+    }
+
+    /// Bytes that are durable at the zone.
+    pub fn durable_bytes(&self) -> u64 {
+        self.ledger.durable_bytes()
+    }
+
+    /// Everything that one connection can do. The transfer and its state: sealed with the receipt in the journal, or ended.
+    pub async fn over(&mut self, link: &mut Link) -> Result<(TransferId, State), Error> {
+        let Accepted { transfer, state } = self.offer(link).await?;
+        (self.progress)(Progress::Accepted { transfer: transfer.clone(), state });
+        match state {
+            State::Receiving => {
+                self.send_chunks(link, &transfer).await?;
+                let manifest = self.begin_manifest(&transfer);
+                self.settle(link, &transfer).await?;
+                let manifest = manifest.await.map_err(|_| fault("making the manifest ended early"))??;
+                self.seal(link, &transfer, &manifest).await?;
+                Ok((transfer, State::Received))
+            }
+            State::Offered => Err(Error::Protocol("an accepted offer that is not decided")),
+            State::Refused | State::Expired | State::Cancelled => Ok((transfer, state)),
+            _ => {
+                self.recall(link, &transfer).await?;
+                Ok((transfer, state))
+            }
+        }
+    }
+
+    /// Offers the current attempt; the next one when that ended and a new one is wanted.
+    async fn offer(&mut self, link: &mut Link) -> Result<Accepted, Error> {
+        let attempt = self.journal.attempt(&self.subject)?;
+        let accepted = self.offer_attempt(link, attempt).await?;
+        if !(self.again && accepted.state.is_settled()) {
+            return Ok(accepted);
+        }
+        self.again = false;
+        self.journal.begin_attempt(&self.subject, attempt + 1)?;
+        self.offer_attempt(link, attempt + 1).await
+    }
+
+    async fn offer_attempt(&mut self, link: &mut Link, attempt: u32) -> Result<Accepted, Error> {
+        let offer = Request::Offer {
+            agreement: self.subject.agreement.clone(),
+            dataset: self.subject.dataset.clone(),
+            key: self.subject.key(attempt),
+            totals: self.plan.totals(),
+            plan_bytes: self.plan.document_bytes(),
+            plan_sha256: self.plan.sha256(),
+        };
+        link.send(&offer, &[]).await?;
+        link.send_document(self.plan.document()).await?;
+        let (Reply::Accepted { transfer, state, chunk_bytes, durable }, _) = link.answer().await? else {
+            return Err(Error::Protocol("an answer that does not belong to the request"));
+        };
+        if chunk_bytes != limits::CHUNK_BYTES || durable > self.ledger.count() {
+            return Err(Error::Protocol("chunks that this version does not know"));
+        }
+        if state == State::Receiving {
+            let records = read_records(link, durable).await?;
+            self.ledger.offered(records.iter().map(|record| (record.index, record.digest)))?;
+        }
+        Ok(Accepted { transfer, state })
+    }
+
+    /// Sends what was read and is not durable, and then what was not read yet.
+    async fn send_chunks(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
+        let lost = self.ledger.lost();
+        let again = match lost.is_empty() {
+            true => None,
+            false => Some(pipeline::reread(Arc::clone(&self.plan), Arc::clone(&self.pool), lost)?),
+        };
+        let mut reading = self.reading.take();
+        let mut sender = Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress);
+        let sent = send_both(&mut sender, again, reading.as_mut()).await;
+        drop(sender);
+        match sent {
+            Ok(Some(digests)) => self.digests = Some(Arc::new(digests)),
+            Ok(None) => {}
+            Err(error) => {
+                // What was not read yet is read on when the zone is back.
+                self.reading = reading;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every chunk is durable.
+    async fn settle(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
+        Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress).settle().await
+    }
+
+    async fn seal(&mut self, link: &mut Link, transfer: &TransferId, manifest: &Manifest) -> Result<(), Error> {
+        (self.progress)(Progress::Sealing);
+        let seal = Request::Seal {
+            transfer: transfer.clone(),
+            manifest_bytes: manifest.bytes,
+            manifest_sha256: manifest.sealed.manifest_sha256,
+            signature: self.identity.signing_key().sign_hashed(NAMESPACE_MANIFEST, &manifest.hash),
+        };
+        link.send(&seal, &[]).await?;
+        let digests = self.digests.clone().unwrap_or_default();
+        link.send_document(self.plan.manifest(&manifest.header, &digests)).await?;
+        let (Reply::Sealed { signature }, statement) = link.answer().await? else {
+            return Err(Error::Protocol("an answer that does not belong to the request"));
+        };
+        let receipts = Receipts::new(self.identity, self.journal, transfer, &manifest.sealed);
+        let file = receipts.keep(ReceiptKind::Received, &statement, &signature)?;
+        (self.progress)(Progress::Receipt { kind: ReceiptKind::Received, file });
+        Ok(())
+    }
+
+    /// Takes up a transfer that was sealed before. Whoever has no note of what was sealed reads everything once more.
+    async fn recall(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
+        let sealed = match self.journal.sealed(transfer)? {
+            Some(sealed) => sealed,
+            None => {
+                self.read_without_sending().await?;
+                let manifest = self.begin_manifest(transfer).await;
+                manifest.map_err(|_| fault("making the manifest ended early"))??.sealed
+            }
+        };
+        if sealed.plan != self.subject.plan {
+            return Err(Error::evidence("answer to the offer", BadEvidence::Field("plan")));
+        }
+        let receipts = Receipts::new(self.identity, self.journal, transfer, &sealed);
+        for (kind, file) in receipts.fetch(link, &[ReceiptKind::Received]).await? {
+            (self.progress)(Progress::Receipt { kind, file });
+        }
+        Ok(())
+    }
+
+    async fn read_without_sending(&mut self) -> Result<(), Error> {
+        while let Some(reading) = &mut self.reading {
+            match reading.recv().await {
+                Some(Item::Chunk(chunk)) => drop(self.ledger.read(chunk.index, chunk.digest)?),
+                Some(Item::Failed(error)) => return Err(error),
+                Some(Item::End(digests)) => {
+                    self.digests = Some(Arc::new(digests));
+                    self.reading = None;
+                }
+                None => return Err(fault("reading ended early")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the manifest of what was read, on a thread of its own; what it says is durable in the journal then.
+    fn begin_manifest(&self, transfer: &TransferId) -> JoinHandle<Result<Manifest, Error>> {
+        let Subject { agreement, dataset, plan: plan_sha256 } = self.subject.clone();
+        let chunk_list = self.ledger.chunk_list();
+        let header = Header::Manifest {
+            transfer: transfer.clone(),
+            source: self.identity.source().clone(),
+            agreement: agreement.clone(),
+            dataset: dataset.clone(),
+            plan: plan_sha256,
+            totals: self.plan.totals(),
+            chunk_bytes: limits::CHUNK_BYTES,
+            chunks: self.ledger.count(),
+            chunk_list,
+        };
+        let (plan, digests) = (Arc::clone(&self.plan), self.digests.clone().unwrap_or_default());
+        let (journal, transfer) = (self.journal.clone(), transfer.clone());
+        tokio::task::spawn_blocking(move || {
+            let (bytes, manifest_sha256, hash) = plan::measure(plan.manifest(&header, &digests));
+            let totals = plan.totals();
+            let sealed = Sealed { agreement, dataset, plan: plan_sha256, totals, manifest_sha256, chunk_list };
+            journal.keep_sealed(&transfer, &sealed)?;
+            Ok(Manifest { header, bytes, hash, sealed })
+        })
+    }
+}
+
+impl Drop for Handover<'_> {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
+
+async fn send_both(
+    sender: &mut Sender<'_>,
+    again: Option<mpsc::Receiver<Item>>,
+    reading: Option<&mut mpsc::Receiver<Item>>,
+) -> Result<Option<Vec<Sha256>>, Error> {
+    if let Some(mut again) = again {
+        sender.send(&mut again).await?;
+    }
+    match reading {
+        Some(reading) => sender.send(reading).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The durable chunks that follow an accepted offer, up to an empty part.
+async fn read_records(link: &mut Link, announced: u32) -> Result<Vec<DurableRecord>, Error> {
+    let malformed = || Error::Protocol("the list of durable chunks is not as announced");
+    let mut records = Vec::with_capacity(announced as usize);
+    loop {
+        let (Reply::Part, body) = link.answer().await? else { return Err(malformed()) };
+        let (whole, rest) = body.as_chunks::<{ DurableRecord::BYTES }>();
+        if !rest.is_empty() || records.len() + whole.len() > announced as usize {
+            return Err(malformed());
+        }
+        if body.is_empty() {
+            return if records.len() == announced as usize { Ok(records) } else { Err(malformed()) };
+        }
+        records.extend(whole.iter().map(DurableRecord::decode));
+    }
+}
+
+fn fault(what: &str) -> Error {
+    Error::Fault { what: what.to_owned(), error: io::ErrorKind::BrokenPipe.into() }
+}

@@ -1,0 +1,131 @@
+//! The identity folder on the source's host: who this source is, its keys, and the zone that it trusts.
+//!
+//! `identity.toml` is written last when a source is enrolled: a folder without it is not enrolled yet.
+
+use crate::error::Error;
+use serde::{Deserialize, Serialize};
+use sluse_host::config::KeyExchange;
+use sluse_host::{files, keys, quic};
+use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, PublicKey, SigningKey};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) const SETTINGS: &str = "identity.toml";
+pub(crate) const IDENTITY_KEY: &str = "identity.key";
+pub(crate) const TLS_KEY: &str = "tls.key";
+pub(crate) const TLS_CERTIFICATE: &str = "tls.crt";
+pub(crate) const AUTHORITY: &str = "ca.crt";
+pub(crate) const ALLOWED_SIGNERS: &str = "allowed_signers";
+
+/// Bytes of the largest file of an identity folder that is read.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// `identity.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// The zone's name: the principal of its signatures.
+    pub zone: ZoneName,
+    /// The source's name.
+    pub source: SourceName,
+    /// Where the zone is reached, `host:port`, tried in this order.
+    pub addresses: Vec<String>,
+}
+
+/// An enrolled source's identity.
+#[derive(Debug)]
+pub struct Identity {
+    folder: PathBuf,
+    settings: Settings,
+    signing_key: SigningKey,
+    zone_keys: Vec<PublicKey>,
+    tls: quinn::ClientConfig,
+}
+
+impl Identity {
+    /// Reads the identity folder `folder`.
+    ///
+    /// # Errors
+    /// When it is not an enrolled source's, or a file in it is damaged or may be read by others.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        let settings = read_settings(folder)?;
+        let signers = text(folder, ALLOWED_SIGNERS)?;
+        let zone_keys = PublicKey::find_allowed(&signers, Some(settings.zone.as_str()), NAMESPACE_RECEIPT);
+        if zone_keys.is_empty() {
+            return Err(damaged(folder.join(ALLOWED_SIGNERS), "no signing key of the zone"));
+        }
+        let tls = quic::client_config(
+            KeyExchange::HybridRequired,
+            text(folder, AUTHORITY)?.as_bytes(),
+            text(folder, TLS_CERTIFICATE)?.as_bytes(),
+            &files::read_private(&folder.join(TLS_KEY)).map_err(|error| unreadable(folder.join(TLS_KEY), &error))?,
+        )?;
+        let signing_key = keys::read_signing_key(&folder.join(IDENTITY_KEY))?;
+        Ok(Self { folder: folder.to_owned(), settings, signing_key, zone_keys, tls })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The zone's name.
+    pub fn zone(&self) -> &ZoneName {
+        &self.settings.zone
+    }
+
+    /// The source's name.
+    pub fn source(&self) -> &SourceName {
+        &self.settings.source
+    }
+
+    /// Where the zone is reached.
+    pub fn addresses(&self) -> &[String] {
+        &self.settings.addresses
+    }
+
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        &self.signing_key
+    }
+
+    pub(crate) fn zone_keys(&self) -> &[PublicKey] {
+        &self.zone_keys
+    }
+
+    pub(crate) fn tls(&self) -> &quinn::ClientConfig {
+        &self.tls
+    }
+}
+
+fn read_settings(folder: &Path) -> Result<Settings, Error> {
+    let path = folder.join(SETTINGS);
+    if !path.exists() {
+        return Err(Error::Identity {
+            path: folder.to_owned(),
+            what: "no enrolled source's identity is here".into(),
+            hint: "Enrol first: `sluse enroll INVITE --identity DIR`.",
+        });
+    }
+    let settings: Settings =
+        toml::from_str(&text(folder, SETTINGS)?).map_err(|error| damaged(path.clone(), error.to_string().trim()))?;
+    if settings.addresses.is_empty() {
+        return Err(damaged(path, "no address of the zone"));
+    }
+    Ok(settings)
+}
+
+fn text(folder: &Path, name: &str) -> Result<String, Error> {
+    let path = folder.join(name);
+    let bytes = files::read_bounded(&path, MAX_FILE).map_err(|error| unreadable(path.clone(), &error))?;
+    String::from_utf8(bytes).map_err(|_| damaged(path, "not text"))
+}
+
+fn unreadable(path: PathBuf, error: &io::Error) -> Error {
+    damaged(path, &error.to_string())
+}
+
+fn damaged(path: PathBuf, what: &str) -> Error {
+    let hint = "The identity folder is damaged: mend the file, or enrol anew with a new invite.";
+    Error::Identity { path, what: what.to_owned(), hint }
+}

@@ -1,0 +1,140 @@
+//! What the sender asks of the operating system beyond the standard library: all of it, in one place. No path is followed
+//! through a symbolic link, and nothing but regular files is opened.
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// What lies at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// Something that a dataset cannot hold: its name in English.
+    Other(&'static str),
+}
+
+/// What the file system says of a file or folder: enough to see later whether it was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, whole seconds.
+    pub mtime: i64,
+    /// Nanoseconds of the modification time.
+    pub mtime_ns: u32,
+    /// Its number on its file system.
+    pub inode: u64,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+}
+
+/// One name of a folder, with its status.
+#[derive(Debug)]
+pub(crate) struct Child {
+    /// The name as the file system has it.
+    pub name: Vec<u8>,
+    /// What it names.
+    pub status: Status,
+}
+
+/// Opens the folder at `path`; its last component may not be a symbolic link.
+pub(crate) fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, folder_flags(), Mode::empty())?)
+}
+
+/// Opens the folder `name` in `parent`.
+pub(crate) fn open_folder_in(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    Ok(openat(parent, name, folder_flags(), Mode::empty())?)
+}
+
+/// Opens the file `name` in `parent` for reading. A pipe that took its place does not block.
+pub(crate) fn open_file_in(parent: impl AsFd, name: &str) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    Ok(openat(parent, name, flags, Mode::empty())?.into())
+}
+
+/// Whether a file or folder cannot be opened since a link or something else took its place.
+pub(crate) fn is_replaced(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(code, Some(Errno::ELOOP | Errno::ENOTDIR | Errno::EMLINK))
+}
+
+/// Tells the kernel that a file will be read from its beginning to its end.
+pub(crate) fn read_ahead(file: &File) {
+    // Only advice: a file system that takes none reads as well.
+    #[cfg(target_os = "linux")]
+    let _ = nix::fcntl::posix_fadvise(file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
+/// What lies at `path`, itself and not what it points to.
+pub(crate) fn status_at(path: &Path) -> io::Result<Status> {
+    Ok(status(&fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)?))
+}
+
+/// What an open file is.
+pub(crate) fn status_of(file: &File) -> io::Result<Status> {
+    Ok(status(&fstat(file)?))
+}
+
+/// The names in a folder, ascending by their bytes. A name that vanishes meanwhile is left out.
+pub(crate) fn list(folder: OwnedFd) -> io::Result<Vec<Child>> {
+    let mut folder = Dir::from_fd(folder)?;
+    let mut names: Vec<CString> = Vec::new();
+    for entry in folder.iter() {
+        let entry = entry?;
+        if ![c".", c".."].contains(&entry.file_name()) {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    names.sort_unstable();
+    let mut children = Vec::with_capacity(names.len());
+    for name in names {
+        match fstatat(&folder, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => children.push(Child { name: name.into_bytes(), status: status(&stat) }),
+            Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(children)
+}
+
+fn folder_flags() -> OFlag {
+    OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
+}
+
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "these fields' types differ between systems")]
+fn status(stat: &FileStat) -> Status {
+    Status {
+        kind: kind(stat),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: i64::from(stat.st_mtime),
+        mtime_ns: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        inode: stat.st_ino as u64,
+        executable: stat.st_mode & Mode::S_IXUSR.bits() != 0,
+    }
+}
+
+fn kind(stat: &FileStat) -> Kind {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => Kind::File,
+        SFlag::S_IFDIR => Kind::Folder,
+        SFlag::S_IFLNK => Kind::Other("a symbolic link"),
+        SFlag::S_IFSOCK => Kind::Other("a socket"),
+        SFlag::S_IFIFO => Kind::Other("a named pipe"),
+        SFlag::S_IFBLK | SFlag::S_IFCHR => Kind::Other("a device"),
+        _ => Kind::Other("neither file nor folder"),
+    }
+}

@@ -1,0 +1,148 @@
+//! Sending a dataset: plan, hand over, follow; again and again while the zone is away.
+
+use crate::connection::Link;
+use crate::error::Error;
+use crate::follow::{Follow, Wait};
+use crate::handover::Handover;
+use crate::identity::Identity;
+use crate::journal::{Journal, Subject};
+use crate::outcome::{AGAIN, End, Outcome};
+use crate::plan;
+use crate::progress::Progress;
+use crate::receipts::Receipts;
+use crate::retry::Retry;
+use sluse_protocol::ids::{AgreementId, DatasetName, TransferId};
+use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::transfer::State;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// What is to be sent, and how long it is waited for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Files and folders: one folder's contents, or several each under its last component.
+    pub paths: Vec<PathBuf>,
+    /// Under which agreement.
+    pub agreement: AgreementId,
+    /// The dataset's name.
+    pub dataset: DatasetName,
+    /// Whether an unchanged dataset whose transfer has ended is sent as a new one.
+    pub again: bool,
+    /// How far the transfer is followed.
+    pub wait: Wait,
+    /// For how long it is followed after it was received.
+    pub wait_timeout: Duration,
+    /// How long the zone may be away, without any progress, before the sender gives up.
+    pub give_up: Duration,
+}
+
+/// Sends a dataset and follows it as far as [`Options::wait`] says. The same unchanged dataset is the same transfer: it is
+/// not sent twice, and an interrupted one goes on where it was.
+///
+/// # Errors
+/// When the paths cannot be sent or change meanwhile, the zone refuses, or nothing gets through for too long.
+pub fn send(identity: &Identity, options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, Error> {
+    let plan = plan::plan(&options.paths)?;
+    progress(Progress::Planned { totals: plan.totals() });
+    let totals = plan.totals();
+    let subject =
+        Subject { agreement: options.agreement.clone(), dataset: options.dataset.clone(), plan: plan.sha256() };
+    let journal = Journal::new(identity.folder());
+    crate::runtime()?.block_on(async {
+        let mut retry = Retry::new(options.give_up);
+        let mut handover = Handover::new(identity, &journal, subject, plan, options.again, &mut *progress)?;
+        let (transfer, state, link) = hand_over(&mut handover, &mut retry).await?;
+        let sent_bytes = handover.sent;
+        drop(handover);
+        let sealed = journal.sealed(&transfer)?;
+        let (state, reason) = if state == State::Received && options.wait == Wait::Received {
+            link.finish().await;
+            (state, None)
+        } else {
+            let sealed = sealed.as_ref();
+            let followed = Follow { identity, journal: &journal, transfer: &transfer, sealed, progress, last: None };
+            follow(followed, link, options, retry).await?
+        };
+        let receipts = sealed.map(|sealed| Receipts::new(identity, &journal, &transfer, &sealed).files());
+        let receipts = receipts.unwrap_or_default();
+        let end = End::of(state, options.wait, &receipts);
+        let dataset = options.dataset.clone();
+        Ok(Outcome { transfer, dataset, end, state, totals, sent_bytes, receipts, reason })
+    })
+}
+
+/// Hands the dataset over, however often the zone is lost meanwhile.
+async fn hand_over(handover: &mut Handover<'_>, retry: &mut Retry) -> Result<(TransferId, State, Link), Error> {
+    loop {
+        let before = handover.durable_bytes();
+        let error = match open(handover.identity).await {
+            Ok(mut link) => match handover.over(&mut link).await {
+                Ok((transfer, state)) => return Ok((transfer, state, link)),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if handover.durable_bytes() > before {
+            retry.progress();
+        }
+        wait(retry, explain(error), handover.progress).await?;
+    }
+}
+
+/// Follows a transfer as far as was asked for, however often the zone is lost meanwhile.
+async fn follow(
+    mut follow: Follow<'_>,
+    link: Link,
+    options: &Options,
+    mut retry: Retry,
+) -> Result<(State, Option<Refusal>), Error> {
+    let deadline = Instant::now() + options.wait_timeout;
+    let mut link = Some(link);
+    loop {
+        let opened = match link.take() {
+            Some(link) => Ok(link),
+            None => open(follow.identity).await,
+        };
+        let error = match opened {
+            Ok(mut link) => match follow.until(&mut link, options.wait, deadline).await {
+                Ok(status) => {
+                    link.finish().await;
+                    return Ok((status.state, status.reason));
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if Instant::now() >= deadline {
+            return Err(error);
+        }
+        wait(&mut retry, error, follow.progress).await?;
+    }
+}
+
+/// A connection to the zone that this identity belongs to.
+pub(crate) async fn open(identity: &Identity) -> Result<Link, Error> {
+    let link = Link::open(identity.addresses(), identity.tls()).await?;
+    if link.zone() != identity.zone() || link.source() != Some(identity.source()) {
+        return Err(Error::Protocol("it takes this identity for another one, or is another zone"));
+    }
+    Ok(link)
+}
+
+/// Waits before the next try, unless `error` is one that waiting does not help.
+async fn wait(retry: &mut Retry, error: Error, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
+    let (after, error) = retry.after(error)?;
+    progress(Progress::Retrying { why: error.to_string(), after });
+    tokio::time::sleep(after).await;
+    Ok(())
+}
+
+/// A transfer that ends while it is sent: how to begin anew.
+fn explain(error: Error) -> Error {
+    match error {
+        Error::Refused(refusal) if matches!(refusal.code, Code::Cancelled | Code::Expired) => {
+            Error::Refused(refusal.hint(AGAIN))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,269 @@
+//! A throw-away landing zone of the real `slused`.
+
+use crate::command::{Ended, binaries, run, sluse};
+use crate::source::Source;
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up: generous, since no test is decided by speed.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A landing zone in a temporary folder, with a room called `room`.
+#[derive(Debug)]
+pub struct Zone {
+    /// Where it lies: `zone/`, and whatever the test puts beside.
+    pub folder: tempfile::TempDir,
+    /// Its UDP address.
+    pub address: SocketAddr,
+    daemon: Option<Child>,
+}
+
+impl Zone {
+    /// A zone that runs.
+    pub fn start() -> Self {
+        let mut zone = Self::prepare();
+        zone.run();
+        zone
+    }
+
+    /// A zone that was initialised but does not run yet.
+    pub fn prepare() -> Self {
+        let folder = tempfile::Builder::new().prefix("sluse-test-").tempdir().expect("a temporary folder");
+        let address = free_address();
+        let zone = Self { folder, address, daemon: None };
+        let (root, listen) = (zone.root(), address.to_string());
+        let init = ["zone", "init", text(&root), "--name", "sluse", "--listen", &listen, "--advertise", &listen];
+        run(sluse(&init)).expect(0);
+        zone
+    }
+
+    /// The zone's folder.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("zone")
+    }
+
+    /// The folder of the room called `room`.
+    pub fn room(&self) -> PathBuf {
+        self.root().join("rooms/room")
+    }
+
+    /// The `allowed_signers` file.
+    pub fn signers(&self) -> PathBuf {
+        self.root().join("trust/allowed_signers")
+    }
+
+    /// Adds lines to the configuration, before the zone runs.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) {
+        let path = self.root().join("sluse.toml");
+        let settings = fs::read_to_string(&path).expect("the configuration");
+        fs::write(&path, change(settings)).expect("the configuration can be written");
+    }
+
+    /// Starts the daemon and waits until all roles are there; the room called `room` is added the first time.
+    pub fn run(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log");
+        let mut command = Command::new(binaries().join("slused"));
+        command.args(["all", "--config", text(&self.root().join("sluse.toml"))]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.daemon = Some(command.spawn().expect("slused starts"));
+        self.wait_for_roles();
+        if !self.operate(&["room", "list"]).stdout.contains("room") {
+            self.operate(&["room", "add", "room", "--names", "posix"]).expect(0);
+        }
+    }
+
+    /// Waits until all four roles are connected.
+    pub fn wait_for_roles(&self) {
+        self.eventually("all roles are connected", || {
+            let health = self.operate(&["health", "--json"]);
+            let health: serde_json::Value = serde_json::from_str(&health.stdout).ok()?;
+            (health["roles"].as_array()?.len() == 4 && health["engines"].as_array()?.len() >= 2).then_some(())
+        });
+    }
+
+    /// Waits for `check` to give something.
+    #[track_caller]
+    pub fn eventually<T>(&self, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = check() {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "never: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs an operator's command.
+    pub fn operate(&self, words: &[&str]) -> Ended {
+        let mut command = sluse(words);
+        command.args(["--zone", text(&self.root())]);
+        run(command)
+    }
+
+    /// Adds an agreement called `id` from `source` to `room`; `more` replaces or adds lines of the text.
+    pub fn agree(&self, id: &str, source: &str, change: impl FnOnce(String) -> String) -> Ended {
+        let file = self.folder.path().join(format!("{id}.toml"));
+        fs::write(&file, change(agreement(id, source))).expect("an agreement can be written");
+        self.operate(&["agreement", "add", text(&file)])
+    }
+
+    /// Enrols a source, with an automatic agreement of the same name.
+    pub fn source(&self, name: &str) -> Source {
+        self.agree(name, name, |text| text).expect(0);
+        self.enrol(name)
+    }
+
+    /// Enrols a source.
+    pub fn enrol(&self, name: &str) -> Source {
+        let invite = self.invite(name);
+        let identity = self.folder.path().join(format!("identity-{name}"));
+        run(sluse(&["enroll", text(&invite), "--identity", text(&identity)])).expect(0);
+        Source { identity, agreement: name.to_owned() }
+    }
+
+    /// Makes an invite for a source.
+    pub fn invite(&self, name: &str) -> PathBuf {
+        let invite = self.folder.path().join(format!("invite-{name}.toml"));
+        self.operate(&["source", "invite", name, "--out", text(&invite)]).expect(0);
+        invite
+    }
+
+    /// Everything about a transfer, as JSON.
+    pub fn show(&self, transfer: &str) -> serde_json::Value {
+        self.operate(&["show", transfer, "--json"]).expect(0).json()
+    }
+
+    /// Waits until a transfer is in `state`.
+    #[track_caller]
+    pub fn wait_for_state(&self, transfer: &str, state: &str) {
+        self.eventually(&format!("{transfer} is {state}"), || {
+            let shown = self.operate(&["show", transfer, "--json"]);
+            let shown: serde_json::Value = serde_json::from_str(&shown.stdout).ok()?;
+            (shown["info"]["status"]["state"] == state).then_some(())
+        });
+    }
+
+    /// The process of a role; `None` while it is being started again.
+    pub fn process(&self, role: &str) -> Option<i32> {
+        let daemon = self.daemon.as_ref()?.id();
+        let children = fs::read_to_string(format!("/proc/{daemon}/task/{daemon}/children")).ok()?;
+        children.split_ascii_whitespace().find_map(|pid| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            (command.split(|byte| *byte == 0).nth(1)? == role.as_bytes()).then(|| pid.parse().ok())?
+        })
+    }
+
+    /// Kills a role as a power cut would; whether there was one to kill.
+    pub fn kill(&self, role: &str) -> bool {
+        use nix::sys::signal::{Signal, kill};
+        let killed = self.process(role).map(|pid| kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL));
+        matches!(killed, Some(Ok(())))
+    }
+
+    /// Stops the daemon as systemd would, and returns its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        use nix::sys::signal::{Signal, kill};
+        let mut daemon = self.daemon.take()?;
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).expect("a process id"));
+        kill(pid, Signal::SIGTERM).expect("the daemon runs");
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = daemon.try_wait().expect("it is our child") {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the daemon does not stop\n{}", self.log());
+    }
+
+    /// Kills the daemon and every role at once, as a power cut would.
+    pub fn crash(&mut self) {
+        for role in ["control", "inspect", "deliver", "receive"] {
+            self.kill(role);
+        }
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().expect("it is our child");
+            daemon.wait().expect("it is our child");
+        }
+    }
+
+    /// What the daemon logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("slused.log")
+    }
+}
+
+impl Drop for Zone {
+    fn drop(&mut self) {
+        if self.daemon.is_some() {
+            self.crash();
+        }
+    }
+}
+
+/// An address on loopback that nobody listens on.
+pub fn free_address() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+}
+
+/// A path as text: all of the tests' own are.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of the test is UTF-8")
+}
+
+fn agreement(id: &str, source: &str) -> String {
+    format!(
+        r#"id = "{id}"
+title = "Test"
+project = "test"
+controller = "Helse Midt-Norge"
+purpose = "testing"
+identifiability = "pseudonymised"
+valid_from = "2020-01-01T00:00:00Z"
+valid_to = "2099-01-01T00:00:00Z"
+from = "{source}"
+to = "room"
+
+[legal_basis]
+kind = "consent"
+authority = "REK"
+reference = "1"
+valid_from = "2020-01-01T00:00:00Z"
+valid_to = "2099-01-01T00:00:00Z"
+periodic = true
+
+[dpia]
+reference = "2"
+
+[processing_agreement]
+reference = "3"
+
+[limits]
+max_bytes = 1_000_000_000
+max_files = 100_000
+max_open_bytes = 1_000_000_000
+
+[content]
+engines = ["file-type", "signatures"]
+
+[content.actions]
+type-unknown = "allow"
+type-mismatch = "allow"
+
+[release]
+rule = "automatic"
+
+[retention]
+quarantine_days = 30
+hold_days = 30
+"#
+    )
+}

@@ -1,0 +1,81 @@
+//! A full quarantine stops the transfer that met it, harms no other, and heals. Needs root, to mount a small tmpfs.
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use sluse_tests::data;
+use sluse_tests::zone::Zone;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+/// A small file system where the quarantine is, unmounted at the end.
+struct Small(PathBuf);
+
+impl Small {
+    /// Puts `bytes` of tmpfs in the place of the zone's quarantine, with the same folders.
+    fn mount(zone: &Zone, bytes: u64) -> Self {
+        let place = zone.root().join("quarantine");
+        let folders: Vec<_> =
+            ["", "incoming", "sealed"].map(|name| (place.join(name), fs::metadata(place.join(name)).unwrap())).into();
+        let options = format!("size={bytes}");
+        mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
+            .expect("this test mounts a tmpfs and therefore needs root");
+        for (folder, was) in folders {
+            fs::create_dir_all(&folder).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(was.mode())).unwrap();
+            chown(&folder, Some(was.uid()), Some(was.gid())).unwrap();
+        }
+        Self(place)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn an_offer_larger_than_what_is_free_is_refused_for_now() {
+    let mut zone = Zone::prepare();
+    let _small = Small::mount(&zone, 32 << 20);
+    zone.configure(|settings| settings.replace("[receive]\n", "[receive]\nkeep_free_bytes = 0\n"));
+    zone.run();
+    let source = zone.source("lab");
+    let file = zone.folder.path().join("large.bin");
+    fs::write(&file, data::noise(1, 40 << 20)).unwrap();
+    let mut command = source.sending(&file, "large", "received");
+    command.args(["--give-up", "3s"]);
+    let refused = sluse_tests::command::run(command).expect(6);
+    assert!(refused.stderr.contains("no-space"), "{}", refused.stderr);
+    let small = zone.folder.path().join("small.bin");
+    fs::write(&small, data::noise(1, 4 << 20)).unwrap();
+    source.deliver(&small, "small");
+}
+
+#[test]
+fn a_disk_that_fills_up_in_the_middle_stops_that_transfer_and_heals_when_there_is_room() {
+    let mut zone = Zone::prepare();
+    let _small = Small::mount(&zone, 96 << 20);
+    zone.configure(|settings| settings.replace("[receive]\n", "[receive]\nkeep_free_bytes = 0\n"));
+    zone.run();
+    let source = zone.source("lab");
+    let ballast = zone.root().join("quarantine/ballast");
+    let file = zone.folder.path().join("large.bin");
+    let bytes = data::noise(1, 64 << 20);
+    fs::write(&file, &bytes).unwrap();
+    let mut command = source.sending(&file, "large", "delivered");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    zone.eventually("the transfer runs", || {
+        fs::read_dir(zone.root().join("quarantine/incoming")).ok()?.next().map(|_| ())
+    });
+    fs::write(&ballast, vec![1; 88 << 20]).unwrap_or_default();
+    zone.eventually("the zone says that it is full", || zone.log().contains("no-space").then_some(()));
+    fs::remove_file(&ballast).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let bag = zone.room().join("large").join(told["transfer"].as_str().unwrap());
+    assert!(fs::read(bag.join("data/large.bin")).unwrap() == bytes);
+}
