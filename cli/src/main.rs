@@ -6,9 +6,11 @@
 mod commands;
 mod evidence;
 mod failure;
+mod identity;
 mod operator;
 mod output;
 mod safe;
+mod sending;
 mod zone_folder;
 
 use clap::Parser as _;

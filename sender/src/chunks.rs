@@ -3,19 +3,16 @@
 use crate::connection::{Link, ended};
 use crate::error::{Error, Lost};
 use crate::ledger::Ledger;
-use crate::pipeline::{Chunk, Item};
+use crate::pipeline::{Chunk, Reading, fault};
 use crate::progress::Progress;
 use bytes::Bytes;
 use quinn::{Connection, WriteError};
-use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
 use sluse_protocol::wire::ChunkHeader;
-use std::io;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// A zone that is there but takes and acknowledges nothing for so long is stuck.
 const STUCK: Duration = Duration::from_secs(600);
@@ -51,32 +48,25 @@ impl<'a> Sender<'a> {
         Self { link, transfer, ledger, sent, progress, writing: JoinSet::new(), spoke: Instant::now() }
     }
 
-    /// Sends what comes out of `chunks` and is not durable; the files' digests when everything was read and sent.
-    pub async fn send(&mut self, chunks: &mut mpsc::Receiver<Item>) -> Result<Vec<Sha256>, Error> {
-        let mut all_read = None;
-        loop {
-            if self.writing.is_empty()
-                && let Some(digests) = all_read
-            {
-                return Ok(digests);
-            }
+    /// Sends what is read and not durable, until everything was read and sent.
+    pub async fn send(&mut self, reading: &mut Reading) -> Result<(), Error> {
+        while !(reading.is_over() && self.writing.is_empty()) {
             let full = self.writing.len() >= limits::MAX_CHUNK_STREAMS as usize;
+            let reads = !full && !reading.is_over();
             tokio::select! {
                 notice = self.link.notice() => self.note(&notice?)?,
                 Some(written) = self.writing.join_next() => self.written(written).await?,
-                item = chunks.recv(), if !full && all_read.is_none() => match item {
-                    Some(Item::Chunk(chunk)) => self.chunk(chunk)?,
-                    Some(Item::End(digests)) => all_read = Some(digests),
-                    Some(Item::Failed(error)) => return Err(error),
-                    None => return Err(thread_ended()),
+                chunk = reading.next(), if reads => if let Some(chunk) = chunk? {
+                    self.chunk(chunk)?;
                 },
-                () = tokio::time::sleep(STUCK), if full || all_read.is_some() => return Err(Lost::Unanswered.into()),
+                () = sleep(STUCK), if !reads => return Err(Lost::Unanswered.into()),
                 () = sleep_until(self.spoke + QUIET), if self.writing.is_empty() => {
                     self.spoke = Instant::now();
                     self.link.ping(self.transfer).await?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Waits until every chunk is durable.
@@ -113,7 +103,7 @@ impl<'a> Sender<'a> {
             }
             // What the zone said on the control stream tells more than the end of a chunk's stream.
             Ok(Err(_)) => Err(self.link.why_ended().await),
-            Err(_) => Err(thread_ended()),
+            Err(_) => Err(fault("sending a chunk ended early")),
         }
     }
 }
@@ -139,8 +129,4 @@ async fn write(connection: Connection, transfer: TransferId, chunk: Chunk) -> Re
         Err(WriteError::ConnectionLost(error)) => Err(ended(&error)),
         Err(error) => Err(Lost::Ended(error.to_string()).into()),
     }
-}
-
-fn thread_ended() -> Error {
-    Error::Fault { what: "a thread of the sender ended early".into(), error: io::ErrorKind::BrokenPipe.into() }
 }

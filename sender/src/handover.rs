@@ -8,11 +8,10 @@ use crate::error::{BadEvidence, Error};
 use crate::identity::Identity;
 use crate::journal::{Journal, Sealed, Subject};
 use crate::ledger::Ledger;
-use crate::pipeline::{self, Item};
+use crate::pipeline::{self, Reading, fault};
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::receipts::Receipts;
-use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Header;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
@@ -20,9 +19,7 @@ use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::sshsig::{MessageHash, NAMESPACE_MANIFEST};
 use sluse_protocol::transfer::State;
 use sluse_protocol::wire::{DurableRecord, Reply, Request};
-use std::io;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// A dataset on its way to the zone.
@@ -38,10 +35,8 @@ pub(crate) struct Handover<'a> {
     pub sent: u64,
     pool: Arc<Pool>,
     ledger: Ledger,
-    /// The first and only reading of all files, as long as it lasts.
-    reading: Option<mpsc::Receiver<Item>>,
-    /// Each file's digest, once all were read.
-    digests: Option<Arc<Vec<Sha256>>>,
+    /// The first and only reading of all files.
+    reading: Reading,
 }
 
 /// What an offer was answered.
@@ -70,8 +65,8 @@ impl<'a> Handover<'a> {
     ) -> Result<Self, Error> {
         let (plan, pool) = (Arc::new(plan), Pool::new(BUFFERS, limits::CHUNK_BYTES as usize));
         let ledger = Ledger::new(&plan);
-        let reading = Some(pipeline::read(Arc::clone(&plan), Arc::clone(&pool))?);
-        Ok(Self { identity, journal, subject, plan, again, progress, sent: 0, pool, ledger, reading, digests: None })
+        let reading = pipeline::read(Arc::clone(&plan), Arc::clone(&pool))?;
+        Ok(Self { identity, journal, subject, plan, again, progress, sent: 0, pool, ledger, reading })
     }
 
     /// Bytes that are durable at the zone.
@@ -140,24 +135,12 @@ impl<'a> Handover<'a> {
     /// Sends what was read and is not durable, and then what was not read yet.
     async fn send_chunks(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
         let lost = self.ledger.lost();
-        let again = match lost.is_empty() {
-            true => None,
-            false => Some(pipeline::reread(Arc::clone(&self.plan), Arc::clone(&self.pool), lost)?),
-        };
-        let mut reading = self.reading.take();
         let mut sender = Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress);
-        let sent = send_both(&mut sender, again, reading.as_mut()).await;
-        drop(sender);
-        match sent {
-            Ok(Some(digests)) => self.digests = Some(Arc::new(digests)),
-            Ok(None) => {}
-            Err(error) => {
-                // What was not read yet is read on when the zone is back.
-                self.reading = reading;
-                return Err(error);
-            }
+        if !lost.is_empty() {
+            let mut again = pipeline::reread(Arc::clone(&self.plan), Arc::clone(&self.pool), lost)?;
+            sender.send(&mut again).await?;
         }
-        Ok(())
+        sender.send(&mut self.reading).await
     }
 
     /// Waits until every chunk is durable.
@@ -174,7 +157,7 @@ impl<'a> Handover<'a> {
             signature: self.identity.signing_key().sign_hashed(NAMESPACE_MANIFEST, &manifest.hash),
         };
         link.send(&seal, &[]).await?;
-        let digests = self.digests.clone().unwrap_or_default();
+        let digests = self.reading.digests();
         link.send_document(self.plan.manifest(&manifest.header, &digests)).await?;
         let (Reply::Sealed { signature }, statement) = link.answer().await? else {
             return Err(Error::Protocol("an answer that does not belong to the request"));
@@ -206,16 +189,8 @@ impl<'a> Handover<'a> {
     }
 
     async fn read_without_sending(&mut self) -> Result<(), Error> {
-        while let Some(reading) = &mut self.reading {
-            match reading.recv().await {
-                Some(Item::Chunk(chunk)) => drop(self.ledger.read(chunk.index, chunk.digest)?),
-                Some(Item::Failed(error)) => return Err(error),
-                Some(Item::End(digests)) => {
-                    self.digests = Some(Arc::new(digests));
-                    self.reading = None;
-                }
-                None => return Err(fault("reading ended early")),
-            }
+        while let Some(chunk) = self.reading.next().await? {
+            self.ledger.read(chunk.index, chunk.digest)?;
         }
         Ok(())
     }
@@ -235,7 +210,7 @@ impl<'a> Handover<'a> {
             chunks: self.ledger.count(),
             chunk_list,
         };
-        let (plan, digests) = (Arc::clone(&self.plan), self.digests.clone().unwrap_or_default());
+        let (plan, digests) = (Arc::clone(&self.plan), self.reading.digests());
         let (journal, transfer) = (self.journal.clone(), transfer.clone());
         tokio::task::spawn_blocking(move || {
             let (bytes, manifest_sha256, hash) = plan::measure(plan.manifest(&header, &digests));
@@ -250,20 +225,6 @@ impl<'a> Handover<'a> {
 impl Drop for Handover<'_> {
     fn drop(&mut self) {
         self.pool.close();
-    }
-}
-
-async fn send_both(
-    sender: &mut Sender<'_>,
-    again: Option<mpsc::Receiver<Item>>,
-    reading: Option<&mut mpsc::Receiver<Item>>,
-) -> Result<Option<Vec<Sha256>>, Error> {
-    if let Some(mut again) = again {
-        sender.send(&mut again).await?;
-    }
-    match reading {
-        Some(reading) => sender.send(reading).await.map(Some),
-        None => Ok(None),
     }
 }
 
@@ -282,8 +243,4 @@ async fn read_records(link: &mut Link, announced: u32) -> Result<Vec<DurableReco
         }
         records.extend(whole.iter().map(DurableRecord::decode));
     }
-}
-
-fn fault(what: &str) -> Error {
-    Error::Fault { what: what.to_owned(), error: io::ErrorKind::BrokenPipe.into() }
 }

@@ -32,9 +32,8 @@ pub(crate) struct Chunk {
     pub bytes: Buffer,
 }
 
-/// What comes out of the pipeline.
-#[derive(Debug)]
-pub(crate) enum Item {
+/// What the threads hand out.
+enum Item {
     /// The next chunk.
     Chunk(Chunk),
     /// Everything was read; the files' digests in the plan's order.
@@ -43,8 +42,46 @@ pub(crate) enum Item {
     Failed(Error),
 }
 
+/// Chunks as they are read. It outlives connections: what was not handed out yet is read on over the next one.
+pub(crate) struct Reading {
+    items: mpsc::Receiver<Item>,
+    digests: Option<Arc<Vec<Sha256>>>,
+}
+
+impl Reading {
+    /// The next chunk, none at the end. Safe to be dropped while it waits.
+    pub async fn next(&mut self) -> Result<Option<Chunk>, Error> {
+        if self.is_over() {
+            return Ok(None);
+        }
+        match self.items.recv().await {
+            Some(Item::Chunk(chunk)) => Ok(Some(chunk)),
+            Some(Item::Failed(error)) => Err(error),
+            Some(Item::End(digests)) => {
+                self.digests = Some(Arc::new(digests));
+                Ok(None)
+            }
+            None => Err(fault("reading ended early")),
+        }
+    }
+
+    /// Whether everything was handed out.
+    pub fn is_over(&self) -> bool {
+        self.digests.is_some()
+    }
+
+    /// The digests of the files, in the plan's order, once all were read.
+    pub fn digests(&self) -> Arc<Vec<Sha256>> {
+        self.digests.clone().unwrap_or_default()
+    }
+
+    fn of(items: mpsc::Receiver<Item>) -> Self {
+        Self { items, digests: None }
+    }
+}
+
 /// Starts reading a plan's files from the beginning, each once.
-pub(crate) fn read(plan: Arc<Plan>, pool: Arc<Pool>) -> Result<mpsc::Receiver<Item>, Error> {
+pub(crate) fn read(plan: Arc<Plan>, pool: Arc<Pool>) -> Result<Reading, Error> {
     let (read, to_digest) = threads::sync_channel::<Result<Buffer, Item>>(WAITING);
     let (digested, chunks) = mpsc::channel(WAITING);
     spawn("read", move || {
@@ -76,15 +113,11 @@ pub(crate) fn read(plan: Arc<Plan>, pool: Arc<Pool>) -> Result<mpsc::Receiver<It
             }
         }
     })?;
-    Ok(chunks)
+    Ok(Reading::of(chunks))
 }
 
-/// Starts reading chunks again, which must have the digests that they had before. `End` follows the last one.
-pub(crate) fn reread(
-    plan: Arc<Plan>,
-    pool: Arc<Pool>,
-    wanted: Vec<(u32, ChunkDigest)>,
-) -> Result<mpsc::Receiver<Item>, Error> {
+/// Starts reading chunks again, which must have the digests that they had before.
+pub(crate) fn reread(plan: Arc<Plan>, pool: Arc<Pool>, wanted: Vec<(u32, ChunkDigest)>) -> Result<Reading, Error> {
     let (digested, chunks) = mpsc::channel(WAITING);
     spawn("read again", move || {
         let mut opener = Opener::default();
@@ -101,7 +134,7 @@ pub(crate) fn reread(
         // When nobody listens any more, nobody needs the end either.
         let _ = digested.blocking_send(Item::End(Vec::new()));
     })?;
-    Ok(chunks)
+    Ok(Reading::of(chunks))
 }
 
 fn reread_one(
@@ -129,4 +162,9 @@ pub(crate) fn extent(plan: &Plan, index: u32) -> (u64, u64) {
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let started: io::Result<_> = std::thread::Builder::new().name(name.into()).spawn(work);
     started.map(drop).map_err(|error| Error::Fault { what: "starting a thread".into(), error })
+}
+
+/// A thread of ours ended early.
+pub(crate) fn fault(what: &str) -> Error {
+    Error::Fault { what: what.to_owned(), error: io::ErrorKind::BrokenPipe.into() }
 }

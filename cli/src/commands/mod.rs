@@ -4,11 +4,14 @@ mod agreement;
 mod audit;
 mod bag;
 mod decide;
+mod enroll;
 mod health;
 mod receipt;
 mod room;
+mod send;
 mod show;
 mod source;
+mod status;
 mod transfers;
 mod zone;
 
@@ -59,6 +62,13 @@ pub enum Command {
     InspectAgain(decide::Args),
     /// Verify or export the tamper-evident log
     Audit(audit::Args),
+    // At the source's host.
+    /// Turn an invite into this host's identity
+    Enroll(enroll::Args),
+    /// Send a dataset, or go on with one
+    Send(send::Args),
+    /// The source's own transfers, and their receipts
+    Status(status::Args),
     // Anywhere: rooms and auditors.
     /// Verify receipts
     Receipt(receipt::Args),
@@ -85,6 +95,9 @@ impl Command {
             Command::Reject(args) => args.reject(out),
             Command::InspectAgain(args) => args.inspect_again(out),
             Command::Audit(args) => args.run(out),
+            Command::Enroll(args) => args.run(out),
+            Command::Send(args) => args.run(out),
+            Command::Status(args) => args.run(out),
             Command::Receipt(args) => args.run(out),
             Command::Bag(args) => args.run(out),
         }
