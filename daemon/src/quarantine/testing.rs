@@ -95,7 +95,7 @@ fn write_key(path: &Path, key: &Identity) {
 
 fn settings() -> Settings {
     Settings {
-        zone: ZoneSettings { name: "test".parse().unwrap() },
+        zone: ZoneSettings { name: "test".parse().unwrap(), allow_unconfined: false },
         receive: ReceiveSettings {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: Vec::new(),
