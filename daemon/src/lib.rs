@@ -5,14 +5,17 @@
 pub mod accounts;
 pub mod confine;
 pub mod control;
+mod control_link;
 pub mod deliver;
 mod error;
 pub mod inspect;
 pub mod links;
 pub mod notify;
+pub mod quarantine;
 pub mod receive;
 pub mod start;
 pub mod supervise;
 pub mod sys;
+pub mod work;
 
 pub use error::RoleError;

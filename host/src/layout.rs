@@ -111,6 +111,11 @@ impl Layout {
         self.role(Role::Deliver).join("deliver.key")
     }
 
+    /// Deliveries whose receipt is not in the room yet: `deliver`'s own notes.
+    pub fn pending(&self) -> PathBuf {
+        self.role(Role::Deliver).join("pending")
+    }
+
     /// The quarantine: incoming and sealed transfers, one file system.
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")

@@ -9,3 +9,4 @@ pub mod logging;
 pub mod quic;
 pub mod random;
 pub mod rpc;
+pub mod udp;

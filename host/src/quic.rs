@@ -1,8 +1,9 @@
 //! QUIC and TLS as both ends of a transfer use them: TLS 1.3 alone, hybrid key exchange, bounded windows.
 
 use crate::config::KeyExchange;
+use crate::udp::Prepared;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{IdleTimeout, TransportConfig, VarInt};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,7 +13,7 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 
 /// Bytes asked for as the UDP socket's buffers; the kernel may give less.
-const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+pub(crate) const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
 /// The one crypto provider, with the key exchanges that `exchange` allows.
 pub fn crypto_provider(exchange: KeyExchange) -> Arc<CryptoProvider> {
@@ -44,11 +45,7 @@ pub fn transport(incoming_chunks: u32) -> TransportConfig {
 /// # Errors
 /// When the socket cannot be used by the runtime.
 pub fn endpoint(socket: UdpSocket, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
-    use nix::sys::socket::{setsockopt, sockopt};
-    // Smaller buffers cost speed, not correctness: a refusal is no error.
-    let _ = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
-    let _ = setsockopt(&socket, sockopt::SndBuf, &SOCKET_BUFFER);
-    quinn::Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(quinn::TokioRuntime))
+    Prepared::new(socket)?.endpoint(server)
 }
 
 /// Certificates or a key that TLS cannot use.

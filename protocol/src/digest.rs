@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use std::borrow::Borrow;
 
 /// What is wrong with the text of a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,10 +70,10 @@ impl ChunkDigest {
 }
 
 /// The SHA-256 of all chunk digests, 32 raw bytes each, in chunk order: what a manifest is bound to.
-pub fn chunk_list_digest<'a>(digests: impl IntoIterator<Item = &'a ChunkDigest>) -> Sha256 {
+pub fn chunk_list_digest(digests: impl IntoIterator<Item = impl Borrow<ChunkDigest>>) -> Sha256 {
     let mut hash = sha2::Sha256::new();
     for digest in digests {
-        hash.update(digest.0);
+        hash.update(digest.borrow().0);
     }
     Sha256(hash.finalize().into())
 }

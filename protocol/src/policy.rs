@@ -293,3 +293,6 @@ fn lacks(agreement: &Agreement, report: &Report, files: u64, engine: &str) -> bo
 fn list(classes: &[Class]) -> String {
     classes.iter().map(|class| class.as_str()).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,9 +108,12 @@ pub fn verify(dir: &Path, signers: &Signers) -> Result<Good, Failure> {
 
 fn failure(dir: &Path, problems: Problems) -> Failure {
     let count = problems.0.len();
-    let message = format!("the bag {} is not good: {count} problems", dir.display());
+    let message = format!("the bag {} is not good", dir.display());
     let told = problems.0.into_iter().take(MAX_TOLD);
     let failure = told.fold(Failure::new(Exit::Integrity, message), Failure::cause);
     let failure = if count > MAX_TOLD { failure.cause(format!("and {} more", count - MAX_TOLD)) } else { failure };
     failure.hint("do not use it; tell the landing zone's operator, who can deliver it anew")
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,6 +88,8 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
         Role::Deliver => vec![
             // Its key.
             must(layout.role(role), read()),
+            // Deliveries whose receipt is not in the room yet.
+            may(layout.pending(), write()),
             // Ciphertext of what was sealed; it opens what was released to its key.
             must(layout.sealed(), read()),
             // Bags, under a temporary name and then in their place.

@@ -34,6 +34,10 @@ mod seals;
 mod shared;
 mod store;
 mod tasks;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod views;
 mod wake;

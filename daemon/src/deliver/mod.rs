@@ -1,14 +1,229 @@
-//! The `deliver` role.
+//! The `deliver` role: faces the rooms. It listens on nothing, and opens only transfers whose identity was wrapped to its
+//! own key, with a grant that `control` signed.
+//!
+//! It asks `control` for work; [`delivery`] writes a dataset as a [`bag`] and makes it visible in one step, [`receipt`] lays
+//! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose.
 
 use crate::RoleError;
+use crate::confine;
+use crate::control_link::Link;
+use crate::quarantine::identity;
+use crate::work::Pool;
+use age::x25519::Identity;
+use nix::sys::stat::{Mode, umask};
 use sluse_host::config::Zone;
+use sluse_host::keys;
+use sluse_host::layout::transfer_folder;
+use sluse_protocol::grant::ReleaseGrant;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::roles::{DeliverOutcome, DeliverReply, DeliverRequest, Role};
+use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+mod bag;
+mod delivery;
+mod error;
+mod payload;
+mod pending;
+mod place;
+mod read_back;
+mod receipt;
+mod tag_file;
+mod tags;
+
+use bag::Documents;
+use delivery::Visible;
+use error::DeliverError;
+use pending::{Pending, PendingFolder};
+use place::Place;
+
+/// Datasets delivered at the same time; each has two threads that decrypt and one that reads back besides.
+const DELIVERIES: usize = 2;
+
+/// Deliveries that wait.
+const QUEUED: usize = 1024;
+
+/// What the role works with.
+struct Deliver {
+    zone: Zone,
+    key: Identity,
+    signer: PublicKey,
+    rooms: Place,
+    pending: PendingFolder,
+    settling: Mutex<()>,
+    link: Link<DeliverRequest, DeliverReply>,
+}
+
+/// What the role reads before it gives up the right to.
+struct Held {
+    key: Identity,
+    signer: PublicKey,
+    rooms: Place,
+    pending: PendingFolder,
+}
 
 /// Runs the role until the link to `control` is lost.
 ///
 /// # Errors
 /// When keys cannot be used, or the link to `control` is lost.
 pub fn run(zone: Zone, control: UnixStream) -> Result<(), RoleError> {
-    let _ = (zone, control);
-    Ok(())
+    crate::work::name_no_content_in_panics();
+    // A room's people read what is delivered; who may enter the room is for the room's folder to say.
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    let held = Held::load(&zone)?;
+    confine::apply(Role::Deliver, &zone)?;
+    work(zone, held, control)
 }
+
+impl Held {
+    fn load(zone: &Zone) -> Result<Self, RoleError> {
+        let layout = &zone.layout;
+        Ok(Self {
+            key: identity::read(&layout.deliver_key()).map_err(RoleError::io("deliver's key"))?,
+            signer: keys::read_public_key(&layout.signer())?,
+            rooms: Place::root(&zone.rooms()).map_err(RoleError::io("the folder of rooms"))?,
+            pending: PendingFolder::open(&layout.pending()).map_err(RoleError::io("the folder of pending receipts"))?,
+        })
+    }
+}
+
+fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
+    let Held { key, signer, rooms, pending } = held;
+    let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
+    let deliver = Arc::new(Deliver { zone, key, signer, rooms, pending, settling: Mutex::default(), link });
+    let recipient = deliver.key.to_public().to_string();
+    deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
+    deliver.settle_all()?;
+    let deliveries = Pool::start("delivery", DELIVERIES, QUEUED).map_err(RoleError::io("starting threads"))?;
+    loop {
+        let (task, wrapped) = deliver.link.ask(&DeliverRequest::Next, &[])?;
+        match task {
+            DeliverReply::Idle => deliver.settle_all()?,
+            DeliverReply::Deliver { grant, signature, documents } => {
+                let doing = Arc::clone(&deliver);
+                let given = deliveries.give(move || doing.task(&grant, &signature, documents, &wrapped));
+                if given.is_err() {
+                    // Not to be forgotten: `control` hands out again what was in work when the link ends.
+                    return Err(RoleError::State("more tasks than deliver can do".into()));
+                }
+            }
+            DeliverReply::Done | DeliverReply::Document | DeliverReply::Receipt { .. } | DeliverReply::Refused(_) => {
+                return Err(RoleError::State("control answered a request for work with what is no work".into()));
+            }
+        }
+    }
+}
+
+impl Deliver {
+    fn task(&self, statement: &str, signature: &str, documents: Vec<String>, wrapped: &[u8]) {
+        if self.link.is_lost() {
+            // Nobody would hear of it: `control` hands it out again.
+            return;
+        }
+        let grant = match ReleaseGrant::verify(statement, signature, &self.signer) {
+            Ok(grant) => grant,
+            Err(error) => {
+                // Whose it is cannot be known, so nobody is told; `control` raises its alert.
+                tracing::error!(%error, "a grant was refused");
+                return;
+            }
+        };
+        let transfer = &grant.statement().transfer;
+        let done = catch_unwind(AssertUnwindSafe(|| self.deliver(&grant, documents, wrapped)))
+            .unwrap_or_else(|_| Err(DeliverError::Fault("deliver crashed over it".into())));
+        let outcome = match done {
+            Ok(()) => return,
+            Err(DeliverError::Link(error)) => {
+                tracing::error!(%transfer, %error, "the link was lost during a delivery");
+                return self.link.end();
+            }
+            Err(DeliverError::Integrity(reason)) => DeliverOutcome::Integrity { reason },
+            Err(error @ (DeliverError::Fault(_) | DeliverError::Differs)) => {
+                DeliverOutcome::Fault { reason: error.to_string() }
+            }
+        };
+        tracing::error!(%transfer, ?outcome, "a dataset was not delivered");
+        self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
+    }
+
+    fn deliver(&self, grant: &ReleaseGrant, documents: Vec<String>, wrapped: &[u8]) -> Result<(), DeliverError> {
+        let granted = grant.statement();
+        let ours = self.key.to_public().to_string();
+        if granted.deliver != ours {
+            return Err(DeliverError::Fault("the grant is for another key than deliver's".into()));
+        }
+        let identity = identity::unwrap(wrapped, &self.key, &granted.identity)
+            .map_err(|error| DeliverError::Fault(format!("the transfer's identity: {error}")))?;
+        let sealed = transfer_folder(&self.zone.layout.sealed(), &granted.transfer);
+        let documents = FromControl { link: &self.link, transfer: &granted.transfer, names: documents };
+        let Visible { bag, tagmanifest } = delivery::deliver(&self.rooms, &sealed, grant, &identity, &documents)?;
+        tracing::info!(transfer = %granted.transfer, "dataset delivered");
+        let (transfer, room_folder) = (granted.transfer.clone(), granted.room_folder.clone());
+        let pending = Pending { transfer, room_folder, bag, tagmanifest };
+        self.pending.add(&pending).map_err(DeliverError::io("remembering a delivery"))?;
+        Ok(self.settle(&pending)?)
+    }
+
+    /// Lays every receipt beside its bag that is not there yet.
+    fn settle_all(&self) -> Result<(), RoleError> {
+        let all = self.pending.all().map_err(RoleError::io("the folder of pending receipts"))?;
+        Ok(all.iter().try_for_each(|pending| self.settle(pending))?)
+    }
+
+    /// Tells `control` of a visible bag and lays the receipt that it answers beside it.
+    fn settle(&self, pending: &Pending) -> Result<(), sluse_host::rpc::CallError> {
+        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let Visible { bag, tagmanifest } = pending.visible();
+        let (transfer, outcome) = (pending.transfer.clone(), DeliverOutcome::Visible { bag, tagmanifest });
+        let (answer, statement) = self.link.ask(&DeliverRequest::Delivered { transfer, outcome }, &[])?;
+        let transfer = &pending.transfer;
+        match answer {
+            DeliverReply::Receipt { signature } => {
+                let receipt = (statement.as_slice(), signature.as_str());
+                let laid = receipt::lay_beside(&self.rooms, &pending.room_folder, &pending.bag, receipt, &self.signer);
+                if let Err(error) = laid {
+                    // It is delivered all the same; the receipt is asked for again when there is nothing else to do.
+                    tracing::error!(%transfer, %error, "the delivered receipt is not in the room yet");
+                    return Ok(());
+                }
+            }
+            DeliverReply::Refused(refusal) if refusal.is_temporary() => {
+                tracing::warn!(%transfer, code = %refusal.code, "control could not take a delivery down yet");
+                return Ok(());
+            }
+            // The transfer is in a state in which there is no receipt: the task, if any, is handed out again.
+            _ => tracing::warn!(%transfer, "control has no receipt for a visible bag"),
+        }
+        if let Err(error) = self.pending.remove(transfer) {
+            tracing::warn!(%transfer, %error, "a settled delivery is still remembered");
+        }
+        Ok(())
+    }
+}
+
+/// The documents of one transfer, asked for at `control`.
+struct FromControl<'a> {
+    link: &'a Link<DeliverRequest, DeliverReply>,
+    transfer: &'a TransferId,
+    names: Vec<String>,
+}
+
+impl Documents for FromControl<'_> {
+    fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn bytes(&self, name: &str, offset: u64) -> Result<Vec<u8>, DeliverError> {
+        let (transfer, name) = (self.transfer.clone(), name.to_owned());
+        match self.link.ask(&DeliverRequest::Document { transfer, name, offset }, &[])? {
+            (DeliverReply::Document, bytes) => Ok(bytes),
+            (DeliverReply::Refused(refusal), _) => Err(DeliverError::Fault(format!("a document: {refusal}"))),
+            _ => Err(DeliverError::Fault("control answered with what is no document".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

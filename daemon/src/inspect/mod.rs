@@ -1,14 +1,252 @@
-//! The `inspect` role.
+//! The `inspect` role: faces quarantined content, and holds the quarantine's private key. It never reaches a network, nor
+//! writes to a room.
+//!
+//! It asks `control` for work and does what comes: [`mint`] makes transfer identities, [`take_over`] takes sealed transfers
+//! out of `receive`'s reach, [`inspection`] reads them with every engine, [`wrap`] hands a released transfer's identity to
+//! `deliver`, [`purge`] destroys one. Inspections have threads of their own, so that nothing quick waits behind them.
 
 use crate::RoleError;
+use crate::confine;
+use crate::control_link::Link;
+use crate::quarantine::dataset::Dataset;
+use crate::quarantine::{ReadError, identity};
+use crate::work::Pool;
+use age::x25519::{Identity, Recipient};
 use sluse_host::config::Zone;
+use sluse_host::layout::transfer_folder;
+use sluse_host::{files, keys};
+use sluse_protocol::agreement::Content;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::roles::{InspectOutcome, InspectReply, InspectRequest, Role};
+use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+mod engine;
+pub mod engines;
+mod findings;
+mod identities;
+mod inspection;
+mod mint;
+mod purge;
+mod self_test;
+mod take_over;
+mod watch;
+mod wrap;
+
+use engines::signatures::SignaturesEngine;
+use watch::Watch;
+
+/// Transfers inspected at the same time; each has two threads that decrypt besides.
+const INSPECTIONS: usize = 2;
+
+/// Inspections that wait. Beyond them `control` is told to come again.
+const QUEUED_INSPECTIONS: usize = 1024;
+
+/// Threads for quick tasks, and how many of these wait.
+const QUICK: (usize, usize) = (4, 256);
+
+/// How long to wait before a task that failed for want of disk is tried again, and how often.
+const RETRY: (Duration, u32) = (Duration::from_secs(2), 5);
+
+/// What the role works with.
+struct Inspect {
+    zone: Zone,
+    quarantine: Identity,
+    signer: PublicKey,
+    deliver: Recipient,
+    watch: Watch,
+    link: Link<InspectRequest, InspectReply>,
+}
+
+/// What the role reads before it gives up the right to.
+struct Held {
+    quarantine: Identity,
+    signer: PublicKey,
+    deliver: Recipient,
+    signatures: SignaturesEngine,
+}
 
 /// Runs the role until the link to `control` is lost.
 ///
 /// # Errors
-/// When keys cannot be used, or the link to `control` is lost.
+/// When keys or signatures cannot be used, or the link to `control` is lost.
 pub fn run(zone: Zone, control: UnixStream) -> Result<(), RoleError> {
-    let _ = (zone, control);
+    crate::work::name_no_content_in_panics();
+    let held = Held::load(&zone)?;
+    confine::apply(Role::Inspect, &zone)?;
+    work(zone, held, control)
+}
+
+impl Held {
+    fn load(zone: &Zone) -> Result<Self, RoleError> {
+        let layout = &zone.layout;
+        Ok(Self {
+            quarantine: identity::read(&layout.quarantine_key()).map_err(RoleError::io("the quarantine key"))?,
+            signer: keys::read_public_key(&layout.signer())?,
+            deliver: read_recipient(zone)?,
+            signatures: SignaturesEngine::load(&zone.signatures())?,
+        })
+    }
+}
+
+fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
+    let Held { quarantine, signer, deliver, signatures } = held;
+    let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
+    let watch = Watch::new(&zone, signatures);
+    link.tell(&watch.tested().report(), &[])?;
+    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, link });
+    keep_watching(&inspect)?;
+    serve(&inspect)
+}
+
+fn read_recipient(zone: &Zone) -> Result<Recipient, RoleError> {
+    let bytes =
+        files::read_bounded(&zone.layout.deliver_recipient(), 4096).map_err(RoleError::io("deliver's public key"))?;
+    let text = String::from_utf8_lossy(&bytes);
+    identity::recipient(&text).map_err(|error| RoleError::State(format!("trust/deliver.pub: {error}")))
+}
+
+/// Asks for work and hands it to the threads, until the link is lost.
+fn serve(inspect: &Arc<Inspect>) -> Result<(), RoleError> {
+    let threads = |name, threads, queued| Pool::start(name, threads, queued).map_err(RoleError::io("starting threads"));
+    let inspections = threads("inspection", INSPECTIONS, QUEUED_INSPECTIONS)?;
+    let quick = threads("quick", QUICK.0, QUICK.1)?;
+    loop {
+        let (task, _) = inspect.link.ask(&InspectRequest::Next, &[])?;
+        let doing = Arc::clone(inspect);
+        let given = match task {
+            InspectReply::Idle => continue,
+            InspectReply::Inspect { transfer, recipient, manifest_sha256, content } => {
+                let id = transfer.clone();
+                let given = inspections.give(move || doing.inspect(&transfer, &recipient, manifest_sha256, content));
+                if given.is_err() {
+                    let outcome = InspectOutcome::Fault { reason: "inspect has all it can take".into() };
+                    inspect.link.tell(&InspectRequest::Inspected { transfer: id, outcome }, &[])?;
+                }
+                continue;
+            }
+            InspectReply::Done | InspectReply::Refused(_) => {
+                return Err(RoleError::State("control answered a request for work with what is no work".into()));
+            }
+            quick_task => quick.give(move || doing.quick(quick_task)),
+        };
+        if given.is_err() {
+            // Not to be forgotten: `control` hands out again what was in work when the link ends.
+            return Err(RoleError::State("more tasks than inspect can do".into()));
+        }
+    }
+}
+
+/// Tests the engines again and again, and tells `control` when that changes anything.
+fn keep_watching(inspect: &Arc<Inspect>) -> Result<(), RoleError> {
+    let inspect = Arc::clone(inspect);
+    let watch = move || {
+        while !inspect.link.is_lost() {
+            std::thread::sleep(inspect.watch.pause());
+            if inspect.watch.test_again() {
+                inspect.link.tell_or_end(&inspect.watch.tested().report(), &[]);
+            }
+        }
+    };
+    std::thread::Builder::new().name("watch".into()).spawn(watch).map_err(RoleError::io("starting threads"))?;
     Ok(())
 }
+
+impl Inspect {
+    /// Does a quick task. One that panics ends the link: `control` hands it out again.
+    fn quick(&self, task: InspectReply) {
+        let done = catch_unwind(AssertUnwindSafe(|| match task {
+            InspectReply::Mint { count } => self.mint(count),
+            InspectReply::TakeOver { transfer, chunks, chunk_list } => self.take_over(&transfer, chunks, chunk_list),
+            InspectReply::Wrap { grant, signature } => self.wrap(&grant, &signature),
+            InspectReply::Purge { transfer, recipient } => self.purge(&transfer, &recipient),
+            InspectReply::Done | InspectReply::Idle | InspectReply::Inspect { .. } | InspectReply::Refused(_) => {}
+        }));
+        if done.is_err() {
+            self.link.end();
+        }
+    }
+
+    fn mint(&self, count: u16) {
+        let made =
+            self.patiently("making identities", || mint::mint(&self.zone.layout, &self.quarantine.to_public(), count));
+        if let Some(recipients) = made {
+            self.link.tell_or_end(&InspectRequest::Identities { recipients }, &[]);
+        }
+    }
+
+    fn take_over(&self, transfer: &TransferId, chunks: u32, chunk_list: Sha256) {
+        let refused = take_over::take_over(&self.zone.layout, transfer, chunks, chunk_list).err();
+        if let Some(refusal) = &refused {
+            tracing::warn!(%transfer, code = %refusal.code, "transfer was not taken over");
+        }
+        self.link.tell_or_end(&InspectRequest::Taken { transfer: transfer.clone(), refused }, &[]);
+    }
+
+    fn inspect(&self, transfer: &TransferId, recipient: &str, manifest: Sha256, content: Content) {
+        if self.link.is_lost() {
+            // Nobody would hear of it: `control` hands it out again.
+            return;
+        }
+        let content = Arc::new(content);
+        let folder = transfer_folder(&self.zone.layout.sealed(), transfer);
+        let inspected = catch_unwind(AssertUnwindSafe(|| {
+            let identity = identities::open(&self.zone.layout, &self.quarantine, recipient)?;
+            let dataset = Dataset::open(&folder, identity, transfer, manifest)?;
+            inspection::inspect(dataset, transfer, manifest, &content, &self.watch.tested().engines)
+        }));
+        let inspected =
+            inspected.unwrap_or_else(|_| Err(ReadError::Fault { reason: "inspect crashed over it".into() }));
+        let (outcome, body) = match inspected {
+            Ok((report, findings)) => {
+                tracing::info!(%transfer, files = report.files, counts = ?report.counts, "transfer inspected");
+                (InspectOutcome::Report { report }, findings)
+            }
+            Err(ReadError::Integrity { reason, file }) => {
+                tracing::error!(%transfer, reason, "transfer is not what was declared");
+                (InspectOutcome::Integrity { reason, file }, Vec::new())
+            }
+            Err(ReadError::Fault { reason }) => {
+                tracing::error!(%transfer, reason, "transfer could not be inspected");
+                (InspectOutcome::Fault { reason }, Vec::new())
+            }
+        };
+        self.link.tell_or_end(&InspectRequest::Inspected { transfer: transfer.clone(), outcome }, &body);
+    }
+
+    fn wrap(&self, grant: &str, signature: &str) {
+        let Self { zone, quarantine, signer, deliver, .. } = self;
+        match wrap::wrap(&zone.layout, quarantine, signer, deliver, (grant, signature)) {
+            Ok((transfer, wrapped)) => self.link.tell_or_end(&InspectRequest::Wrapped { transfer }, &wrapped),
+            // Nothing is told: what has no good grant stays closed, and `control` raises its alert.
+            Err(error) => tracing::error!(%error, "an identity was not handed to deliver"),
+        }
+    }
+
+    fn purge(&self, transfer: &TransferId, recipient: &str) {
+        if self.patiently("purging", || purge::purge(&self.zone.layout, transfer, recipient)).is_some() {
+            tracing::info!(%transfer, "transfer purged");
+            self.link.tell_or_end(&InspectRequest::Purged { transfer: transfer.clone() }, &[]);
+        }
+    }
+
+    /// Tries what only the disk can refuse a few times, then ends the link, so that `control` hands it out again.
+    fn patiently<T>(&self, what: &str, mut attempt: impl FnMut() -> std::io::Result<T>) -> Option<T> {
+        for _ in 0..RETRY.1 {
+            match attempt() {
+                Ok(done) => return Some(done),
+                Err(error) => tracing::error!(what, %error, "to be tried again"),
+            }
+            std::thread::sleep(RETRY.0);
+        }
+        self.link.end();
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

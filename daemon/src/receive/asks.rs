@@ -8,11 +8,25 @@ use super::session::Session;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::receipt::ReceiptKind;
+use sluse_protocol::refusal::Refusal;
 use sluse_protocol::roles::{ReceiveReply, ReceiveRequest};
 use sluse_protocol::transfer::State;
 use sluse_protocol::wire::Reply;
 
-/// The state of a transfer, after some waiting.
+/// The state of one of the source's transfers now.
+///
+/// # Errors
+/// When it is not the source's, or `control` does not answer.
+pub async fn state(intake: &Intake, session: &Session, transfer: &TransferId) -> Result<State, Refusal> {
+    let (source, transfer) = (session.source().clone(), transfer.clone());
+    let request = ReceiveRequest::Status { source, transfer, unless: None, wait_seconds: 0 };
+    match intake.control.ask(request, Vec::new()).await? {
+        (ReceiveReply::Status(status), _) => Ok(status.state),
+        (other, _) => Err(unexpected(&other)),
+    }
+}
+
+/// Tells the source the state of a transfer, after some waiting.
 ///
 /// # Errors
 /// When it is not the source's, or the peer is gone.
@@ -32,7 +46,7 @@ pub async fn status(
     }
 }
 
-/// The source's transfers.
+/// Tells the source its transfers.
 ///
 /// # Errors
 /// When the peer is gone.
@@ -44,7 +58,7 @@ pub async fn list(intake: &Intake, session: &Session, limit: u16) -> Result<(), 
     }
 }
 
-/// A receipt.
+/// Passes a receipt on.
 ///
 /// # Errors
 /// When there is none, or the peer is gone.

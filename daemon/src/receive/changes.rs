@@ -1,10 +1,10 @@
 //! What `control` tells without being asked by a source: who was shut out, which transfers ended; and what it is told: how
 //! far transfers are.
 
-use super::bounds;
 use super::control::unexpected;
 use super::intake::Intake;
 use super::session::Session;
+use super::{asks, bounds};
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::{ReceiveReply, ReceiveRequest};
@@ -50,16 +50,9 @@ async fn end(intake: &Arc<Intake>, transfer: &TransferId) {
 }
 
 async fn why(intake: &Intake, session: &Session, transfer: &TransferId) -> Refusal {
-    let source = session.source().clone();
-    let request = ReceiveRequest::Status { source, transfer: transfer.clone(), unless: None, wait_seconds: 0 };
-    let state = match intake.control.ask(request, Vec::new()).await {
-        Ok((ReceiveReply::Status(status), _)) => status.state,
-        // It has ended, whatever the reason.
-        _ => State::Cancelled,
-    };
-    match state {
-        State::Expired => Refusal::new(Code::Expired, "the transfer waited too long and expired"),
-        State::Cancelled => Refusal::new(Code::Cancelled, "the transfer was cancelled"),
+    match asks::state(intake, session, transfer).await {
+        Ok(State::Expired) => Refusal::new(Code::Expired, "the transfer waited too long and expired"),
+        Ok(State::Cancelled) => Refusal::new(Code::Cancelled, "the transfer was cancelled"),
         _ => Refusal::new(Code::WrongState, "the transfer is not receiving any more"),
     }
 }

@@ -41,11 +41,14 @@ pub async fn serve(intake: Arc<Intake>, connection: Connection) {
 
 async fn serve_source(intake: &Arc<Intake>, connection: Connection, outbox: Outbox, inbox: Inbox, source: SourceName) {
     let session = Session::new(source, connection, outbox);
-    match intake.enter(&session) {
-        Ok(()) => {
-            Arc::clone(&session).serve(intake, inbox).await;
-            intake.leave(&session);
-        }
+    let entered = intake.enter(&session);
+    let welcome = match &entered {
+        // Asked once more, now that a source that is shut out from here on would be found among the connections.
+        Ok(_) => identify(intake, session.connection()).await.map(drop),
+        Err(refusal) => Err(refusal.clone()),
+    };
+    match welcome {
+        Ok(()) => Arc::clone(&session).serve(intake, inbox).await,
         Err(refusal) => {
             tracing::warn!(source = %session.source(), code = %refusal.code, "refused: {}", refusal.message);
             session.outbox().refuse(session.connection(), &refusal).await;
@@ -69,19 +72,23 @@ async fn greet(intake: &Intake, connection: &Connection, outbox: &Outbox, inbox:
     }
     let version = negotiate(VERSIONS, &versions)
         .ok_or_else(|| Refusal::new(Code::ProtocolVersion, "no protocol version in common"))?;
-    let certificate = certificate(connection)?;
-    let digest = Sha256::of(&certificate);
-    let source = match intake.control.ask(ReceiveRequest::Identify, certificate.to_vec()).await? {
-        (ReceiveReply::Peer { source }, _) => source,
-        (other, _) => return Err(unexpected(&other).into()),
-    };
+    let source = identify(intake, connection).await?;
     check_clock(connection, source.as_ref(), clock);
     let zone = intake.zone.settings.zone.name.clone();
     let welcome = Reply::Welcome { version, zone, source: source.clone(), clock: clock::now() };
     outbox.send(&welcome, &[]).await?;
     match source {
         Some(source) => Ok(Peer::Source(source)),
-        None => enrol(intake, outbox, inbox, digest).await,
+        None => enrol(intake, outbox, inbox, Sha256::of(&certificate(connection)?)).await,
+    }
+}
+
+/// Whose certificate the connection showed; none for an invite's.
+async fn identify(intake: &Intake, connection: &Connection) -> Result<Option<SourceName>, Refusal> {
+    let certificate = certificate(connection)?;
+    match intake.control.ask(ReceiveRequest::Identify, certificate.to_vec()).await? {
+        (ReceiveReply::Peer { source }, _) => Ok(source),
+        (other, _) => Err(unexpected(&other)),
     }
 }
 

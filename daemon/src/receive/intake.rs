@@ -69,24 +69,18 @@ impl Intake {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
-    /// Takes a connection in, unless its source has too many.
+    /// Takes a connection in, for as long as the guard lives, unless its source has too many.
     ///
     /// # Errors
     /// When it has.
-    pub fn enter(&self, session: &Arc<Session>) -> Result<(), Refusal> {
+    pub fn enter(self: &Arc<Self>, session: &Arc<Session>) -> Result<Entered, Refusal> {
         let mut sessions = lock(&self.sessions);
         let others = sessions.values().filter(|other| other.source() == session.source()).count();
         if others >= self.zone.settings.receive.max_connections_per_source as usize {
             return Err(Refusal::new(Code::Busy, "the source has too many connections"));
         }
         sessions.insert(session.id(), Arc::clone(session));
-        Ok(())
-    }
-
-    /// A connection ended.
-    pub fn leave(&self, session: &Session) {
-        lock(&self.sessions).remove(&session.id());
-        self.left.notify_waiters();
+        Ok(Entered { intake: Arc::clone(self), id: session.id() })
     }
 
     /// Returns when there are no connections of sources.
@@ -116,5 +110,19 @@ impl Intake {
         let free = folder::free_bytes(&self.zone).map_err(|error| storage("ask for free space", &error))?;
         let needed = self.zone.settings.receive.keep_free_bytes.saturating_add(bytes);
         if free < needed { Err(no_space()) } else { Ok(()) }
+    }
+}
+
+/// A connection of a source is in.
+#[derive(Debug)]
+pub struct Entered {
+    intake: Arc<Intake>,
+    id: u64,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        lock(&self.intake.sessions).remove(&self.id);
+        self.intake.left.notify_waiters();
     }
 }

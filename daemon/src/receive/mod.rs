@@ -1,4 +1,34 @@
 //! The `receive` role: faces the network. It can write to transfers that are not sealed, and read nothing back.
+//!
+//! ```text
+//! door ─ handshakes, bounded ─▶ greet ─ hello, whose certificate ─▶ session ─ requests, one after another
+//!                                                                      │         offer · seal · asks
+//!                              chunks, a stream each ◀─────────────────┤
+//!   records (pool::Buffers) ─▶ BLAKE3, age, write (pool, stored) ─▶ rename ─▶ commit: data, folder, index ─▶ Durable
+//! ```
+//!
+//! [`session`] is a connection's life, [`chunks`] a chunk's. [`registry`] knows which connection receives which transfer
+//! ([`transfer`]), [`folder`] what stands on disk (`docs/storage.md`), [`control`] how `control` is asked, [`changes`] what it
+//! tells on its own. `docs/protocol.md` is what peers see.
+//!
+//! # Threads
+//!
+//! The network's few (tokio), one that hashes, encrypts and writes for each core, one that makes durable, and some for
+//! requests to `control` and for opening and sealing folders. A panic in a chunk's work ends that connection.
+//!
+//! # Memory
+//!
+//! It does not grow with a transfer but for its chunk index: 44 bytes a chunk, 11 KiB for a GiB. At most:
+//!
+//! - [`bounds::RECORDS`] buffers of [`bounds::RECORD_BYTES`]: 64 MiB, whatever the number of connections and streams;
+//! - flow-control windows, what peers sent and nobody read: [`bounds::WINDOWS_BYTES`] and [`bounds::FIRST_WINDOW_BYTES`] a
+//!   connection: 96 MiB and 512 KiB × connections ([`windows`]);
+//! - a frame being read, [`bounds::SEND_WINDOW_BYTES`] of answers, and age's records of the open chunk streams: 2.5 MiB ×
+//!   connections;
+//! - handshakes: [`bounds::HANDSHAKES`] × 100 KiB, and 2 MiB of packets that wait.
+//!
+//! So one source that does its worst reaches some 220 MiB, and 256 connections that all do, near a GiB; a fast honest
+//! transfer some 40 MiB.
 
 mod asks;
 mod bounds;
@@ -26,8 +56,8 @@ use control::Control;
 use intake::Intake;
 use quinn::{Endpoint, ServerConfig};
 use sluse_host::config::Zone;
-use sluse_host::quic;
 use sluse_host::rpc::{CallError, Client};
+use sluse_host::udp::Prepared;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::roles::Role;
 use std::net::UdpSocket;
@@ -41,14 +71,17 @@ use tokio::time::timeout;
 /// # Errors
 /// When keys cannot be used, or the link to `control` is lost.
 pub fn run(zone: Zone, control: UnixStream, socket: UdpSocket) -> Result<(), RoleError> {
-    run_until(zone, control, socket, async {
+    let front = Front::prepare(&zone, socket)?;
+    confine::apply(Role::Receive, &zone)?;
+    front.serve(zone, control, async {
         let mut terminated = signal(SignalKind::terminate()).map_err(RoleError::io("wait for SIGTERM"))?;
         terminated.recv().await;
         Ok(())
     })
 }
 
-/// Runs the role until `stop`, or until the link to `control` is lost.
+/// Runs the role until `stop`, or until the link to `control` is lost; unconfined, in a process that does other things
+/// besides, as tests do.
 ///
 /// # Errors
 /// When keys cannot be used, or the link to `control` is lost.
@@ -58,23 +91,44 @@ pub fn run_until(
     socket: UdpSocket,
     stop: impl Future<Output = Result<(), RoleError>>,
 ) -> Result<(), RoleError> {
-    let server = door::server_config(&zone)?;
-    // Folders and files are shared with the quarantine's group, and with nobody else.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o007));
-    confine::apply(Role::Receive, &zone)?;
-    let client = Client::new(control).map_err(RoleError::io("use the link to control"))?;
-    let intake = Intake::start(zone, Control::new(client)).map_err(RoleError::io("start threads"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
-        .max_blocking_threads(bounds::BLOCKING)
-        .thread_name("network")
-        .enable_all()
-        .build()
-        .map_err(RoleError::io("start the network's threads"))?;
-    let ended = runtime.block_on(serve(&intake, server, socket, stop));
-    // What is still running has been closed; a poll that waits must not hold us up.
-    runtime.shutdown_background();
-    ended
+    Front::prepare(&zone, socket)?.serve(zone, control, stop)
+}
+
+/// What is read and asked of the system before confinement.
+struct Front {
+    server: ServerConfig,
+    socket: Prepared,
+}
+
+impl Front {
+    fn prepare(zone: &Zone, socket: UdpSocket) -> Result<Self, RoleError> {
+        let server = door::server_config(zone)?;
+        // Who may do what with folders and files in the quarantine is decided where they are made.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o002));
+        let socket = Prepared::new(socket).map_err(RoleError::io("use the network socket"))?;
+        Ok(Self { server, socket })
+    }
+
+    fn serve(
+        self,
+        zone: Zone,
+        control: UnixStream,
+        stop: impl Future<Output = Result<(), RoleError>>,
+    ) -> Result<(), RoleError> {
+        let client = Client::new(control).map_err(RoleError::io("use the link to control"))?;
+        let intake = Intake::start(zone, Control::new(client)).map_err(RoleError::io("start threads"))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers())
+            .max_blocking_threads(bounds::BLOCKING)
+            .thread_name("network")
+            .enable_all()
+            .build()
+            .map_err(RoleError::io("start the network's threads"))?;
+        let ended = runtime.block_on(serve(&intake, self, stop));
+        // What is still running has been closed; a poll that waits must not hold us up.
+        runtime.shutdown_background();
+        ended
+    }
 }
 
 fn workers() -> usize {
@@ -83,11 +137,10 @@ fn workers() -> usize {
 
 async fn serve(
     intake: &Arc<Intake>,
-    server: ServerConfig,
-    socket: UdpSocket,
+    front: Front,
     stop: impl Future<Output = Result<(), RoleError>>,
 ) -> Result<(), RoleError> {
-    let endpoint = quic::endpoint(socket, Some(server)).map_err(RoleError::io("use the network socket"))?;
+    let endpoint = front.socket.endpoint(Some(front.server)).map_err(RoleError::io("use the network socket"))?;
     let address = endpoint.local_addr().map_err(RoleError::io("use the network socket"))?;
     tracing::info!(%address, "receiving");
     let tasks = [

@@ -1,5 +1,6 @@
 //! An offer: bounds first, then the plan to `control`, then its decision; and what is durable of the transfer already.
 
+use super::asks;
 use super::control::unexpected;
 use super::folder;
 use super::frames::Inbox;
@@ -98,6 +99,12 @@ async fn receive(
     totals: Totals,
 ) -> Result<(), Stop> {
     let transfer = open(intake, session, &id, recipient, totals).await?;
+    // Asked now that an end of the transfer would find this connection: what ended a moment ago must not be written.
+    let state = asks::state(intake, session, &id).await?;
+    if state != State::Receiving {
+        let_go(intake, session, &transfer).await?;
+        return Err(Refusal::new(Code::WrongState, "the transfer ended just now").into());
+    }
     session.widen(intake);
     let (durable, chunks) = transfer.progress();
     tracing::info!(source = %session.source(), transfer = %id, durable, chunks, "receiving");
@@ -113,11 +120,9 @@ async fn open(
     recipient: String,
     totals: Totals,
 ) -> Result<Arc<Transfer>, Stop> {
-    // A connection carries one transfer at a time: another one that it had is let go.
+    // A connection carries one transfer at a time.
     if let Some(other) = session.transfer().filter(|other| other.id() != id) {
-        other.quiesce().await?;
-        intake.registry.forget(&other);
-        session.set_transfer(None);
+        let_go(intake, session, &other).await?;
     }
     let mut claim = intake.registry.claim(id)?;
     claim.take_over(session).await?;
@@ -130,6 +135,13 @@ async fn open(
     session.set_transfer(Some(Arc::clone(&transfer)));
     claim.settle(Arc::clone(&transfer), Arc::clone(session));
     Ok(transfer)
+}
+
+async fn let_go(intake: &Intake, session: &Session, transfer: &Arc<Transfer>) -> Result<(), Refusal> {
+    transfer.quiesce().await?;
+    intake.registry.forget(transfer);
+    session.set_transfer(None);
+    Ok(())
 }
 
 async fn send_durable(session: &Session, transfer: &Transfer) -> Result<(), Stop> {

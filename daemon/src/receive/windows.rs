@@ -26,18 +26,20 @@ impl Windows {
         Self { left: Mutex::new(bytes) }
     }
 
-    /// Widens a connection's window: to the full one, or to half of what is left, so that there is always something left
-    /// for the next.
+    /// Widens a connection's window for as long as the lease lives.
     pub fn widen(self: &Arc<Self>, connection: &Connection) -> Lease {
-        let bytes = {
-            let mut left = lock(&self.left);
-            let bytes = (*left / 2).min(u64::from(CONNECTION_WINDOW_BYTES - bounds::FIRST_WINDOW_BYTES));
-            *left -= bytes;
-            bytes
-        };
+        let lease = self.lease();
         // At most CONNECTION_WINDOW_BYTES, which is a u32.
-        let window = bounds::FIRST_WINDOW_BYTES.saturating_add(u32::try_from(bytes).unwrap_or(0));
+        let window = u32::try_from(lease.bytes).unwrap_or(0).saturating_add(bounds::FIRST_WINDOW_BYTES);
         connection.set_receive_window(VarInt::from_u32(window));
+        lease
+    }
+
+    /// What makes the first window a full one, or half of what is left, so that there is always something left for the next.
+    fn lease(self: &Arc<Self>) -> Lease {
+        let mut left = lock(&self.left);
+        let bytes = (*left / 2).min(u64::from(CONNECTION_WINDOW_BYTES - bounds::FIRST_WINDOW_BYTES));
+        *left -= bytes;
         Lease { windows: Arc::clone(self), bytes }
     }
 }
@@ -45,5 +47,20 @@ impl Windows {
 impl Drop for Lease {
     fn drop(&mut self) {
         *lock(&self.windows.left) += self.bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_never_add_up_to_more_than_there_is_and_come_back() {
+        let windows = Arc::new(Windows::new(bounds::WINDOWS_BYTES));
+        let leases: Vec<_> = (0..1000).map(|_| windows.lease()).collect();
+        assert!(leases.iter().map(|lease| lease.bytes).sum::<u64>() <= bounds::WINDOWS_BYTES);
+        assert!(leases[..2].iter().all(|lease| lease.bytes == leases[0].bytes), "the first get all they can use");
+        drop(leases);
+        assert_eq!(*lock(&windows.left), bounds::WINDOWS_BYTES);
     }
 }

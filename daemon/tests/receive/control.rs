@@ -32,6 +32,8 @@ struct Remembered {
     progress: Vec<(TransferId, u32)>,
     changes: Vec<(Vec<SourceName>, Vec<TransferId>)>,
     dropped: usize,
+    seals_wait: bool,
+    sealing: usize,
 }
 
 struct Known {
@@ -60,9 +62,12 @@ impl Control {
     }
 
     pub fn hang_up(&self) {
-        for link in self.state.lock().unwrap().links.drain(..) {
+        let mut state = self.state.lock().unwrap();
+        state.seals_wait = false;
+        for link in state.links.drain(..) {
             let _ = link.shutdown(std::net::Shutdown::Both);
         }
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -85,6 +90,17 @@ impl Control {
         self.changed.notify_all();
     }
 
+    /// Whether seals are answered only later.
+    pub fn hold_seals(&self, hold: bool) {
+        self.state.lock().unwrap().seals_wait = hold;
+        self.changed.notify_all();
+    }
+
+    /// Number of seals that were asked for.
+    pub fn sealing(&self) -> usize {
+        self.state.lock().unwrap().sealing
+    }
+
     pub fn manifest(&self, transfer: &TransferId) -> Vec<u8> {
         self.state.lock().unwrap().transfers[transfer].manifest.clone()
     }
@@ -102,6 +118,10 @@ impl Control {
             return (self.changes(after), Vec::new());
         }
         let mut state = self.state.lock().unwrap();
+        if matches!(request, ReceiveRequest::Seal { .. }) {
+            state.sealing += 1;
+            state = self.changed.wait_while(state, |state| state.seals_wait).unwrap();
+        }
         match self.decide(&mut state, request, body) {
             Ok(answer) => answer,
             Err(code) => (ReceiveReply::Refused(Refusal::new(code, "said the stand-in")), Vec::new()),

@@ -127,3 +127,36 @@ async fn a_zone_that_requires_the_hybrid_exchange_takes_no_other() {
     let credentials = lenient.source("lab");
     assert!(crate::source::connect_by(&lenient, Some(&credentials), crate::source::classic()).await.is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_handshakes_that_never_end_keep_nobody_out() {
+    let mut zone = TestZone::start();
+    let credentials = zone.source("lab");
+    let real = zone.address;
+    // What the zone answers is never read: to it, the handshakes hang.
+    let deaf = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    zone.address = deaf.local_addr().unwrap();
+    tokio::spawn(async move {
+        let onwards = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut packet = [0; 2048];
+        while let Ok((length, _)) = deaf.recv_from(&mut packet).await {
+            onwards.send_to(&packet[..length], real).await.unwrap();
+        }
+    });
+    let (endpoint, config) = crate::source::client(
+        &zone,
+        Some(&credentials),
+        sluse_host::quic::crypto_provider(KeyExchange::HybridRequired),
+    );
+    let hanging: Vec<_> = (0..3000)
+        .map(|_| endpoint.connect_with(config.clone(), zone.address, sluse_protocol::wire::ZONE_HOST).unwrap())
+        .collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    zone.address = real;
+    let begun = std::time::Instant::now();
+    let mut honest = Source::welcome(&zone, &credentials).await;
+    honest.ask(&Request::List { limit: 1 }, &[]).await;
+    assert!(matches!(honest.reply().await.0, Reply::Transfers { .. }));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(hanging);
+}

@@ -7,7 +7,7 @@ use sluse_protocol::chunk_index::Record;
 use sluse_protocol::digest::ChunkDigest;
 use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::refusal::Code;
-use sluse_protocol::wire::{DurableRecord, Reply};
+use sluse_protocol::wire::{DurableRecord, Reply, Request};
 use std::io::Write as _;
 
 const SMALL: usize = 50_000;
@@ -152,4 +152,31 @@ async fn two_connections_of_a_source_send_two_transfers_at_once() {
             assert!(stored == chunk(seed, index, CHUNK_BYTES as usize), "chunk {index} of {seed}");
         }
     }
+}
+
+#[tokio::test]
+async fn while_a_transfer_is_sealed_nobody_opens_it_also_when_the_sealing_connection_is_lost() {
+    let zone = TestZone::start();
+    let credentials = zone.source("lab");
+    let mut source = Source::welcome(&zone, &credentials).await;
+    let (transfer, _) = source.offer(1, SMALL as u64).await;
+    source.send_chunk(&transfer, 0, &chunk(1, 0, SMALL)).await;
+    source.wait_durable(&[0]).await;
+    zone.control.hold_seals(true);
+    source.seal(&transfer, b"manifest").await;
+    eventually("control is asked", async || zone.control.sealing() == 1).await;
+    drop(source);
+    let mut again = Source::welcome(&zone, &credentials).await;
+    let (offer, plan) = Source::offer_of(1, SMALL as u64);
+    for _ in 0..2 {
+        again.ask(&offer, &[]).await;
+        again.ask(&Request::Part, &plan).await;
+        assert_eq!(again.refused().await, Code::Busy);
+    }
+    zone.control.hold_seals(false);
+    eventually("sealed", async || zone.sealed(&transfer).exists()).await;
+    again.ask(&offer, &[]).await;
+    again.ask(&Request::Part, &plan).await;
+    let (Reply::Accepted { state, .. }, _) = again.reply().await else { panic!("not accepted") };
+    assert_eq!(state.as_str(), "received");
 }

@@ -48,6 +48,17 @@ pub async fn connect_by(
     credentials: Option<&Credentials>,
     provider: Arc<CryptoProvider>,
 ) -> Result<(Endpoint, Connection), ConnectionError> {
+    let (endpoint, config) = client(zone, credentials, provider);
+    let connection = endpoint.connect_with(config, zone.address, ZONE_HOST).unwrap().await?;
+    Ok((endpoint, connection))
+}
+
+/// An endpoint and what to connect with.
+pub fn client(
+    zone: &TestZone,
+    credentials: Option<&Credentials>,
+    provider: Arc<CryptoProvider>,
+) -> (Endpoint, ClientConfig) {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(zone.authority_pem.as_bytes()).unwrap()).unwrap();
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -65,9 +76,7 @@ pub async fn connect_by(
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     config.transport_config(Arc::new(quic::transport(0)));
-    let endpoint = quic::endpoint(UdpSocket::bind("127.0.0.1:0").unwrap(), None).unwrap();
-    let connection = endpoint.connect_with(config, zone.address, ZONE_HOST).unwrap().await?;
-    Ok((endpoint, connection))
+    (quic::endpoint(UdpSocket::bind("127.0.0.1:0").unwrap(), None).unwrap(), config)
 }
 
 /// The bytes of chunk `index` of `seed`'s dataset.

@@ -189,6 +189,6 @@ fn print(out: &Output, root: &str, found: &Found) {
     }
     match found.problems.len() {
         0 => out.line(format!("OK: {root}")),
-        count => out.line(format!("{count} problems in {root}")),
+        count => out.line(format!("NOT OK: {root}; problems: {count}")),
     }
 }

@@ -113,12 +113,13 @@ fn explain(out: &Output, zone: &Zone, missing: &[String]) {
 /// Why there is no new zone.
 pub fn create(folder: &Path, new: &NewZone) -> Result<(Zone, Vec<String>), Failure> {
     let settings = configuration(new)?;
-    let layout = Layout::new(claim(folder)?);
-    let unfinished = |failure: Failure| failure.hint(format!("remove {} before trying again", layout.root().display()));
-    if !sockets_fit(&layout) {
-        let message = format!("{} is too long a path: the zone's sockets could not be made", layout.root().display());
+    let whole = std::path::absolute(folder).map_err(|e| Failure::file(Exit::Usage, "make a zone in", folder, &e))?;
+    if !sockets_fit(&Layout::new(&whole)) {
+        let message = format!("{} is too long a path: the zone's sockets could not be made", whole.display());
         return Err(Failure::new(Exit::Usage, message).hint("choose a folder with a shorter path"));
     }
+    let layout = Layout::new(claim(folder)?);
+    let unfinished = |failure: Failure| failure.hint(format!("remove {} before trying again", layout.root().display()));
     let failed = |error| Failure::file(Exit::Fault, "make a zone in", layout.root(), &error);
     write(&layout.config(), settings.as_bytes(), 0o644).map_err(failed).map_err(unfinished)?;
     let zone = Zone::load(&layout.config()).map_err(Failure::from).map_err(unfinished)?;

@@ -29,12 +29,15 @@ pub struct Place {
     pub path: PathBuf,
     /// Whether it is a folder.
     pub folder: bool,
-    /// Its permission bits.
+    /// Its permission bits in a new zone. A role's places keep exactly these; for the others it is enough that strangers
+    /// cannot write there.
     pub mode: u32,
     /// Whose it is.
     pub owner: Owner,
     /// Its group, where that is not the owner's own.
     pub group: Option<&'static str>,
+    /// Whether a site may share it with others, as it does with rooms.
+    pub shared: bool,
 }
 
 /// The group of what `receive` writes and `inspect` takes over.
@@ -47,15 +50,15 @@ pub const SEALED_GROUP: &str = "sluse-deliver";
 pub fn all(zone: &Zone) -> Vec<Place> {
     let layout = &zone.layout;
     let owned = |role: Role| Owner::Role(role);
-    let folder = |path, mode, owner| Place { path, folder: true, mode, owner, group: None };
-    let file = |path, mode, owner| Place { path, folder: false, mode, owner, group: None };
+    let folder = |path, mode, owner| Place { path, folder: true, mode, owner, group: None, shared: false };
+    let file = |path, mode, owner| Place { path, folder: false, mode, owner, group: None, shared: false };
     let mut places = vec![
         folder(layout.root().to_owned(), 0o755, Owner::Maker),
         file(layout.config(), 0o644, Owner::Maker),
         folder(layout.trust(), 0o755, Owner::Maker),
         folder(zone.signatures(), 0o755, Owner::Maker),
         folder(layout.run(), 0o755, owned(Role::Control)),
-        folder(zone.rooms(), 0o750, owned(Role::Deliver)),
+        Place { shared: true, ..folder(zone.rooms(), 0o750, owned(Role::Deliver)) },
         folder(layout.quarantine(), 0o755, Owner::Maker),
         Place { group: Some(QUARANTINE_GROUP), ..folder(layout.incoming(), 0o2770, owned(Role::Receive)) },
         Place { group: Some(SEALED_GROUP), ..folder(layout.sealed(), 0o2750, owned(Role::Inspect)) },
@@ -159,6 +162,10 @@ impl Place {
             return Some((format!("{path} is not {wanted}"), format!("make {path} {wanted}")));
         }
         let (mode, wanted) = (found.permissions().mode() & 0o7777, self.mode);
+        if self.owner == Owner::Maker || self.shared {
+            let problem = format!("{path} may be written by anybody (mode {mode:04o})");
+            return (mode & 0o002 != 0).then(|| (problem, format!("chmod o-w {path}")));
+        }
         if mode != wanted {
             let problem = format!("{path} has mode {mode:04o}, not {wanted:04o}");
             return Some((problem, format!("chmod {wanted:04o} {path}")));

@@ -263,3 +263,6 @@ impl Write<'_> {
         self.announced.push(Announced::Revoked(source.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Transfers: their rows ([`Transfer`]), questions about them ([`queries`]), and what is noted with them ([`updates`]). States
+//! are changed by [`super::transition`] alone.
+
+mod queries;
+mod updates;
+
+pub use queries::*;
+pub use updates::*;
+
+use super::row;
+use rusqlite::Row;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::document::Totals;
+use sluse_protocol::finding::Report;
+use sluse_protocol::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId};
+use sluse_protocol::limits::CHUNK_BYTES;
+use sluse_protocol::receipt::DecisionRecord;
+use sluse_protocol::refusal::Refusal;
+use sluse_protocol::time::Timestamp;
+use sluse_protocol::transfer::State;
+
+/// A transfer's row, without findings and wrapped identity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transfer {
+    /// Its id.
+    pub id: TransferId,
+    /// Who sends.
+    pub source: SourceName,
+    /// What allows it.
+    pub agreement: AgreementId,
+    /// Where it goes.
+    pub room: RoomName,
+    /// What it carries.
+    pub dataset: DatasetName,
+    /// The source's idempotency key.
+    pub key: Sha256,
+    /// SHA-256 of its plan.
+    pub plan_sha256: Sha256,
+    /// Bytes of its plan.
+    pub plan_bytes: u64,
+    /// What the plan adds up to.
+    pub totals: Totals,
+    /// The public half of its identity.
+    pub identity: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it was offered.
+    pub offered: Timestamp,
+    /// Durable chunks, as last noted.
+    pub durable: u32,
+    /// When that changed last.
+    pub progressed: Timestamp,
+    /// The manifest that was checked; while the transfer is receiving, `inspect` has yet to take the bytes over.
+    pub seal: Option<Seal>,
+    /// Why the last seal failed.
+    pub seal_refusal: Option<Refusal>,
+    /// What the inspection reported, without findings.
+    pub report: Option<Report>,
+    /// How it was decided.
+    pub decision: Option<DecisionRecord>,
+    /// What the source may know of why it is where it is.
+    pub reason: Option<Refusal>,
+    /// The key of `deliver`'s that its identity was re-wrapped to.
+    pub wrapped_to: Option<String>,
+    /// The bag's folder, relative to the room's.
+    pub bag: Option<String>,
+    /// When it was delivered.
+    pub delivered: Option<Timestamp>,
+    /// When it may be purged.
+    pub purge_after: Option<Timestamp>,
+}
+
+/// What a checked manifest binds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// SHA-256 of the manifest.
+    pub manifest_sha256: Sha256,
+    /// The source's signature.
+    pub signature: String,
+    /// Digest over all chunk digests.
+    pub chunk_list: Sha256,
+}
+
+impl Transfer {
+    /// Number of chunks.
+    pub fn chunks(&self) -> u32 {
+        u32::try_from(self.totals.chunks(CHUNK_BYTES)).unwrap_or(u32::MAX)
+    }
+}
+
+const COLUMNS: &str = "id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, bytes, identity, \
+    state, since, offered, durable, progressed, manifest_sha256, manifest_signature, chunk_list, seal_refusal, report, \
+    decision, reason, wrapped_to, bag, delivered, purge_after";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
+    let manifest: Option<Sha256> = row::maybe_text(row, "manifest_sha256")?;
+    let seal = match manifest {
+        None => None,
+        Some(manifest_sha256) => Some(Seal {
+            manifest_sha256,
+            signature: row.get("manifest_signature")?,
+            chunk_list: row::text(row, "chunk_list")?,
+        }),
+    };
+    Ok(Transfer {
+        id: row::text(row, "id")?,
+        source: row::text(row, "source")?,
+        agreement: row::text(row, "agreement")?,
+        room: row::text(row, "room")?,
+        dataset: row::text(row, "dataset")?,
+        key: row::text(row, "key")?,
+        plan_sha256: row::text(row, "plan_sha256")?,
+        plan_bytes: row::count(row, "plan_bytes")?,
+        totals: Totals {
+            files: row::count(row, "files")?,
+            folders: row::count(row, "folders")?,
+            bytes: row::count(row, "bytes")?,
+        },
+        identity: row.get("identity")?,
+        state: row::text(row, "state")?,
+        since: row::time(row, "since")?,
+        offered: row::time(row, "offered")?,
+        durable: row.get("durable")?,
+        progressed: row::time(row, "progressed")?,
+        seal,
+        seal_refusal: row::maybe_json(row, "seal_refusal")?,
+        report: row::maybe_json(row, "report")?,
+        decision: row::maybe_json(row, "decision")?,
+        reason: row::maybe_json(row, "reason")?,
+        wrapped_to: row.get("wrapped_to")?,
+        bag: row.get("bag")?,
+        delivered: row::maybe_time(row, "delivered")?,
+        purge_after: row::maybe_time(row, "purge_after")?,
+    })
+}

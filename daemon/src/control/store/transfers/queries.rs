@@ -1,0 +1,166 @@
+//! Questions about transfers.
+
+use super::super::row;
+use super::{COLUMNS, Transfer, from_row};
+use crate::control::failure::{Failure, refuse};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::finding::{Finding, Report};
+use sluse_protocol::ids::{AgreementId, SourceName, TransferId};
+use sluse_protocol::refusal::Code;
+use sluse_protocol::time::Timestamp;
+use sluse_protocol::transfer::State;
+
+fn one(sql: &Connection, condition: &str, values: impl rusqlite::Params) -> Result<Option<Transfer>, Failure> {
+    let mut statement = sql.prepare_cached(&format!("SELECT {COLUMNS} FROM transfers WHERE {condition}"))?;
+    Ok(statement.query_row(values, from_row).optional()?)
+}
+
+fn many(sql: &Connection, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Transfer>, Failure> {
+    let mut statement = sql.prepare_cached(&format!("SELECT {COLUMNS} FROM transfers {rest}"))?;
+    Ok(statement.query_map(values, from_row)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A transfer.
+pub fn find(sql: &Connection, id: &TransferId) -> Result<Option<Transfer>, Failure> {
+    one(sql, "id = ?", [id.as_str()])
+}
+
+/// A transfer that must be there.
+pub fn get(sql: &Connection, id: &TransferId) -> Result<Transfer, Failure> {
+    find(sql, id)?.map_or_else(|| refuse(Code::UnknownTransfer, format!("there is no transfer {id}")), Ok)
+}
+
+/// A source's own transfer; another's is as unknown to it as none.
+pub fn of_source(sql: &Connection, source: &SourceName, id: &TransferId) -> Result<Transfer, Failure> {
+    match find(sql, id)? {
+        Some(transfer) if transfer.source == *source => Ok(transfer),
+        _ => refuse(Code::UnknownTransfer, format!("there is no transfer {id} of this source")),
+    }
+}
+
+/// The transfer that a source offered under `key`.
+pub fn by_key(sql: &Connection, source: &SourceName, key: &Sha256) -> Result<Option<Transfer>, Failure> {
+    one(sql, "source = ? AND key = ?", [source.as_str(), &key.to_string()])
+}
+
+/// A source's latest transfers.
+pub fn latest(sql: &Connection, source: &SourceName, limit: u16) -> Result<Vec<Transfer>, Failure> {
+    many(sql, "WHERE source = ? ORDER BY id DESC LIMIT ?", params![source.as_str(), limit])
+}
+
+/// A source's transfers in a state.
+pub fn of_source_in(sql: &Connection, source: &SourceName, state: State) -> Result<Vec<Transfer>, Failure> {
+    many(sql, "WHERE source = ? AND state = ? ORDER BY id", [source.as_str(), state.as_str()])
+}
+
+/// Transfers, newest first: those in a state, those before one.
+pub fn page(
+    sql: &Connection,
+    state: Option<State>,
+    before: Option<&TransferId>,
+    limit: u16,
+) -> Result<Vec<Transfer>, Failure> {
+    let rest = "WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3";
+    many(sql, rest, params![state.map(State::as_str), before.map(TransferId::as_str), limit])
+}
+
+/// The first transfer in one of `states` that `wanted` takes. Those that wait for more than an hour come first, oldest
+/// first; then small ones before large ones, so that a large one holds up none.
+pub fn first(
+    sql: &Connection,
+    states: &[State],
+    now: Timestamp,
+    mut wanted: impl FnMut(&Transfer) -> bool,
+) -> Result<Option<Transfer>, Failure> {
+    let waiting_long = now.plus(-3600).unix();
+    let text = format!(
+        "SELECT {COLUMNS} FROM transfers WHERE state IN ({}) \
+         ORDER BY since > {waiting_long}, CASE WHEN since > {waiting_long} THEN bytes ELSE since END, id",
+        list(states)
+    );
+    let mut statement = sql.prepare(&text)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let transfer = from_row(row)?;
+        if wanted(&transfer) {
+            return Ok(Some(transfer));
+        }
+    }
+    Ok(None)
+}
+
+/// All transfers in one of `states`, oldest first.
+pub fn all_in(sql: &Connection, states: &[State]) -> Result<Vec<Transfer>, Failure> {
+    many(sql, &format!("WHERE state IN ({}) ORDER BY id", list(states)), [])
+}
+
+/// Transfers whose retention is over, which `wanted` takes: the first.
+pub fn first_to_purge(
+    sql: &Connection,
+    now: Timestamp,
+    mut wanted: impl FnMut(&Transfer) -> bool,
+) -> Result<Option<Transfer>, Failure> {
+    let due = many(sql, "WHERE purge_after <= ? AND state <> 'purged' ORDER BY purge_after LIMIT 1000", [now.unix()])?;
+    Ok(due.into_iter().find(|transfer| wanted(transfer)))
+}
+
+/// Bytes of the transfers under an agreement that are not settled.
+pub fn open_bytes(sql: &Connection, agreement: &AgreementId) -> Result<u64, Failure> {
+    let text = format!(
+        "SELECT coalesce(sum(bytes), 0) AS bytes FROM transfers WHERE agreement = ? AND state NOT IN ({})",
+        settled()
+    );
+    Ok(sql.prepare_cached(&text)?.query_row([agreement.as_str()], |row| row::count(row, "bytes"))?)
+}
+
+/// Datasets that were delivered under an agreement, or are being delivered; `except` is not counted.
+pub fn disclosures(sql: &Connection, agreement: &AgreementId, except: Option<&TransferId>) -> Result<u64, Failure> {
+    let text = "SELECT count(*) AS count FROM transfers \
+                WHERE agreement = ?1 AND (delivered IS NOT NULL OR state = 'delivering') AND (?2 IS NULL OR id <> ?2)";
+    let values = params![agreement.as_str(), except.map(TransferId::as_str)];
+    Ok(sql.prepare_cached(text)?.query_row(values, |row| row::count(row, "count"))?)
+}
+
+/// How many transfers are in each state.
+pub fn counts(sql: &Connection) -> Result<Vec<(String, u64)>, Failure> {
+    let mut statement = sql.prepare_cached("SELECT state, count(*) AS count FROM transfers GROUP BY state")?;
+    let rows = statement.query_map([], |row| Ok((row.get("state")?, row::count(row, "count")?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Each state that a transfer was in, and since when.
+pub fn history(sql: &Connection, id: &TransferId) -> Result<Vec<(State, Timestamp)>, Failure> {
+    let mut statement = sql.prepare_cached("SELECT state, since FROM history WHERE transfer = ? ORDER BY number")?;
+    let rows = statement.query_map([id.as_str()], |row| Ok((row::text(row, "state")?, row::time(row, "since")?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The findings' JSON (`Vec<Finding>`), as `inspect` sent it.
+pub fn findings_json(sql: &Connection, id: &TransferId) -> Result<Vec<u8>, Failure> {
+    let mut statement = sql.prepare_cached("SELECT findings FROM transfers WHERE id = ?")?;
+    let findings: Option<Vec<u8>> = statement.query_row([id.as_str()], |row| row.get(0))?;
+    Ok(findings.unwrap_or_else(|| b"[]".to_vec()))
+}
+
+/// The report with its findings.
+pub fn full_report(sql: &Connection, transfer: &Transfer) -> Result<Option<Report>, Failure> {
+    let Some(mut report) = transfer.report.clone() else { return Ok(None) };
+    let json = findings_json(sql, &transfer.id)?;
+    let findings: Result<Vec<Finding>, _> = serde_json::from_slice(&json);
+    report.findings = findings.map_err(|_| Failure::broken("stored findings cannot be read"))?;
+    Ok(Some(report))
+}
+
+/// The transfer's identity, re-wrapped to `deliver`.
+pub fn wrapped(sql: &Connection, id: &TransferId) -> Result<Option<Vec<u8>>, Failure> {
+    Ok(sql.prepare_cached("SELECT wrapped FROM transfers WHERE id = ?")?.query_row([id.as_str()], |row| row.get(0))?)
+}
+
+fn list(states: &[State]) -> String {
+    states.iter().map(|state| format!("'{state}'")).collect::<Vec<_>>().join(", ")
+}
+
+fn settled() -> String {
+    list(&State::ALL.iter().copied().filter(|state| state.is_settled()).collect::<Vec<_>>())
+}

@@ -1,0 +1,165 @@
+//! Who is let in, once, and who is shut out.
+
+use crate::control::testing::*;
+use sluse_protocol::operator::{OperatorReply, OperatorRequest};
+use sluse_protocol::refusal::Code;
+use sluse_protocol::roles::{ReceiveReply, ReceiveRequest};
+use sluse_protocol::transfer::State;
+
+fn invite(bench: &Bench, name: &str) -> String {
+    let request = OperatorRequest::SourceInvite { name: name.parse().unwrap(), hours: 1 };
+    let (reply, text) = bench.ask_operator(request, &[]);
+    assert!(matches!(reply, OperatorReply::Invite { .. }), "{reply:?}");
+    String::from_utf8(text).unwrap()
+}
+
+fn der(pem: &str) -> Vec<u8> {
+    x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1.contents
+}
+
+fn identify(bench: &Bench, pem: &str) -> ReceiveReply {
+    bench.receive.answer(ReceiveRequest::Identify, &der(pem)).0
+}
+
+fn certificate_of(invite: &str) -> String {
+    invite.parse::<toml::Table>().unwrap()["certificate"].as_str().unwrap().to_owned()
+}
+
+fn enrolled(reply: ReceiveReply) -> String {
+    match reply {
+        ReceiveReply::Enrolled { certificate, .. } => certificate,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_invite_is_good_for_one_enrolment_and_its_certificate_for_nothing_else() {
+    let bench = Bench::empty();
+    let invite = invite(&bench, "lab");
+    assert_eq!(identify(&bench, &certificate_of(&invite)), ReceiveReply::Peer { source: None });
+    let certificate = enrolled(bench.enrol_with(&invite));
+    assert_eq!(identify(&bench, &certificate), ReceiveReply::Peer { source: Some(lab()) });
+    assert_refused(&identify(&bench, &certificate_of(&invite)), Code::InviteUsed);
+    assert_refused(&bench.enrol_with(&invite), Code::InviteUsed);
+}
+
+#[test]
+fn of_many_who_use_an_invite_at_once_one_is_enrolled() {
+    let bench = Bench::empty();
+    let invite = invite(&bench, "lab");
+    let enrolled = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(|| bench.enrol_with(&invite))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(enrolled.iter().filter(|reply| matches!(reply, ReceiveReply::Enrolled { .. })).count(), 1);
+    assert_eq!(bench.acts().iter().filter(|act| *act == "source-enrolled").count(), 1);
+}
+
+#[test]
+fn a_changed_secret_key_or_proof_is_refused_and_the_invite_stays_good() {
+    let bench = Bench::empty();
+    let invite = invite(&bench, "lab");
+    let token = invite.parse::<toml::Table>().unwrap()["token"].as_str().unwrap().to_owned();
+    assert_refused(&bench.enrol_with(&invite.replace(&token, &"0".repeat(64))), Code::BadProof);
+    let enrol = |request: &str, proof: String, identity: String| {
+        let certificate = sluse_protocol::digest::Sha256::of(&der(&certificate_of(&invite)));
+        let request = request.to_owned();
+        bench.ask(ReceiveRequest::Enrol { certificate, token: token.clone(), request, identity, proof }).0
+    };
+    let key = identity_key();
+    let line = key.public().to_openssh();
+    let proof = |text: &str| key.sign(sluse_protocol::sshsig::NAMESPACE_ENROL, text.as_bytes());
+    assert_refused(&enrol("other", proof("one"), line.clone()), Code::BadProof);
+    assert_refused(&enrol("no request", proof("no request"), line.clone()), Code::BadProof);
+    assert_refused(&enrol("x", proof("x"), "ssh-rsa AAAA".into()), Code::BadProof);
+    assert_refused(&enrol(&"x".repeat(9000), proof("x"), line), Code::TooLarge);
+    enrolled(bench.enrol_with(&invite));
+}
+
+#[test]
+fn invites_and_certificates_run_out() {
+    let bench = Bench::empty();
+    let late = invite(&bench, "pacs");
+    let certificate = enrolled(bench.enrol_with(&invite(&bench, "lab")));
+    bench.wait(3601);
+    assert_refused(&bench.enrol_with(&late), Code::InviteExpired);
+    assert_refused(&identify(&bench, &certificate_of(&late)), Code::InviteExpired);
+    bench.wait(366 * DAY);
+    assert_refused(&identify(&bench, &certificate), Code::CertificateExpired);
+}
+
+#[test]
+fn a_certificate_of_another_zone_is_unknown() {
+    let (here, there) = (Bench::empty(), Bench::empty());
+    let certificate = enrolled(there.enrol_with(&invite(&there, "lab")));
+    assert_refused(&identify(&here, &certificate), Code::UnknownCertificate);
+    assert_refused(&here.receive.answer(ReceiveRequest::Identify, b"garbage").0, Code::UnknownCertificate);
+}
+
+#[test]
+fn a_later_invite_takes_the_one_before_back() {
+    let bench = Bench::empty();
+    let first = invite(&bench, "lab");
+    let second = invite(&bench, "lab");
+    assert_refused(&bench.enrol_with(&first), Code::InviteExpired);
+    enrolled(bench.enrol_with(&second));
+}
+
+#[test]
+fn an_enrolled_name_is_not_given_to_new_keys_before_its_certificate_runs_out() {
+    let bench = Bench::new();
+    bench.accepted(&Dataset::default());
+    let again = OperatorRequest::SourceInvite { name: lab(), hours: 1 };
+    assert_operator_refused(&bench.operate(again.clone()), Code::NameTaken);
+    bench.wait(340 * DAY);
+    let certificate = enrolled(bench.enrol_with(&invite(&bench, "lab")));
+    assert_eq!(identify(&bench, &certificate), ReceiveReply::Peer { source: Some(lab()) });
+    for hours in [0, 721] {
+        let request = OperatorRequest::SourceInvite { name: "new".parse().unwrap(), hours };
+        assert_operator_refused(&bench.operate(request), Code::Invalid);
+    }
+}
+
+#[test]
+fn a_new_enrolment_replaces_the_certificate_before() {
+    let bench = Bench::empty();
+    let first = enrolled(bench.enrol_with(&invite(&bench, "lab")));
+    let second = enrolled(bench.enrol_with(&invite(&bench, "lab")));
+    assert_refused(&identify(&bench, &first), Code::UnknownCertificate);
+    assert_eq!(identify(&bench, &second), ReceiveReply::Peer { source: Some(lab()) });
+}
+
+#[test]
+fn a_source_that_is_shut_out_is_out_at_once_with_everything_it_was_sending() {
+    let bench = Bench::new();
+    let unused = invite(&bench, "lab");
+    let running = bench.accepted(&Dataset::default());
+    let received = bench.received(&Dataset { key: 1, ..Dataset::default() });
+    let changes = std::thread::scope(|scope| {
+        let poll = scope.spawn(|| bench.ask(ReceiveRequest::Changes { after: 0 }).0);
+        let revoke = OperatorRequest::SourceRevoke { name: lab(), reason: "stolen".into() };
+        assert_eq!(bench.operate(revoke), OperatorReply::Done);
+        poll.join().unwrap()
+    });
+    let ReceiveReply::Changes { revoked, ended, .. } = changes else { panic!("{changes:?}") };
+    assert_eq!((revoked, ended), (vec![lab()], vec![running.clone()]));
+    assert_eq!(bench.state(&running), State::Cancelled);
+    assert_eq!(bench.state(&received), State::Received, "a person decides on it");
+    assert_refused(&bench.offer(&Dataset { key: 9, ..Dataset::default() }), Code::RevokedSource);
+    assert_refused(&bench.ask(ReceiveRequest::List { source: lab(), limit: 1 }).0, Code::RevokedSource);
+    assert_refused(&bench.enrol_with(&unused), Code::InviteExpired);
+    let unknown = OperatorRequest::SourceRevoke { name: "nobody".parse().unwrap(), reason: "x".into() };
+    assert_operator_refused(&bench.operate(unknown), Code::UnknownName);
+    enrolled(bench.enrol_with(&invite(&bench, "lab")));
+}
+
+#[test]
+fn the_list_of_sources_says_who_is_invited_enrolled_and_shut_out() {
+    let bench = Bench::new();
+    invite(&bench, "pacs");
+    invite(&bench, "never");
+    bench.operate(OperatorRequest::SourceRevoke { name: "never".parse().unwrap(), reason: "typo".into() });
+    let OperatorReply::Sources { sources } = bench.operate(OperatorRequest::SourceList) else { panic!() };
+    let listed: Vec<_> = sources.iter().map(|s| (s.name.as_str(), s.status.as_str())).collect();
+    assert_eq!(listed, [("lab", "enrolled"), ("never", "revoked"), ("pacs", "invited")]);
+}

@@ -1,0 +1,10 @@
+//! `control` as the other roles and operators see it.
+
+mod decisions;
+mod enrolment;
+mod main_path;
+mod offers;
+mod operators;
+mod seals;
+mod tasks;
+mod waiting;

@@ -1,0 +1,133 @@
+//! Delivers one dataset: never partial, never twice.
+//!
+//! The order: what a crash left under the temporary name is removed; the bag is written there, made durable and read back;
+//! one rename makes it visible; the folders of both names are synced. A bag that is visible already is only checked.
+
+use super::bag::{self, Documents};
+use super::error::DeliverError;
+use super::place::Place;
+use super::tags;
+use crate::quarantine::ReadError;
+use crate::quarantine::dataset::Dataset;
+use crate::quarantine::folder::Folder;
+use crate::quarantine::hashed::{Hashed, Unseen};
+use crate::quarantine::manifest::Plain;
+use age::x25519::Identity;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::document::Header;
+use sluse_protocol::grant::{GrantStatement, ReleaseGrant};
+use std::io;
+use std::path::Path;
+
+/// The folder of a room in which bags are written. Only `deliver` may look into it.
+const INCOMING: &str = ".sluse-incoming";
+
+/// A bag that is visible in its room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visible {
+    /// Its folder, relative to the room's.
+    pub bag: String,
+    /// SHA-256 of its `tagmanifest-sha256.txt`.
+    pub tagmanifest: Sha256,
+}
+
+/// Delivers what `grant` releases from `sealed` into its room below `rooms`.
+///
+/// # Errors
+/// When digests do not agree, or the room or the disk fails; then nothing of it is left in the room.
+pub fn deliver(
+    rooms: &Place,
+    sealed: &Path,
+    grant: &ReleaseGrant,
+    identity: &Identity,
+    documents: &dyn Documents,
+) -> Result<Visible, DeliverError> {
+    let granted = grant.statement();
+    let room = rooms.folder(&granted.room_folder).map_err(DeliverError::io("the room's folder"))?;
+    let target = room.make(granted.dataset.as_str(), 0o755).map_err(DeliverError::io("the dataset's folder"))?;
+    let name = granted.transfer.as_str();
+    let incoming = room.make(INCOMING, 0o700).map_err(DeliverError::io("the room's incoming folder"))?;
+    incoming.remove_tree(name).map_err(DeliverError::io("removing what an earlier attempt left"))?;
+    let tagmanifest = if target.has(name).map_err(DeliverError::io("the dataset's folder"))? {
+        already_there(&target, granted)?
+    } else {
+        let written = write(&incoming, sealed, granted, identity, documents);
+        let tagmanifest = match written {
+            Err(error) => {
+                give_up(&room, &incoming, granted);
+                return Err(error);
+            }
+            Ok(tagmanifest) => tagmanifest,
+        };
+        incoming.rename(name, &target, name).map_err(DeliverError::io("making the bag visible"))?;
+        tagmanifest
+    };
+    for place in [&target, &incoming, &room] {
+        place.sync().map_err(DeliverError::io("syncing the room"))?;
+    }
+    Ok(Visible { bag: format!("{}/{name}", granted.dataset), tagmanifest })
+}
+
+fn write(
+    incoming: &Place,
+    sealed: &Path,
+    granted: &GrantStatement,
+    identity: &Identity,
+    documents: &dyn Documents,
+) -> Result<Sha256, DeliverError> {
+    let dataset = open(sealed, granted, identity)?;
+    let source_manifest = open_manifest(sealed, granted, identity)?;
+    let bag = incoming.make(granted.transfer.as_str(), 0o755).map_err(DeliverError::io("making the bag"))?;
+    match bag::write(&bag, granted, dataset, source_manifest, documents) {
+        Err(DeliverError::Differs) => Err(who_differs(sealed, granted, identity)),
+        other => other,
+    }
+}
+
+fn open(sealed: &Path, granted: &GrantStatement, identity: &Identity) -> Result<Dataset, ReadError> {
+    let dataset = Dataset::open(sealed, identity.clone(), &granted.transfer, granted.manifest_sha256)?;
+    let Header::Manifest { source, agreement, dataset: name, totals, .. } = dataset.header() else {
+        return Err(ReadError::integrity("the manifest is a plan"));
+    };
+    let agrees = *source == granted.source
+        && *agreement == granted.agreement
+        && *name == granted.dataset
+        && *totals == granted.totals;
+    agrees.then_some(dataset).ok_or_else(|| ReadError::integrity("the manifest is not what the grant says of it"))
+}
+
+fn open_manifest(sealed: &Path, granted: &GrantStatement, identity: &Identity) -> Result<Plain, ReadError> {
+    let folder = Folder::open(sealed).map_err(|error| ReadError::of_sealed("the transfer's folder", &error))?;
+    Plain::open(&folder, identity, granted.manifest_sha256)
+}
+
+/// What was read back differs from the manifest: because the room's disk lies, or because what was sealed does. Tells which
+/// by reading the sealed dataset alone.
+fn who_differs(sealed: &Path, granted: &GrantStatement, identity: &Identity) -> DeliverError {
+    let read = open(sealed, granted, identity).and_then(|dataset| dataset.walk(&mut Hashed::new(Unseen)));
+    match read {
+        Err(error) => error.into(),
+        Ok(()) => DeliverError::Fault("the room's storage gives back other bytes than were written".into()),
+    }
+}
+
+/// Removes what was written of a bag that does not come to be, and the dataset's folder if it is empty.
+fn give_up(room: &Place, incoming: &Place, granted: &GrantStatement) {
+    let removed = incoming.remove_tree(granted.transfer.as_str());
+    if let Err(error) = removed {
+        tracing::warn!(transfer = %granted.transfer, %error, "a partial bag could not be removed; the next attempt will");
+    }
+    room.remove_if_empty(granted.dataset.as_str());
+}
+
+/// Checks that what stands under the bag's name is this transfer's: it was read back before it came there.
+fn already_there(target: &Place, granted: &GrantStatement) -> Result<Sha256, DeliverError> {
+    let other = |_| DeliverError::Fault("something else stands in the room under the bag's name".into());
+    let digest = |name: &str| -> io::Result<Sha256> {
+        bag::digest_of(&mut target.folder(granted.transfer.as_str())?.file(name)?)
+    };
+    if digest(tags::SOURCE_MANIFEST).map_err(other)? != granted.manifest_sha256 {
+        return Err(other(io::ErrorKind::InvalidData.into()));
+    }
+    digest(tags::TAG_MANIFEST).map_err(other)
+}

@@ -1,0 +1,43 @@
+//! Lays the *delivered* receipt beside its bag.
+
+use super::error::DeliverError;
+use super::place::Place;
+use sluse_protocol::sshsig::{self, NAMESPACE_RECEIPT, PublicKey};
+use std::io::{self, Write as _};
+
+/// Writes statement and signature into `<bag>.receipts/`, durably; those that lie there already are replaced by the same.
+///
+/// # Errors
+/// When the signature is not `control`'s, or the room fails.
+pub fn lay_beside(
+    rooms: &Place,
+    room_folder: &str,
+    bag: &str,
+    (statement, signature): (&[u8], &str),
+    signer: &PublicKey,
+) -> Result<(), DeliverError> {
+    sshsig::verify(signer, NAMESPACE_RECEIPT, statement, signature)
+        .map_err(|error| DeliverError::Fault(format!("the delivered receipt: {error}")))?;
+    let lay = || -> io::Result<()> {
+        let room = rooms.folder(room_folder)?;
+        let receipts = room.make(&format!("{bag}.receipts"), 0o755)?;
+        replace(&receipts, "delivered.json.sig", signature.as_bytes())?;
+        replace(&receipts, "delivered.json", statement)?;
+        receipts.sync()?;
+        match bag.rsplit_once('/') {
+            Some((dataset, _)) => room.folder(dataset)?.sync(),
+            None => room.sync(),
+        }
+    };
+    lay().map_err(DeliverError::io("laying the receipt beside the bag"))
+}
+
+/// A file that is there whole or not at all.
+fn replace(place: &Place, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!(".{name}.new");
+    place.remove_tree(&temporary)?;
+    let mut file = place.create(&temporary, 0o644)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    place.replace(&temporary, name)
+}

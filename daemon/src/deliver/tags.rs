@@ -1,0 +1,82 @@
+//! The bag's own files (RFC 8493): their names and texts.
+
+use serde_json::json;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::grant::GrantStatement;
+
+/// The folder of the dataset itself.
+pub const DATA: &str = "data";
+/// Digests of the dataset's files.
+pub const MANIFEST: &str = "manifest-sha256.txt";
+/// Digests of the bag's own files.
+pub const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
+/// The manifest as its source signed it.
+pub const SOURCE_MANIFEST: &str = "source-manifest.jsonl";
+/// Names that Windows could not hold: as delivered, and as sent.
+pub const RENAMED: &str = "renamed-paths.tsv";
+
+/// The declaration that begins every bag.
+pub const BAGIT: (&str, &str) = ("bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n");
+
+/// `bag-info.txt`: what the bag is, for people.
+pub fn bag_info(grant: &GrantStatement) -> (&'static str, String) {
+    let date = date(grant);
+    let lines = [
+        ("Source-Organization", grant.source.to_string()),
+        ("External-Description", format!("Dataset {}", grant.dataset)),
+        ("External-Identifier", grant.transfer.to_string()),
+        ("Bagging-Date", date),
+        ("Payload-Oxum", format!("{}.{}", grant.totals.bytes, grant.totals.files)),
+        ("Bag-Software-Agent", format!("Sluse {}", env!("CARGO_PKG_VERSION"))),
+        ("Sluse-Zone", grant.zone.to_string()),
+        ("Sluse-Agreement", grant.agreement.to_string()),
+        ("Sluse-Room", grant.room.to_string()),
+        ("Sluse-Released", grant.time.to_string()),
+        ("Sluse-Source-Manifest", format!("sha256:{}", grant.manifest_sha256)),
+    ];
+    ("bag-info.txt", lines.map(|(label, value)| format!("{label}: {value}\n")).concat())
+}
+
+/// `ro-crate-metadata.json` (RO-Crate 1.1): the dataset for programs that index data.
+pub fn ro_crate(grant: &GrantStatement) -> (&'static str, String) {
+    let crate_ = json!({
+        "@context": "https://w3id.org/ro/crate/1.1/context",
+        "@graph": [
+            {
+                "@id": "ro-crate-metadata.json",
+                "@type": "CreativeWork",
+                "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+                "about": {"@id": "./"}
+            },
+            {
+                "@id": "./",
+                "@type": "Dataset",
+                "name": grant.dataset.as_str(),
+                "description": format!("Released by {} under agreement {}", grant.zone, grant.agreement),
+                "identifier": grant.transfer.as_str(),
+                "datePublished": date(grant),
+                "creator": {"@id": "#source"},
+                "publisher": {"@id": "#zone"},
+                "hasPart": [{"@id": "data/"}]
+            },
+            {
+                "@id": "data/",
+                "@type": "Dataset",
+                "name": "The dataset's files",
+                "description": format!("{} files, {} bytes; see {MANIFEST}", grant.totals.files, grant.totals.bytes)
+            },
+            {"@id": "#source", "@type": "Organization", "name": grant.source.as_str()},
+            {"@id": "#zone", "@type": "Organization", "name": grant.zone.as_str()}
+        ]
+    });
+    ("ro-crate-metadata.json", format!("{crate_:#}\n"))
+}
+
+fn date(grant: &GrantStatement) -> String {
+    grant.time.to_string().chars().take("2026-11-22".len()).collect()
+}
+
+/// A line of a manifest. Of what RFC 8493 has encoded only the percent sign can stand in a path.
+pub fn manifest_line(digest: &Sha256, path: &str) -> String {
+    format!("{digest}  {}\n", path.replace('%', "%25"))
+}

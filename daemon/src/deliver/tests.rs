@@ -1,0 +1,332 @@
+use super::*;
+use crate::quarantine::testing::{TestFile, TestTransfer, TestZone, file, folder, noise};
+use sluse_host::rpc;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::grant::GrantStatement;
+use sluse_protocol::path::NameRule;
+use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, SigningKey};
+use sluse_protocol::time::Timestamp;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+const ID: &str = "20261122-101500-7f3k9a2m";
+
+const STATEMENT: &[u8] = b"{\"kind\": \"delivered\"}\n";
+
+/// Plays `control`.
+struct Control {
+    tasks: Sender<(DeliverReply, Vec<u8>)>,
+    told: Receiver<DeliverRequest>,
+}
+
+/// Runs the role; what it is told of a visible bag is answered with a receipt that `key` signed.
+fn begin(zone: &TestZone, key: SigningKey) -> Control {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (tasks, waiting) = channel();
+    let (tell, told) = channel();
+    let waiting = Mutex::new(waiting);
+    let answer = move |request, _| match request {
+        DeliverRequest::Next => {
+            let task = waiting.lock().unwrap().recv_timeout(Duration::from_millis(100));
+            task.unwrap_or((DeliverReply::Idle, Vec::new()))
+        }
+        DeliverRequest::Document { name, offset, .. } => {
+            let text = format!("the document {name}").repeat(40_000);
+            let rest = text.as_bytes().get(offset as usize..).unwrap_or_default();
+            (DeliverReply::Document, rest[..rest.len().min(512 * 1024)].to_vec())
+        }
+        other => {
+            let visible = matches!(&other, DeliverRequest::Delivered { outcome: DeliverOutcome::Visible { .. }, .. });
+            tell.send(other).unwrap();
+            if visible {
+                let signature = key.sign(NAMESPACE_RECEIPT, STATEMENT);
+                (DeliverReply::Receipt { signature }, STATEMENT.to_vec())
+            } else {
+                (DeliverReply::Done, Vec::new())
+            }
+        }
+    };
+    std::thread::spawn(move || rpc::serve(ours, answer));
+    let zone = zone.zone.clone();
+    let held = Held::load(&zone).unwrap();
+    std::thread::spawn(move || work(zone, held, theirs));
+    let control = Control { tasks, told };
+    assert!(matches!(control.told(), DeliverRequest::Recipient { .. }));
+    control
+}
+
+fn signer() -> SigningKey {
+    SigningKey::from_seed(&[7; 32]).unwrap()
+}
+
+impl Control {
+    fn told(&self) -> DeliverRequest {
+        self.told.recv_timeout(Duration::from_secs(60)).unwrap()
+    }
+
+    fn deliver(&self, zone: &TestZone, transfer: &TestTransfer, names: NameRule) -> DeliverOutcome {
+        self.tasks.send(task(zone, transfer, names, &signer())).unwrap();
+        let DeliverRequest::Delivered { transfer: named, outcome } = self.told() else { panic!() };
+        assert_eq!(named, transfer.id);
+        outcome
+    }
+}
+
+fn statement(zone: &TestZone, transfer: &TestTransfer, room_names: NameRule) -> GrantStatement {
+    GrantStatement {
+        zone: zone.zone.settings.zone.name.clone(),
+        time: Timestamp::from_unix(1_790_000_000),
+        transfer: transfer.id.clone(),
+        identity: transfer.recipient(),
+        source: "lab-system".parse().unwrap(),
+        agreement: "a-1".parse().unwrap(),
+        dataset: "extract".parse().unwrap(),
+        totals: transfer.totals,
+        manifest_sha256: transfer.manifest,
+        room: "lab".parse().unwrap(),
+        room_folder: "lab".into(),
+        room_names,
+        deliver: zone.deliver.to_public().to_string(),
+    }
+}
+
+fn task(zone: &TestZone, transfer: &TestTransfer, names: NameRule, key: &SigningKey) -> (DeliverReply, Vec<u8>) {
+    let cleared = transfer.cleared();
+    let (grant, signature) = ReleaseGrant::sign(&cleared, statement(zone, transfer, names), key);
+    let documents = ["receipts/received.json", "findings.json", "source-manifest.jsonl"].map(String::from).to_vec();
+    let wrapped = identity::wrap(&transfer.identity, &zone.deliver.to_public()).unwrap();
+    (DeliverReply::Deliver { grant, signature, documents }, wrapped)
+}
+
+fn dataset() -> Vec<TestFile> {
+    let mut tool = file("b/run me.sh", b"#!/bin/sh\n");
+    tool.executable = true;
+    vec![
+        file("a.bin", noise(350_000, 1)),
+        file("b/deep/er/æ ø.csv", b"a;b\n"),
+        file("b/empty", b""),
+        folder("b/nothing"),
+        tool,
+        file("c", noise(99_999, 2)),
+    ]
+}
+
+fn room(zone: &TestZone) -> PathBuf {
+    zone.zone.rooms().join("lab")
+}
+
+fn bag(zone: &TestZone) -> PathBuf {
+    room(zone).join("extract").join(ID)
+}
+
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(here) = left.pop() {
+        for entry in fs::read_dir(here).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(folder).unwrap().to_owned();
+            if path.is_dir() {
+                found.insert(name, None);
+                left.push(path);
+            } else {
+                found.insert(name, Some(fs::read(path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+fn assert_digests(bag: &Path, list: &str) {
+    let checked = Command::new("sha256sum").args(["--quiet", "-c", list]).current_dir(bag).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
+#[test]
+fn a_released_dataset_stands_in_its_room_byte_for_byte_as_a_bag_with_its_receipt_beside_it() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let control = begin(&zone, signer());
+    let outcome = control.deliver(&zone, &transfer, NameRule::Posix);
+    let tags = fs::read(bag(&zone).join("tagmanifest-sha256.txt")).unwrap();
+    let bag_name = format!("extract/{ID}");
+    assert_eq!(outcome, DeliverOutcome::Visible { bag: bag_name, tagmanifest: Sha256::of(&tags) });
+    assert_digests(&bag(&zone), "manifest-sha256.txt");
+    assert_digests(&bag(&zone), "tagmanifest-sha256.txt");
+    let delivered = tree(&bag(&zone).join("data"));
+    for sent in dataset() {
+        assert_eq!(delivered[Path::new(&sent.path)], sent.bytes, "{}", sent.path);
+    }
+    let facts = fs::metadata(bag(&zone).join("data/b/run me.sh")).unwrap();
+    assert_eq!((facts.permissions().mode() & 0o777, facts.mtime(), facts.mtime_nsec()), (0o755, 1_700_000_000, 5));
+    assert_eq!(fs::metadata(bag(&zone).join("data/b/nothing")).unwrap().mtime(), 1_700_000_000);
+    let document = fs::read_to_string(bag(&zone).join("receipts/received.json")).unwrap();
+    assert_eq!(document, "the document receipts/received.json".repeat(40_000));
+    let source = fs::read(bag(&zone).join("source-manifest.jsonl")).unwrap();
+    assert_eq!(Sha256::of(&source), transfer.manifest);
+    let crate_: serde_json::Value =
+        serde_json::from_slice(&fs::read(bag(&zone).join("ro-crate-metadata.json")).unwrap()).unwrap();
+    assert_eq!(crate_["@graph"][1]["datePublished"], "2026-09-21");
+    assert!(fs::read_to_string(bag(&zone).join("bag-info.txt")).unwrap().contains("Payload-Oxum: 450013.5\n"));
+    wait_for(|| room(&zone).join(format!("extract/{ID}.receipts/delivered.json")).exists());
+    wait_for(|| fs::read_dir(zone.layout().pending()).unwrap().next().is_none());
+    assert_eq!(fs::read_dir(room(&zone).join(".sluse-incoming")).unwrap().count(), 0);
+}
+
+fn wait_for(done: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it never came");
+}
+
+#[test]
+fn delivering_again_changes_nothing_and_says_the_same() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let control = begin(&zone, signer());
+    let first = control.deliver(&zone, &transfer, NameRule::Posix);
+    let inode = fs::metadata(bag(&zone)).unwrap().ino();
+    assert_eq!(control.deliver(&zone, &transfer, NameRule::Posix), first);
+    assert_eq!(fs::metadata(bag(&zone)).unwrap().ino(), inode);
+}
+
+#[test]
+fn what_a_crash_left_under_the_temporary_name_is_not_in_the_bag() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let left = room(&zone).join(".sluse-incoming").join(ID);
+    fs::create_dir_all(left.join("data/b")).unwrap();
+    fs::write(left.join("data/b/half"), "half").unwrap();
+    symlink("/etc/passwd", left.join("data/c")).unwrap();
+    let control = begin(&zone, signer());
+    assert!(matches!(control.deliver(&zone, &transfer, NameRule::Posix), DeliverOutcome::Visible { .. }));
+    assert!(!bag(&zone).join("data/b/half").exists());
+    assert!(!left.exists());
+}
+
+#[test]
+fn something_else_under_the_bags_name_is_never_replaced() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    fs::create_dir_all(bag(&zone)).unwrap();
+    fs::write(bag(&zone).join("mine"), "mine").unwrap();
+    let control = begin(&zone, signer());
+    assert!(matches!(control.deliver(&zone, &transfer, NameRule::Posix), DeliverOutcome::Fault { .. }));
+    assert_eq!(tree(&bag(&zone)).len(), 1);
+}
+
+#[test]
+fn what_was_changed_in_quarantine_never_reaches_the_room() {
+    let damages: [fn(&TestTransfer); 4] = [
+        |transfer| fs::remove_file(transfer.chunk(1)).unwrap(),
+        |transfer| {
+            let other = crate::quarantine::testing::encrypt(&transfer.identity, &noise(100_000, 9));
+            fs::write(transfer.chunk(1), other).unwrap();
+        },
+        |transfer| fs::write(transfer.folder.join("manifest.age"), b"").unwrap(),
+        |transfer| fs::write(transfer.chunk(4), b"").unwrap(),
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        let zone = TestZone::new();
+        let transfer = zone.sealed(ID, &dataset());
+        damage(&transfer);
+        let control = begin(&zone, signer());
+        let outcome = control.deliver(&zone, &transfer, NameRule::Posix);
+        assert!(matches!(outcome, DeliverOutcome::Integrity { .. }), "{number}: {outcome:?}");
+        assert_eq!(tree(&room(&zone)).into_keys().collect::<Vec<_>>(), [Path::new(".sluse-incoming")], "{number}");
+    }
+}
+
+#[test]
+fn a_file_with_another_digest_than_the_manifests_is_told_from_a_lying_disk() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed_with_wrong_digest(ID);
+    let control = begin(&zone, signer());
+    let outcome = control.deliver(&zone, &transfer, NameRule::Posix);
+    assert!(matches!(outcome, DeliverOutcome::Integrity { .. }), "{outcome:?}");
+    assert!(!bag(&zone).exists());
+}
+
+#[test]
+fn without_controls_signature_nothing_is_delivered() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let control = begin(&zone, signer());
+    let stranger = SigningKey::from_seed(&[8; 32]).unwrap();
+    control.tasks.send(task(&zone, &transfer, NameRule::Posix, &stranger)).unwrap();
+    assert!(control.told.recv_timeout(Duration::from_millis(500)).is_err());
+    assert_eq!(tree(&room(&zone)).len(), 0);
+}
+
+#[test]
+fn a_room_that_is_not_there_or_whose_folder_is_a_link_is_a_fault() {
+    for link in [false, true] {
+        let zone = TestZone::new();
+        let transfer = zone.sealed(ID, &dataset());
+        let outside = tempfile::tempdir().unwrap();
+        fs::remove_dir(room(&zone)).unwrap();
+        if link {
+            symlink(outside.path(), room(&zone)).unwrap();
+        }
+        let control = begin(&zone, signer());
+        assert!(matches!(control.deliver(&zone, &transfer, NameRule::Posix), DeliverOutcome::Fault { .. }));
+        assert_eq!(tree(outside.path()).len(), 0);
+    }
+}
+
+#[test]
+fn names_that_windows_cannot_hold_are_mapped_and_listed_where_the_room_asks_for_it() {
+    let zone = TestZone::new();
+    let files = [file("a:b/nul.txt", "1"), file("a:b/x?", "2"), file("plain%20.csv", "3")];
+    let transfer = zone.sealed(ID, &files);
+    let control = begin(&zone, signer());
+    assert!(matches!(control.deliver(&zone, &transfer, NameRule::WindowsMap), DeliverOutcome::Visible { .. }));
+    let delivered: Vec<_> = tree(&bag(&zone).join("data")).into_keys().collect();
+    assert_eq!(delivered, ["a_b", "a_b/_nul.txt", "a_b/x_", "plain%20.csv"].map(PathBuf::from));
+    let list = fs::read_to_string(bag(&zone).join("renamed-paths.tsv")).unwrap();
+    assert_eq!(list, "delivered\tsent\na_b/_nul.txt\ta:b/nul.txt\na_b/x_\ta:b/x?\n");
+    let manifest = fs::read_to_string(bag(&zone).join("manifest-sha256.txt")).unwrap();
+    assert!(manifest.ends_with("  data/plain%2520.csv\n") && manifest.contains("  data/a_b/_nul.txt\n"));
+    assert_digests(&bag(&zone), "tagmanifest-sha256.txt");
+}
+
+#[test]
+fn a_receipt_that_a_crash_kept_out_of_the_room_is_fetched_at_the_next_start() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let beside = room(&zone).join(format!("extract/{ID}.receipts"));
+    // The receipt does not verify, so that it stays out of the room.
+    let control = begin(&zone, SigningKey::from_seed(&[9; 32]).unwrap());
+    let outcome = control.deliver(&zone, &transfer, NameRule::Posix);
+    drop(control);
+    assert!(!beside.exists());
+    let control = begin(&zone, signer());
+    let DeliverRequest::Delivered { outcome: again, .. } = control.told() else { panic!() };
+    assert_eq!(again, outcome);
+    wait_for(|| beside.join("delivered.json").exists());
+    assert_eq!(fs::read(beside.join("delivered.json")).unwrap(), STATEMENT);
+    let public = signer().public();
+    let signature = fs::read_to_string(beside.join("delivered.json.sig")).unwrap();
+    assert!(sluse_protocol::sshsig::verify(&public, NAMESPACE_RECEIPT, STATEMENT, &signature).is_ok());
+}
+
+#[test]
+fn many_small_files_and_one_of_several_pieces_are_all_read_back() {
+    let zone = TestZone::new();
+    let mut files: Vec<TestFile> =
+        (0..6000).map(|n| file(&format!("d{:02}/f{n:05}", n / 100), n.to_string())).collect();
+    files.push(file("large", noise(80_000_000, 1)));
+    let transfer = zone.sealed(ID, &files);
+    let control = begin(&zone, signer());
+    assert!(matches!(control.deliver(&zone, &transfer, NameRule::Posix), DeliverOutcome::Visible { .. }));
+    assert_digests(&bag(&zone), "manifest-sha256.txt");
+}

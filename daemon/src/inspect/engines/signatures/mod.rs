@@ -1,0 +1,140 @@
+//! Built-in signatures and those of the zone's signature folder: digests of whole files, and patterns of bytes.
+//!
+//! `docs/signatures.md` describes the files of the folder.
+
+use crate::inspect::engine::{Engine, FileFacts, Sample, Scan, Seen, Verdict};
+use crate::inspect::engines::search::{Matcher, Pattern, Search};
+use sluse_host::config::ConfigError;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::finding::Class;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+pub mod eicar;
+mod folder;
+
+/// All signatures, ready to be searched for.
+pub struct Signatures {
+    files: HashMap<Sha256, String>,
+    matcher: Matcher,
+    summary: String,
+}
+
+/// The engine.
+#[derive(Clone)]
+pub struct SignaturesEngine(Arc<Signatures>);
+
+impl SignaturesEngine {
+    /// The built-in signatures and those in `folder`.
+    ///
+    /// # Errors
+    /// What is wrong in which file of the folder.
+    pub fn load(folder: &Path) -> Result<Self, ConfigError> {
+        let read = folder::read(folder)?;
+        let summary =
+            format!("built in, {} digests and {} patterns of the zone", read.files.len(), read.patterns.len());
+        let mut patterns = vec![Pattern::literal(eicar::NAME, &eicar::bytes())];
+        patterns.extend(read.patterns);
+        let error = |message| ConfigError { file: folder.to_owned(), line: 0, message, hint: HINT.into() };
+        let matcher = Matcher::new(patterns).map_err(error)?;
+        Ok(Self(Arc::new(Signatures { files: read.files, matcher, summary })))
+    }
+}
+
+/// Where the files' forms are described.
+const HINT: &str = "docs/signatures.md describes these files";
+
+impl Engine for SignaturesEngine {
+    fn name(&self) -> &'static str {
+        "signatures"
+    }
+
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").into()
+    }
+
+    fn signatures(&self) -> String {
+        self.0.summary.clone()
+    }
+
+    fn sample(&self) -> Sample {
+        Sample { bytes: eicar::bytes(), class: Class::Malware }
+    }
+
+    fn begin(&self, _: &FileFacts) -> Box<dyn Scan> {
+        Box::new(SignaturesScan { signatures: Arc::clone(&self.0), search: Search::default() })
+    }
+}
+
+struct SignaturesScan {
+    signatures: Arc<Signatures>,
+    search: Search,
+}
+
+impl Scan for SignaturesScan {
+    fn feed(&mut self, bytes: &[u8]) {
+        self.search.feed(&self.signatures.matcher, bytes);
+    }
+
+    fn finish(self: Box<Self>, digest: &Sha256) -> Verdict {
+        let named = |name: &str| format!("signature {name}");
+        let mut seen = Vec::new();
+        if let Some(name) = self.signatures.files.get(digest) {
+            seen.push(Seen::new(Class::Malware, named(name)));
+        }
+        for (pattern, offset) in self.search.found() {
+            let message = named(self.signatures.matcher.name(*pattern));
+            seen.push(Seen { class: Class::Malware, offset: Some(*offset), message });
+        }
+        Verdict::Read { bytes: self.search.consumed(), seen }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::engine::Guarded;
+    use crate::inspect::self_test;
+
+    fn seen(engine: &SignaturesEngine, bytes: &[u8], step: usize) -> Vec<Seen> {
+        let file = FileFacts { path: "f".parse().unwrap(), size: bytes.len() as u64, content: Arc::default() };
+        let mut scan = Guarded::begin(engine, &file);
+        bytes.chunks(step).for_each(|piece| scan.feed(piece));
+        match scan.finish(&Sha256::of(bytes)) {
+            Verdict::Read { seen, .. } => seen,
+            Verdict::NotInspected(reason) => panic!("{reason}"),
+        }
+    }
+
+    #[test]
+    fn the_test_file_is_found_anywhere_however_the_bytes_are_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = SignaturesEngine::load(folder.path()).unwrap();
+        assert_eq!(self_test::run(&engine), Ok(()));
+        let mut bytes = vec![b'x'; 1000];
+        bytes.extend(eicar::bytes());
+        bytes.extend(vec![b'y'; 1000]);
+        for step in [1, 3, 67, 68, 1001, 1067, 4000] {
+            let found = seen(&engine, &bytes, step);
+            assert_eq!((found.len(), found[0].offset, found[0].class), (1, Some(1000), Class::Malware), "{step}");
+        }
+        bytes[1030] ^= 1;
+        assert_eq!(seen(&engine, &bytes, 64), []);
+        assert_eq!(seen(&engine, b"", 1), []);
+    }
+
+    #[test]
+    fn listed_digests_and_patterns_of_the_folder_are_found_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = format!("# known\n{}  Bad.File-1\n", Sha256::of(b"whole file"));
+        std::fs::write(folder.path().join("known.sha256"), list).unwrap();
+        std::fs::write(folder.path().join("own.patterns"), "Bad.Pattern = 61 ?? 63 64 65 66\n").unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "not read").unwrap();
+        let engine = SignaturesEngine::load(folder.path()).unwrap();
+        assert_eq!(engine.signatures(), "built in, 1 digests and 1 patterns of the zone");
+        assert_eq!(seen(&engine, b"whole file", 3)[0].message, "signature Bad.File-1");
+        let found = seen(&engine, b"--aZcdef", 2);
+        assert_eq!((found[0].message.as_str(), found[0].offset), ("signature Bad.Pattern", Some(2)));
+    }
+}

@@ -1,0 +1,123 @@
+//! Inspects one transfer: every file's digest, and every engine's word on it.
+
+use super::engine::{Engine, FileFacts, Guarded, Verdict};
+use super::findings::Findings;
+use crate::quarantine::ReadError;
+use crate::quarantine::dataset::{Dataset, Visitor};
+use crate::quarantine::hashed::Hashed;
+use sluse_protocol::agreement::Content;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::document::Entry;
+use sluse_protocol::finding::{Class, EngineReport, Finding, Report};
+use sluse_protocol::ids::TransferId;
+use std::sync::Arc;
+
+/// Reads all of `dataset` with `engines`: the report without its findings, and the findings as JSON.
+///
+/// # Errors
+/// When digests do not agree, or something cannot be read.
+pub fn inspect(
+    dataset: Dataset,
+    transfer: &TransferId,
+    manifest: Sha256,
+    content: &Arc<Content>,
+    engines: &[Arc<dyn Engine>],
+) -> Result<(Report, Vec<u8>), ReadError> {
+    let mut eyes = Hashed::new(Eyes::new(content, engines));
+    dataset.walk(&mut eyes)?;
+    let files = eyes.files();
+    let eyes = eyes.inner;
+    let engines = eyes.looks.into_iter().map(|look| look.report).collect();
+    let (counts, json) = eyes.findings.finish();
+    let transfer = transfer.clone();
+    Ok((Report { transfer, manifest, files, engines, counts, findings: Vec::new() }, json))
+}
+
+/// All engines on one dataset.
+struct Eyes {
+    content: Arc<Content>,
+    looks: Vec<Look>,
+    findings: Findings,
+}
+
+/// One engine on one dataset.
+struct Look {
+    engine: Arc<dyn Engine>,
+    report: EngineReport,
+    required: bool,
+    scan: Option<Guarded>,
+}
+
+impl Eyes {
+    fn new(content: &Arc<Content>, engines: &[Arc<dyn Engine>]) -> Self {
+        let mut findings = Findings::new(Arc::clone(content));
+        for required in &content.engines {
+            if !engines.iter().any(|engine| engine.name() == required) {
+                let message = "the agreement requires this engine, and it is not there".to_owned();
+                let class = Class::NotInspected;
+                findings.add(Finding { engine: required.clone(), class, file: None, offset: None, message });
+            }
+        }
+        let looks = engines.iter().map(|engine| Look::new(engine, &content.engines)).collect();
+        Self { content: Arc::clone(content), looks, findings }
+    }
+}
+
+impl Look {
+    fn new(engine: &Arc<dyn Engine>, required: &[String]) -> Self {
+        let report = report(engine.as_ref());
+        let required = required.contains(&report.engine);
+        Self { engine: Arc::clone(engine), report, required, scan: None }
+    }
+
+    fn end(&mut self, entry: &Entry, digest: &Sha256, findings: &mut Findings) {
+        let verdict = self.scan.take().map_or_else(Verdict::default, |scan| scan.finish(digest));
+        let mut add = |class, offset, message| {
+            let (engine, file) = (self.report.engine.clone(), Some(entry.path.clone()));
+            findings.add(Finding { engine, class, file, offset, message });
+        };
+        match verdict {
+            Verdict::Read { seen, .. } => {
+                self.report.files += 1;
+                seen.into_iter().for_each(|one| add(one.class, one.offset, one.message));
+            }
+            Verdict::NotInspected(reason) if self.required => add(Class::NotInspected, None, reason),
+            // That it read fewer files stands in its report; the agreement does not ask for it.
+            Verdict::NotInspected(_) => {}
+        }
+    }
+}
+
+/// What a report says of an engine that has read nothing yet.
+pub fn report(engine: &dyn Engine) -> EngineReport {
+    let (version, signatures) = (engine.version(), engine.signatures());
+    EngineReport { engine: engine.name().to_owned(), version, signatures, files: 0 }
+}
+
+impl Visitor for Eyes {
+    type Error = ReadError;
+
+    fn folder(&mut self, _: &Entry) -> Result<(), ReadError> {
+        Ok(())
+    }
+
+    fn begin(&mut self, entry: &Entry) -> Result<(), ReadError> {
+        let file = FileFacts { path: entry.path.clone(), size: entry.size, content: Arc::clone(&self.content) };
+        for look in &mut self.looks {
+            look.scan = Some(Guarded::begin(look.engine.as_ref(), &file));
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
+        self.looks.iter_mut().filter_map(|look| look.scan.as_mut()).for_each(|scan| scan.feed(bytes));
+        Ok(())
+    }
+
+    fn end(&mut self, entry: &Entry) -> Result<(), ReadError> {
+        // `Hashed` comes first and lets no file pass without its digest.
+        let digest = entry.sha256.ok_or_else(|| ReadError::of_file("a file has no digest", &entry.path))?;
+        self.looks.iter_mut().for_each(|look| look.end(entry, &digest, &mut self.findings));
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! Destroys a transfer: its identity first, so that what a crash leaves behind stays closed.
+
+use super::identities;
+use sluse_host::files;
+use sluse_host::layout::{Layout, transfer_folder};
+use sluse_protocol::ids::TransferId;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// Destroys the identity called `recipient`, then the transfer's bytes. What is gone already is fine.
+///
+/// # Errors
+/// When something could not be removed; to be tried again.
+pub fn purge(layout: &Layout, transfer: &TransferId, recipient: &str) -> io::Result<()> {
+    identities::check_name(recipient).map_err(io::Error::other)?;
+    destroy(&layout.identity(recipient))?;
+    files::sync_folder(&layout.identities())?;
+    for parent in [layout.sealed(), layout.incoming()] {
+        match std::fs::remove_dir_all(transfer_folder(&parent, transfer)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => files::sync_folder(&parent)?,
+        }
+    }
+    Ok(())
+}
+
+/// Overwrites a file, as far as the disk lets us, and removes it. It is encrypted to the quarantine key besides.
+fn destroy(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let length = file.metadata()?.len().min(64 * 1024);
+    file.write_all(&vec![0; length as usize])?;
+    file.sync_all()?;
+    std::fs::remove_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quarantine::testing::{TestZone, file};
+
+    #[test]
+    fn a_purged_transfer_has_neither_identity_nor_bytes_and_purging_again_is_fine() {
+        let zone = TestZone::new();
+        let sealed = zone.sealed("20261122-101500-7f3k9a2m", &[file("a", "x")]);
+        let incoming = zone.incoming("20261122-101500-7f3k9a2n", &[file("a", "x")]);
+        for transfer in [&sealed, &incoming] {
+            for _ in 0..2 {
+                purge(zone.layout(), &transfer.id, &transfer.recipient()).unwrap();
+            }
+            assert!(!transfer.folder.exists() && !zone.layout().identity(&transfer.recipient()).exists());
+        }
+        assert!(purge(zone.layout(), &sealed.id, "../../../etc/passwd").is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! age identities: the roles' own, and the transfers', which lie about only wrapped to another key.
+
+use age::secrecy::ExposeSecret as _;
+use age::x25519::{Identity, Recipient};
+use sluse_host::files;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Bytes of a wrapped identity: about 300 in fact.
+const MAX_WRAPPED: usize = 4096;
+
+/// Bytes of an identity's text: 75 in fact, and comments.
+const MAX_TEXT: u64 = 4096;
+
+/// An identity that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadIdentity {
+    /// No `AGE-SECRET-KEY-1…` line, or more than one.
+    #[error("not an age identity file with one X25519 identity")]
+    Text,
+    /// Not an `age1…` recipient.
+    #[error("not an age X25519 recipient")]
+    Recipient,
+    /// It cannot be unwrapped with this key.
+    #[error("the wrapped identity does not open with this key")]
+    Closed,
+    /// It is another transfer's.
+    #[error("the wrapped identity is not the one that it should be")]
+    Other,
+    /// It could not be encrypted.
+    #[error("the identity could not be wrapped")]
+    Wrap,
+}
+
+/// Reads a role's own identity file, which only its owner may read.
+///
+/// # Errors
+/// When the file cannot be read, may be read by others, or is no identity file.
+pub fn read(path: &Path) -> io::Result<Identity> {
+    let bytes = files::read_private(path)?;
+    parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Reads a recipient from text.
+///
+/// # Errors
+/// When it is none.
+pub fn recipient(text: &str) -> Result<Recipient, BadIdentity> {
+    text.trim().parse().map_err(|_| BadIdentity::Recipient)
+}
+
+/// The identity as the text of an age identity file, encrypted to `to`: stock age reads it.
+///
+/// # Errors
+/// When it cannot be encrypted.
+pub fn wrap(identity: &Identity, to: &Recipient) -> Result<Vec<u8>, BadIdentity> {
+    let text = Zeroizing::new(format!("{}\n", identity.to_string().expose_secret()));
+    let encryptor = age::Encryptor::with_recipients(std::iter::once(to as _)).map_err(|_| BadIdentity::Wrap)?;
+    let mut wrapped = Vec::with_capacity(MAX_WRAPPED);
+    let written = encryptor.wrap_output(&mut wrapped).and_then(|mut writer| {
+        writer.write_all(text.as_bytes())?;
+        writer.finish()
+    });
+    written.map_err(|_| BadIdentity::Wrap)?;
+    Ok(wrapped)
+}
+
+/// Opens a wrapped identity with `key`; it must be the one whose public half is `expected`.
+///
+/// # Errors
+/// When it does not open, or is another.
+pub fn unwrap(wrapped: &[u8], key: &Identity, expected: &str) -> Result<Identity, BadIdentity> {
+    if wrapped.len() > MAX_WRAPPED {
+        return Err(BadIdentity::Closed);
+    }
+    let decryptor = age::Decryptor::new_buffered(wrapped).map_err(|_| BadIdentity::Closed)?;
+    let reader = decryptor.decrypt(std::iter::once(key as _)).map_err(|_| BadIdentity::Closed)?;
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_TEXT as usize + 1));
+    reader.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(|_| BadIdentity::Closed)?;
+    let identity = parse(&text)?;
+    if identity.to_public().to_string() != expected {
+        return Err(BadIdentity::Other);
+    }
+    Ok(identity)
+}
+
+fn parse(text: &[u8]) -> Result<Identity, BadIdentity> {
+    let text = std::str::from_utf8(text).map_err(|_| BadIdentity::Text)?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (Some(line), None) = (lines.next(), lines.next()) else { return Err(BadIdentity::Text) };
+    line.parse().map_err(|_| BadIdentity::Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_identity_opens_with_its_key_alone_and_only_as_itself() {
+        let (key, other, identity) = (Identity::generate(), Identity::generate(), Identity::generate());
+        let name = identity.to_public().to_string();
+        let wrapped = wrap(&identity, &key.to_public()).unwrap();
+        let opened = unwrap(&wrapped, &key, &name).unwrap();
+        assert_eq!(opened.to_string().expose_secret(), identity.to_string().expose_secret());
+        assert_eq!(unwrap(&wrapped, &other, &name).err(), Some(BadIdentity::Closed));
+        assert_eq!(unwrap(&wrapped, &key, &other.to_public().to_string()).err(), Some(BadIdentity::Other));
+        assert_eq!(unwrap(&wrapped[..wrapped.len() - 1], &key, &name).err(), Some(BadIdentity::Closed));
+        assert_eq!(unwrap(b"", &key, &name).err(), Some(BadIdentity::Closed));
+    }
+
+    #[test]
+    fn a_key_file_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let text = format!("# a comment\n{}\n", Identity::generate().to_string().expose_secret());
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(read(&path).err().unwrap().kind(), io::ErrorKind::PermissionDenied);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(read(&path).is_ok());
+    }
+}

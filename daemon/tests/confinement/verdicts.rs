@@ -1,0 +1,135 @@
+//! What each role must be able to do, and that all else is denied.
+
+use crate::attempts::{self, As, Outcomes};
+use crate::scene::{self, Scene};
+use nix::libc::{EACCES, EPERM, EXDEV};
+use sluse_protocol::roles::Role;
+use std::collections::BTreeSet;
+
+/// What a role must be able to do whatever it is.
+const EVERY_ROLE: &[&str] = &["read trust", "signal itself", "start a thread", "make a pair of sockets"];
+
+fn ended(outcomes: &Outcomes, wanted: impl Fn(i32) -> bool) -> BTreeSet<&str> {
+    outcomes.iter().filter(|(_, number)| wanted(*number)).map(|(name, _)| name.as_str()).collect()
+}
+
+/// Without confinement every attempt succeeds: a denial in the other tests is confinement's.
+pub fn unconfined() {
+    let scene = Scene::new();
+    let outcomes = attempts::of(As::default(), &scene);
+    assert_eq!(outcomes.len(), attempts::names().count());
+    assert_eq!(ended(&outcomes, |number| number != 0), BTreeSet::new());
+}
+
+fn check(role: Role, clamd: bool, permitted: &[&str]) {
+    let scene = Scene::new();
+    let outcomes = attempts::of(As { role: Some(role), clamd, thread: false }, &scene);
+    assert_eq!(outcomes.len(), attempts::names().count(), "an attempt has no outcome");
+    let permitted: BTreeSet<&str> = EVERY_ROLE.iter().chain(permitted).copied().collect();
+    assert_eq!(ended(&outcomes, |number| number == 0), permitted, "what {role} may: left is, right must be");
+    // Denied, and not failed for another reason.
+    let denied = [EACCES, EPERM, EXDEV];
+    assert_eq!(ended(&outcomes, |number| number != 0 && !denied.contains(&number)), BTreeSet::new());
+}
+
+/// `receive`: transfers that are not sealed, and its own key.
+pub fn receive() {
+    check(
+        Role::Receive,
+        false,
+        &[
+            "read the TLS key",
+            "list receive's folder",
+            "read an incoming chunk",
+            "write an incoming chunk",
+            "make an incoming folder",
+            "rename an incoming chunk",
+        ],
+    );
+}
+
+/// `control`: its state and keys, its sockets' folder, the names of users.
+pub fn control() {
+    check(
+        Role::Control,
+        false,
+        &[
+            "read the database",
+            "write the database",
+            "read the authority's key",
+            "read the signing key",
+            "list control's folder",
+            "list the sockets",
+            "read the users",
+        ],
+    );
+}
+
+const INSPECT: &[&str] = &[
+    "read the quarantine key",
+    "read an identity",
+    "make an identity",
+    "list inspect's folder",
+    "read an incoming chunk",
+    "write an incoming chunk",
+    "make an incoming folder",
+    "rename an incoming chunk",
+    "move a chunk to another transfer",
+    "read a sealed chunk",
+    "list a sealed transfer",
+    "write to a sealed chunk",
+    "truncate a sealed chunk",
+    "add a sealed chunk",
+    "seal a transfer",
+    "unseal a transfer",
+    "read a signature list",
+];
+
+/// `inspect`: the quarantine, its keys, the signatures; no socket.
+pub fn inspect() {
+    check(Role::Inspect, false, INSPECT);
+}
+
+/// `inspect` where clamd is configured: its socket besides.
+pub fn inspect_with_clamd() {
+    check(Role::Inspect, true, &[INSPECT, &["connect to a socket"]].concat());
+}
+
+/// `deliver`: ciphertext to read, rooms to write.
+pub fn deliver() {
+    check(
+        Role::Deliver,
+        false,
+        &[
+            "read deliver's key",
+            "write beside deliver's key",
+            "list deliver's folder",
+            "read a sealed chunk",
+            "list a sealed transfer",
+            "read a room",
+            "write a room",
+            "move within the rooms",
+        ],
+    );
+}
+
+/// A thread that runs already would keep everything.
+pub fn threads() {
+    let scene = Scene::new();
+    let zone = scene::zone(scene.folder.path(), false);
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || stopped.recv().is_err());
+    let refused = slused::confine::apply(Role::Deliver, &zone);
+    assert!(matches!(refused, Err(slused::RoleError::Unsafe(_))), "{refused:?}");
+    drop(stop);
+    assert!(other.join().unwrap());
+}
+
+/// What holds for the thread that was confined holds for those that it starts, as the runtime's are.
+pub fn later_threads() {
+    let scene = Scene::new();
+    for &role in Role::ALL {
+        let user = As { role: Some(role), ..As::default() };
+        assert_eq!(attempts::of(user, &scene), attempts::of(As { thread: true, ..user }, &scene));
+    }
+}

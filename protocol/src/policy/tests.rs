@@ -1,0 +1,326 @@
+//! Each reason for which an offer is refused, and everything that keeps a dataset from being released.
+
+use super::*;
+use crate::agreement;
+use crate::finding::{EngineReport, Finding};
+
+const TEXT: &str = r#"
+id = "lab"
+title = "Test"
+project = "test"
+controller = "Helse Midt-Norge"
+purpose = "testing"
+identifiability = "pseudonymised"
+valid_from = "2026-02-01T00:00:00Z"
+valid_to = "2026-11-30T00:00:00Z"
+from = "lab"
+to = "room"
+
+[legal_basis]
+kind = "consent"
+authority = "REK"
+reference = "1"
+valid_from = "2026-03-01T00:00:00Z"
+valid_to = "2026-10-31T00:00:00Z"
+periodic = true
+
+[rek]
+reference = "2"
+expires = "2026-09-30T00:00:00Z"
+
+[dpia]
+reference = "3"
+
+[processing_agreement]
+reference = "4"
+
+[limits]
+max_bytes = 1000
+max_files = 10
+max_open_bytes = 2000
+
+[content]
+engines = ["file-type", "signatures"]
+forbidden_paths = ["**/*.exe"]
+
+[release]
+rule = "automatic"
+
+[retention]
+quarantine_days = 30
+hold_days = 60
+"#;
+
+fn lab() -> Agreement {
+    agreement::parse(TEXT).unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+struct Case {
+    agreement: Agreement,
+    source: SourceName,
+    room: Option<RoomName>,
+    revoked: bool,
+    totals: Totals,
+    open_bytes: u64,
+    delivered: u64,
+    now: Timestamp,
+}
+
+impl Case {
+    fn good() -> Self {
+        Self {
+            agreement: lab(),
+            source: "lab".parse().unwrap(),
+            room: Some("room".parse().unwrap()),
+            revoked: false,
+            totals: Totals { files: 9, folders: 1, bytes: 1000 },
+            open_bytes: 1000,
+            delivered: 5,
+            now: at("2026-06-01T00:00:00Z"),
+        }
+    }
+
+    fn check(&self) -> Result<(), Code> {
+        let facts = OfferFacts {
+            source: &self.source,
+            revoked: self.revoked,
+            room: self.room.as_ref(),
+            totals: self.totals,
+            open_bytes: self.open_bytes,
+            delivered: self.delivered,
+            now: self.now,
+        };
+        check_offer(&self.agreement, &facts).map_err(|refusal| refusal.code)
+    }
+}
+
+#[test]
+fn an_offer_within_its_agreement_is_accepted_and_each_way_out_of_it_has_its_code() {
+    assert_eq!(Case::good().check(), Ok(()));
+    let other = |change: &dyn Fn(&mut Case)| {
+        let mut case = Case::good();
+        change(&mut case);
+        case.check().unwrap_err()
+    };
+    assert_eq!(other(&|case| case.source = "pacs".parse().unwrap()), Code::UnknownAgreement);
+    assert_eq!(other(&|case| case.revoked = true), Code::AgreementInactive);
+    assert_eq!(other(&|case| case.room = None), Code::ForbiddenRoom);
+    assert_eq!(other(&|case| case.room = Some("elsewhere".parse().unwrap())), Code::ForbiddenRoom);
+    assert_eq!(other(&|case| case.agreement.legal_basis.periodic = false), Code::AgreementExpired);
+    assert_eq!(other(&|case| case.totals = Totals::default()), Code::EmptyDataset);
+    assert_eq!(other(&|case| case.totals.folders = 2), Code::TooManyFiles);
+    assert_eq!(other(&|case| case.totals.bytes = 1001), Code::DatasetTooLarge);
+    assert_eq!(other(&|case| case.open_bytes = 1001), Code::QuotaExceeded);
+    assert_eq!(other(&|case| case.open_bytes = u64::MAX), Code::QuotaExceeded);
+}
+
+#[test]
+fn what_the_protocol_cannot_carry_is_refused_whatever_the_agreement_says() {
+    let mut case = Case::good();
+    (case.agreement.limits.max_bytes, case.agreement.limits.max_open_bytes) = (u64::MAX, u64::MAX);
+    case.agreement.limits.max_files = u64::MAX;
+    case.totals.bytes = u64::from(limits::MAX_CHUNKS) * u64::from(limits::CHUNK_BYTES);
+    assert_eq!(case.check(), Ok(()));
+    case.totals.bytes += 1;
+    assert_eq!(case.check(), Err(Code::DatasetTooLarge));
+    case.totals.files = limits::MAX_ENTRIES;
+    assert_eq!(case.check(), Err(Code::TooManyFiles));
+}
+
+#[test]
+fn the_narrowest_of_agreement_legal_basis_and_approval_is_when_it_holds() {
+    let check = |now: &str| check_in_force(&lab(), false, at(now)).map_err(|refusal| refusal.code);
+    assert_eq!(in_force(&lab()), (at("2026-03-01T00:00:00Z"), at("2026-09-30T00:00:00Z")));
+    assert_eq!(check("2026-02-28T23:59:59Z"), Err(Code::AgreementNotYetValid));
+    assert_eq!(check("2026-03-01T00:00:00Z"), Ok(()));
+    assert_eq!(check("2026-09-30T00:00:00Z"), Ok(()));
+    assert_eq!(check("2026-09-30T00:00:01Z"), Err(Code::AgreementExpired));
+    let mut without_approval = lab();
+    without_approval.rek = None;
+    assert_eq!(in_force(&without_approval).1, at("2026-10-31T00:00:00Z"));
+    without_approval.legal_basis.valid_to = at("2099-01-01T00:00:00Z");
+    assert_eq!(in_force(&without_approval).1, at("2026-11-30T00:00:00Z"));
+}
+
+#[test]
+fn a_release_needs_the_agreement_in_force_and_a_single_disclosure_not_made_yet() {
+    let now = at("2026-06-01T00:00:00Z");
+    let check = |agreement: &Agreement, revoked, others| {
+        check_release(agreement, revoked, others, now).map_err(|refusal| refusal.code)
+    };
+    assert_eq!(check(&lab(), false, 7), Ok(()));
+    assert_eq!(check(&lab(), true, 0), Err(Code::AgreementInactive));
+    let mut once = lab();
+    once.legal_basis.periodic = false;
+    assert_eq!(check(&once, false, 0), Ok(()));
+    assert_eq!(check(&once, false, 1), Err(Code::AgreementExpired));
+}
+
+fn paths(names: NameRule, paths: &[&str]) -> Result<(), (u64, Code)> {
+    let mut check = PathCheck::new(&lab(), names);
+    for (number, path) in (1..).zip(paths) {
+        check.path(number, &path.parse().unwrap(), Kind::File).map_err(|refusal| {
+            assert!(path.len() < 4 || !refusal.message.contains(path), "{}", refusal.message);
+            assert!(refusal.message.contains(&format!("entry {number} ")), "{}", refusal.message);
+            (number, refusal.code)
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn forbidden_paths_are_refused_in_every_kind_of_room() {
+    for names in [NameRule::Posix, NameRule::WindowsRefuse, NameRule::WindowsMap] {
+        assert_eq!(paths(names, &["a.csv", "b/c.EXE"]), Err((2, Code::ForbiddenPath)));
+    }
+}
+
+#[test]
+fn names_that_windows_cannot_hold_are_refused_or_mapped_as_the_room_says() {
+    for path in ["a:b", "nul.txt", "x ", "e\u{301}", &"x".repeat(181)] {
+        assert_eq!(paths(NameRule::WindowsRefuse, &[path]), Err((1, Code::WindowsPath)), "{path}");
+        assert_eq!(paths(NameRule::Posix, &[path]), Ok(()), "{path}");
+    }
+    assert_eq!(paths(NameRule::WindowsMap, &["a:b", "nul.txt", "x "]), Ok(()));
+    assert_eq!(paths(NameRule::WindowsMap, &[&"x".repeat(181)]), Err((1, Code::WindowsPath)));
+}
+
+#[test]
+fn names_that_windows_takes_for_the_same_collide_files_and_folders_alike() {
+    use NameRule::{Posix, WindowsMap, WindowsRefuse};
+    let collision = |number| Err((number, Code::PathCollision));
+    assert_eq!(paths(WindowsRefuse, &["A", "a"]), collision(2));
+    assert_eq!(paths(WindowsRefuse, &["A/x", "a/y"]), collision(2));
+    assert_eq!(paths(WindowsRefuse, &["A", "a/y"]), collision(2));
+    assert_eq!(paths(WindowsRefuse, &["d/A/x", "d/B/x", "d/a/x"]), collision(3));
+    assert_eq!(paths(WindowsMap, &["a:b", "a?b"]), collision(2));
+    assert_eq!(paths(WindowsMap, &["a:/x", "a?/y"]), collision(2));
+    assert_eq!(paths(WindowsMap, &["e\u{301}.csv", "é.csv"]), collision(2));
+    assert_eq!(paths(Posix, &["A", "A/x", "a"]), Ok(()));
+    assert_eq!(paths(WindowsRefuse, &["a/b/c", "a/b/d", "a/c", "b/a/c", "c"]), Ok(()));
+}
+
+fn manifest() -> Sha256 {
+    Sha256::of(b"manifest")
+}
+
+const FILES: u64 = 3;
+
+/// A report that clears everything.
+fn report() -> Report {
+    let engine =
+        |name: &str| EngineReport { engine: name.into(), version: "1".into(), signatures: String::new(), files: FILES };
+    Report {
+        transfer: TransferId::new(Timestamp::from_unix(0), [1; 5]),
+        manifest: manifest(),
+        files: FILES,
+        engines: vec![engine("signatures"), engine("file-type")],
+        counts: Default::default(),
+        findings: Vec::new(),
+    }
+}
+
+fn found(class: Class) -> Report {
+    let finding = Finding { engine: "signatures".into(), class, file: None, offset: None, message: "something".into() };
+    Report { findings: vec![finding], ..report() }
+}
+
+fn counted(class: Class) -> Report {
+    Report { counts: [(class, 1)].into(), ..report() }
+}
+
+fn outcome(agreement: &Agreement, report: &Report) -> &'static str {
+    match decide(agreement, manifest(), FILES, report) {
+        Decision::Release(cleared) => {
+            assert_eq!((cleared.transfer(), cleared.manifest()), (&report.transfer, manifest()));
+            "release"
+        }
+        Decision::Hold(reason) => {
+            assert!(!reason.is_empty());
+            "hold"
+        }
+        Decision::Reject(_) => "reject",
+    }
+}
+
+#[test]
+fn only_a_whole_inspection_without_grave_findings_is_released_by_rule() {
+    assert_eq!(outcome(&lab(), &report()), "release");
+    assert_eq!(outcome(&lab(), &Report { manifest: Sha256::of(b"other"), ..report() }), "hold");
+    for files in [FILES - 1, FILES + 1, 0] {
+        assert_eq!(outcome(&lab(), &Report { files, ..report() }), "hold", "{files}");
+    }
+    let mut reviewed = lab();
+    reviewed.release.rule = ReleaseRule::OneReviewer;
+    assert_eq!(outcome(&reviewed, &report()), "hold");
+}
+
+#[test]
+fn each_class_leads_to_its_action_whether_it_was_kept_or_only_counted() {
+    for class in Class::ALL {
+        let expected = match class.default_action() {
+            Action::Allow | Action::Warn => "release",
+            Action::Hold => "hold",
+            Action::Block => "reject",
+        };
+        assert_eq!(outcome(&lab(), &found(*class)), expected, "{class}");
+        assert_eq!(outcome(&lab(), &counted(*class)), expected, "{class}");
+        let mut lenient = lab();
+        lenient.content.actions.insert(*class, Action::Warn);
+        assert_eq!(outcome(&lenient, &found(*class)), "release", "{class}");
+        let mut strict = lab();
+        strict.content.actions.insert(*class, Action::Block);
+        assert_eq!(outcome(&strict, &counted(*class)), "reject", "{class}");
+    }
+    assert_eq!(outcome(&lab(), &Report { counts: [(Class::Malware, 0)].into(), ..report() }), "release");
+}
+
+#[test]
+fn what_is_blocked_is_rejected_even_where_something_else_holds() {
+    let mut both = found(Class::Malware);
+    both.findings.extend(found(Class::Encrypted).findings);
+    assert_eq!(outcome(&lab(), &both), "reject");
+    assert_eq!(outcome(&lab(), &Report { files: 0, engines: vec![], ..both }), "reject");
+}
+
+#[test]
+fn a_required_engine_that_was_absent_holds_whatever_the_agreement_says_of_unread_files() {
+    let without = |count: usize| Report { engines: report().engines.into_iter().take(count).collect(), ..report() };
+    let partly = |files: u64| {
+        let mut report = report();
+        report.engines[0].files = files;
+        report
+    };
+    for report in [without(0), without(1), partly(0), partly(FILES - 1), partly(FILES + 1)] {
+        assert_eq!(outcome(&lab(), &report), "hold");
+    }
+    let mut lenient = lab();
+    lenient.content.actions.insert(Class::NotInspected, Action::Warn);
+    assert_eq!(outcome(&lenient, &partly(FILES - 1)), "release");
+    assert_eq!(outcome(&lenient, &without(1)), "hold");
+    assert_eq!(outcome(&lenient, &partly(0)), "hold");
+}
+
+#[test]
+fn a_dataset_of_folders_alone_needs_its_engines_too_and_is_released() {
+    let mut empty = Report { files: 0, ..report() };
+    empty.engines.iter_mut().for_each(|engine| engine.files = 0);
+    assert!(matches!(decide(&lab(), manifest(), 0, &empty), Decision::Release(_)));
+    empty.engines.clear();
+    assert!(matches!(decide(&lab(), manifest(), 0, &empty), Decision::Hold(_)));
+}
+
+#[test]
+fn a_person_may_release_what_is_held_but_not_what_is_blocked_or_was_not_inspected_whole() {
+    let decide =
+        |report: &Report| decide_by_operator(&lab(), manifest(), FILES, report).map_err(|refusal| refusal.code);
+    assert!(decide(&found(Class::Encrypted)).is_ok());
+    assert!(decide(&Report { engines: vec![], ..report() }).is_ok());
+    assert_eq!(decide(&counted(Class::Malware)), Err(Code::Forbidden));
+    assert_eq!(decide(&Report { files: 2, ..report() }), Err(Code::WrongState));
+    assert_eq!(decide(&Report { manifest: Sha256::of(b"other"), ..report() }), Err(Code::WrongState));
+}
