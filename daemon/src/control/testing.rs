@@ -91,7 +91,7 @@ impl Dataset {
     }
 
     pub fn chunk_list(&self) -> Sha256 {
-        chunk_list_digest(&vec![ChunkDigest::of(b"chunk"); self.chunks() as usize])
+        chunk_list_digest(vec![ChunkDigest::of(b"chunk"); self.chunks() as usize])
     }
 
     pub fn manifest_header(&self, transfer: &TransferId) -> Header {

@@ -96,7 +96,7 @@ fn programs_are_found_whatever_they_are_called() {
         ("run.bat", b"@echo off\r\n"),
         ("a.PS1", b"Write-Host 1\r\n"),
         ("a.vbs", "\u{feff}MsgBox 1".as_bytes()),
-        ("a.js", b"\xff\xfea\0=\01\0"),
+        ("a.js", b"\xff\xfea\0=\0b\0"),
         ("report.pdf", b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0F\x9b\0\x08\0"),
         ("model.pkl", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}\x94."),
         ("a.deb", b"!<arch>\ndebian-binary   1410122664  0     0     100644  4         `\n2.0\n"),
