@@ -4,6 +4,7 @@ mod agreement;
 mod audit;
 mod bag;
 mod decide;
+mod demo;
 mod enroll;
 mod health;
 mod receipt;
@@ -62,6 +63,8 @@ pub enum Command {
     InspectAgain(decide::Args),
     /// Verify or export the tamper-evident log
     Audit(audit::Args),
+    /// A real, throw-away landing zone: enrol, send, inspect, deliver, verify
+    Demo(demo::Args),
     // At the source's host.
     /// Turn an invite into this host's identity
     Enroll(enroll::Args),
@@ -95,6 +98,7 @@ impl Command {
             Command::Reject(args) => args.reject(out),
             Command::InspectAgain(args) => args.inspect_again(out),
             Command::Audit(args) => args.run(out),
+            Command::Demo(args) => args.run(out),
             Command::Enroll(args) => args.run(out),
             Command::Send(args) => args.run(out),
             Command::Status(args) => args.run(out),

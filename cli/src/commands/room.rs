@@ -1,13 +1,16 @@
 //! `sluse room`: where datasets go.
 
-use crate::failure::Ended;
+use crate::failure::{Ended, Failure};
 use crate::operator::{Operator, unexpected};
 use crate::output::Output;
 use crate::zone_folder::ZoneFolder;
+use sluse_host::config::Zone;
+use sluse_host::files;
 use sluse_protocol::ids::RoomName;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::path::NameRule;
 use sluse_protocol::refusal::Exit;
+use std::os::unix::fs::MetadataExt as _;
 
 /// `sluse room`
 #[derive(Debug, clap::Args)]
@@ -66,13 +69,37 @@ impl Args {
         match self.command {
             Command::Add { name, folder, names } => {
                 let folder = folder.unwrap_or_else(|| name.to_string());
-                let request = OperatorRequest::RoomAdd { name: name.clone(), folder, names: names.into() };
-                operator.act(&request, &[])?;
+                let zone = Zone::load(&self.zone.layout()?.config())?;
+                add(&operator, &zone, &name, &folder, names.into())?;
                 out.done(&format!("{name} is a room."))
             }
             Command::List => list(&operator, out),
         }
     }
+}
+
+/// Makes a room known and, where it is not there yet, its folder. Only here: to `deliver` a room's folder that is missing is
+/// a share that is not mounted, and nothing to be made.
+///
+/// # Errors
+/// When the zone refuses, or the folder cannot be made.
+pub fn add(operator: &Operator, zone: &Zone, name: &RoomName, folder: &str, names: NameRule) -> Result<(), Failure> {
+    operator.act(&OperatorRequest::RoomAdd { name: name.clone(), folder: folder.to_owned(), names }, &[])?;
+    let place = zone.rooms().join(folder);
+    let failed = |error: std::io::Error| {
+        Failure::file(Exit::Fault, "make the room's folder", &place, &error)
+            .hint("the room is known to the zone; make its folder, writable for the user that `deliver` runs as")
+    };
+    if place.is_dir() {
+        return Ok(());
+    }
+    let owner = std::fs::metadata(zone.rooms()).map_err(failed)?;
+    std::fs::create_dir_all(&place).map_err(failed)?;
+    files::create_folder(&place, 0o750).map_err(failed)?;
+    if nix::unistd::Uid::effective().is_root() {
+        std::os::unix::fs::chown(&place, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn list(operator: &Operator, out: &Output) -> Ended {

@@ -1,7 +1,7 @@
 //! `sluse zone`: a landing zone's folder.
 
 mod check;
-mod init;
+pub mod init;
 mod keys;
 mod places;
 

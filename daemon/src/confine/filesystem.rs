@@ -86,8 +86,8 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
             may(zone.signatures(), read()),
         ],
         Role::Deliver => vec![
-            // Its key, and what it remembers of deliveries under way.
-            must(layout.role(role), write()),
+            // Its key, and what it remembers of deliveries whose receipt is still to come.
+            must(layout.role(role), write_and_move()),
             // Ciphertext of what was sealed; it opens what was released to its key.
             must(layout.sealed(), read()),
             // Bags, under a temporary name and then in their place.
