@@ -95,6 +95,7 @@ pub struct Fields<'a> {
     table: &'a DeTable<'a>,
     line: usize,
     known: RefCell<Vec<&'static str>>,
+    missing: RefCell<Vec<(&'static str, Problem)>>,
 }
 
 impl std::fmt::Debug for Fields<'_> {
@@ -105,14 +106,14 @@ impl std::fmt::Debug for Fields<'_> {
 
 impl<'a> Fields<'a> {
     fn new(source: Source<'a>, path: String, table: &'a DeTable<'a>, line: usize) -> Self {
-        Self { source, path, table, line, known: RefCell::default() }
+        Self { source, path, table, line, known: RefCell::default(), missing: RefCell::default() }
     }
 
     /// A field that must be there; `example` shows what to write.
     pub fn need<T>(&self, name: &'static str, example: &str, reader: impl Fn(&Value<'_>) -> Read<T>) -> Option<T> {
         if !self.table.contains_key(name) {
-            self.known.borrow_mut().push(name);
-            self.complain(self.line, format!("`{}` is missing", self.full(name)), format!("add `{name} = {example}`"));
+            let message = format!("`{}` is missing", self.full(name));
+            self.miss(name, Problem { line: self.line, message, hint: format!("add `{name} = {example}`") });
             return None;
         }
         self.may(name, example, reader)
@@ -141,8 +142,8 @@ impl<'a> Fields<'a> {
         build: impl FnOnce(&Fields<'a>) -> Option<T>,
     ) -> Option<T> {
         if !self.table.contains_key(name) {
-            self.known.borrow_mut().push(name);
-            self.complain(0, format!("[{}] is missing", self.full(name)), why.to_owned());
+            let message = format!("[{}] is missing", self.full(name));
+            self.miss(name, Problem { line: 0, message, hint: why.to_owned() });
             return None;
         }
         self.may_table(name, build)
@@ -169,19 +170,29 @@ impl<'a> Fields<'a> {
         self.complain(line, message.into(), hint.into());
     }
 
-    /// Whatever nobody took is unknown.
+    /// Whatever nobody took is unknown. What is missing is told unless it stands there misspelt.
     fn end(self) {
         let known = self.known.borrow();
+        let mut meant = Vec::new();
         for (name, _) in self.table.iter() {
             let (line, name) = (line_of(self.source.text, name.span().start), name.get_ref().as_ref());
             if !known.contains(&name) {
-                let hint = match nearest(name, known.iter().copied()) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
+                let nearest = nearest(name, known.iter().copied());
+                let hint = match nearest {
+                    Some(nearest) => format!("did you mean `{nearest}`?"),
                     None => format!("known here: {}", known.join(", ")),
                 };
+                meant.extend(nearest);
                 self.complain(line, format!("unknown field `{}`", self.full(name)), hint);
             }
         }
+        let missing = self.missing.take().into_iter().filter(|(name, _)| !meant.contains(name));
+        self.source.problems.borrow_mut().extend(missing.map(|(_, problem)| problem));
+    }
+
+    fn miss(&self, name: &'static str, problem: Problem) {
+        self.known.borrow_mut().push(name);
+        self.missing.borrow_mut().push((name, problem));
     }
 
     fn take(&self, name: &'static str) -> Option<&'a Value<'a>> {
@@ -354,13 +365,14 @@ mod tests {
         let text = "nmae = \"x\"\ncount = \"three\"\nwords = [\n  1,\n  \"b\",\n  false,\n]\n[extra]\n";
         let problems = read(text, 1000, |fields| {
             let name = fields.need("name", "\"x\"", text_of_ten);
+            fields.need("other", "\"x\"", text_of_ten);
             let count = fields.need("count", "3", number::<u8>(1..=9));
             let words = fields.may("words", "[\"a\"]", list(3, text_of_ten));
             Some((name?, count?, words))
         });
         let found: Vec<_> = problems.unwrap_err().into_iter().map(|p| (p.line, p.message)).collect();
         let expected = [
-            (0, "`name` is missing"),
+            (0, "`other` is missing"),
             (1, "unknown field `nmae`"),
             (2, "`count` is text, not a whole number"),
             (4, "`words` is a number, not text"),

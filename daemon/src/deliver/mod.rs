@@ -6,7 +6,7 @@
 
 use crate::RoleError;
 use crate::confine;
-use crate::link::Link;
+use crate::control_link::Link;
 use crate::quarantine::identity;
 use crate::work::Pool;
 use age::x25519::Identity;

@@ -7,7 +7,7 @@
 
 use crate::RoleError;
 use crate::confine;
-use crate::link::Link;
+use crate::control_link::Link;
 use crate::quarantine::dataset::Dataset;
 use crate::quarantine::{ReadError, identity};
 use crate::work::Pool;

@@ -157,3 +157,123 @@ pub fn not_durable() -> Refusal {
     tracing::error!("a chunk did not become durable in time");
     Refusal::new(Code::Unavailable, "the zone's disk does not keep up")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receive::folder::{Folder, IndexFile};
+    use crate::receive::transfer::Admission;
+    use sluse_protocol::digest::ChunkDigest;
+    use sluse_protocol::wire::ChunkHeader;
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+
+    /// A descriptor that cannot be synced.
+    fn unsyncable() -> File {
+        let (_, writer) = std::io::pipe().unwrap();
+        File::from(OwnedFd::from(writer))
+    }
+
+    struct Setting {
+        transfer: Arc<Transfer>,
+        folder: tempfile::TempDir,
+    }
+
+    impl Setting {
+        fn new(handle: impl FnOnce(&Path) -> File, index: impl FnOnce(&Path) -> File) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let index = IndexFile::written_to(index(&folder.path().join("chunks.index")));
+            let handle = Folder::synced_by(folder.path().to_owned(), handle(folder.path()));
+            Self { transfer: Transfer::on(handle, index), folder }
+        }
+
+        /// A whole chunk, written to `file`, which is committed: what its source hears.
+        fn commit(&self, index: u32, file: impl FnOnce(&Path) -> File) -> Result<Slot, Refusal> {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let path = self.folder.path().join(format!("{index}.age"));
+            File::create(&path).unwrap();
+            let digest = ChunkDigest([7; 32]);
+            let length = sluse_protocol::limits::CHUNK_BYTES;
+            let header = ChunkHeader { transfer: self.transfer.id().clone(), index, length, digest };
+            let Ok(Admission::Fresh(slot)) = runtime.block_on(self.transfer.admit(&header)) else { panic!("no slot") };
+            let (durable, result) = oneshot::channel();
+            let whole = Whole { file: file(&path), path, stored: 9, slot };
+            commit(vec![Waiting { whole, record: Record { index, stored: 9, digest }, durable }]);
+            runtime.block_on(result).unwrap()
+        }
+
+        /// Nothing was promised: no record, no acknowledgement, and the chunk may come again.
+        fn assert_nothing_promised(&self) {
+            assert_eq!(self.transfer.progress(), (0, 2));
+            assert!(!self.folder.path().join("0.age").exists(), "the file is of no use");
+            let index = self.folder.path().join("chunks.index");
+            assert_eq!(index.metadata().map_or(0, |metadata| metadata.len()), 0);
+        }
+    }
+
+    fn opened(path: &Path) -> File {
+        File::open(path).unwrap()
+    }
+
+    fn created(path: &Path) -> File {
+        File::create(path).unwrap()
+    }
+
+    #[test]
+    fn a_chunk_is_recorded_once_its_bytes_and_its_folder_are_durable() {
+        let setting = Setting::new(opened, created);
+        setting.commit(0, opened).unwrap();
+        setting.commit(1, opened).unwrap();
+        assert_eq!(setting.transfer.progress(), (2, 2));
+        let bytes = std::fs::read(setting.folder.path().join("chunks.index")).unwrap();
+        let (index, good) = sluse_protocol::chunk_index::ChunkIndex::read(2, &bytes);
+        assert_eq!((index.is_complete(), good, bytes.len()), (true, 88, 88));
+    }
+
+    #[test]
+    fn a_chunk_whose_bytes_do_not_reach_the_disk_gets_no_record() {
+        let setting = Setting::new(opened, created);
+        setting.commit(0, |_| unsyncable()).unwrap_err();
+        setting.assert_nothing_promised();
+        setting.commit(0, opened).unwrap();
+    }
+
+    #[test]
+    fn a_chunk_whose_folder_does_not_reach_the_disk_gets_no_record() {
+        let setting = Setting::new(|_| unsyncable(), created);
+        setting.commit(0, opened).unwrap_err();
+        setting.assert_nothing_promised();
+    }
+
+    #[test]
+    fn a_chunk_whose_record_cannot_be_written_is_not_acknowledged_and_a_full_disk_is_temporary() {
+        let full = |_: &Path| File::options().write(true).open("/dev/full").unwrap();
+        let setting = Setting::new(opened, full);
+        assert_eq!(setting.commit(0, opened).unwrap_err().code, Code::NoSpace);
+        setting.assert_nothing_promised();
+    }
+
+    #[test]
+    fn a_chunk_whose_record_does_not_reach_the_disk_is_not_acknowledged() {
+        let setting = Setting::new(opened, |_| File::options().write(true).open("/dev/null").unwrap());
+        assert_eq!(setting.commit(0, opened).unwrap_err().code, Code::Internal);
+        setting.assert_nothing_promised();
+    }
+
+    #[test]
+    fn a_record_that_failed_to_reach_the_disk_is_cut_off_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index");
+        let mut index = IndexFile::written_to(created(&path));
+        index.append(&[1; 44]).unwrap();
+        index.sync(44).unwrap();
+        // Written, not synced, and cut: as after a sync that failed.
+        index.append(&[2; 44]).unwrap();
+        index.cut();
+        assert_eq!(std::fs::read(&path).unwrap(), [1; 44]);
+        index.append(&[3; 44]).unwrap();
+        index.sync(44).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap()[44..], [3; 44]);
+    }
+}

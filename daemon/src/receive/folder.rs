@@ -79,6 +79,22 @@ impl Folder {
     }
 }
 
+#[cfg(test)]
+impl Folder {
+    /// A folder whose syncs go to `handle`.
+    pub fn synced_by(path: PathBuf, handle: File) -> Self {
+        Self { path, handle }
+    }
+}
+
+#[cfg(test)]
+impl IndexFile {
+    /// An index that is written to `file`.
+    pub fn written_to(file: File) -> Self {
+        Self { file, good: 0 }
+    }
+}
+
 /// Free bytes of the quarantine's file system, for processes without privileges.
 ///
 /// # Errors
@@ -142,7 +158,8 @@ impl IndexFile {
         Ok(())
     }
 
-    fn cut(&self) {
+    /// Cuts off what was appended since the last sync.
+    pub fn cut(&self) {
         if let Err(error) = self.file.set_len(self.good) {
             tracing::error!(%error, "a chunk index could not be cut back after a failed write");
         }

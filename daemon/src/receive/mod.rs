@@ -1,4 +1,34 @@
 //! The `receive` role: faces the network. It can write to transfers that are not sealed, and read nothing back.
+//!
+//! ```text
+//! door ─ handshakes, bounded ─▶ greet ─ hello, whose certificate ─▶ session ─ requests, one after another
+//!                                                                      │         offer · seal · asks
+//!                              chunks, a stream each ◀─────────────────┤
+//!   records (pool::Buffers) ─▶ BLAKE3, age, write (pool, stored) ─▶ rename ─▶ commit: data, folder, index ─▶ Durable
+//! ```
+//!
+//! [`session`] is a connection's life, [`chunks`] a chunk's. [`registry`] knows which connection receives which transfer
+//! ([`transfer`]), [`folder`] what stands on disk (`docs/storage.md`), [`control`] how `control` is asked, [`changes`] what it
+//! tells on its own. `docs/protocol.md` is what peers see.
+//!
+//! # Threads
+//!
+//! The network's few (tokio), one that hashes, encrypts and writes for each core, one that makes durable, and some for
+//! requests to `control` and for opening and sealing folders. A panic in a chunk's work ends that connection.
+//!
+//! # Memory
+//!
+//! It does not grow with a transfer but for its chunk index: 44 bytes a chunk, 11 KiB for a GiB. At most:
+//!
+//! - [`bounds::RECORDS`] buffers of [`bounds::RECORD_BYTES`]: 64 MiB, whatever the number of connections and streams;
+//! - flow-control windows, what peers sent and nobody read: [`bounds::WINDOWS_BYTES`] and [`bounds::FIRST_WINDOW_BYTES`] a
+//!   connection: 96 MiB and 512 KiB × connections ([`windows`]);
+//! - a frame being read, [`bounds::SEND_WINDOW_BYTES`] of answers, and age's records of the open chunk streams: 2.5 MiB ×
+//!   connections;
+//! - handshakes: [`bounds::HANDSHAKES`] × 100 KiB, and 2 MiB of packets that wait.
+//!
+//! So one source that does its worst reaches some 220 MiB, and 256 connections that all do, near a GiB; a fast honest
+//! transfer some 40 MiB.
 
 mod asks;
 mod bounds;

@@ -60,9 +60,20 @@ impl Transfer {
         let count = count.ok_or_else(|| broken("a transfer has more chunks than the protocol allows"))?;
         let folder = Folder::open(zone, id).map_err(|error| storage("open a transfer's folder", &error))?;
         let (index, chunks) = IndexFile::open(&folder, count).map_err(|error| storage("open a chunk index", &error))?;
-        Ok(Arc::new(Self {
-            id: id.clone(),
-            bytes: totals.bytes,
+        Ok(Self::with(id.clone(), totals.bytes, recipient, folder, index, chunks))
+    }
+
+    fn with(
+        id: TransferId,
+        bytes: u64,
+        recipient: Recipient,
+        folder: Folder,
+        index: IndexFile,
+        chunks: ChunkIndex,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            bytes,
             recipient,
             folder,
             chunks: Mutex::new(chunks),
@@ -70,7 +81,15 @@ impl Transfer {
             writing: Mutex::default(),
             slots: Arc::new(Semaphore::new(bounds::CHUNKS_IN_FLIGHT as usize)),
             closing: watch::Sender::new(false),
-        }))
+        })
+    }
+
+    /// A transfer of two chunks on a folder and an index of a test's making.
+    #[cfg(test)]
+    pub fn on(folder: Folder, index: IndexFile) -> Arc<Self> {
+        let id = TransferId::new(sluse_protocol::time::Timestamp::from_unix(0), [0; 5]);
+        let recipient = age::x25519::Identity::generate().to_public();
+        Self::with(id, u64::from(CHUNK_BYTES) * 2, recipient, folder, index, ChunkIndex::new(2))
     }
 
     /// Its id.

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod greeting;
