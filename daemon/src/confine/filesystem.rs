@@ -89,7 +89,7 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
             // Its key.
             must(layout.role(role), read()),
             // Deliveries whose receipt is not in the room yet.
-            may(layout.pending(), write()),
+            must(layout.pending(), write()),
             // Ciphertext of what was sealed; it opens what was released to its key.
             must(layout.sealed(), read()),
             // Bags, under a temporary name and then in their place.
