@@ -5,10 +5,10 @@
 pub mod accounts;
 pub mod confine;
 pub mod control;
+mod control_link;
 pub mod deliver;
 mod error;
 pub mod inspect;
-mod link;
 pub mod links;
 pub mod notify;
 pub mod quarantine;

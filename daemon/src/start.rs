@@ -7,6 +7,7 @@ use sluse_protocol::roles::Role;
 use std::ffi::CString;
 use std::net::UdpSocket;
 use std::os::fd::{OwnedFd, RawFd};
+use std::time::Duration;
 
 /// Descriptors that a role's process inherits from the supervisor, by number. A role that was started alone has none.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -63,12 +64,23 @@ pub fn role(role: Role, zone: Zone, handed: &Handed) -> Result<(), RoleError> {
     }
 }
 
-/// Binds the zone's UDP socket.
+/// How often, and after which pauses, an address that is taken is tried: five seconds in all.
+const BIND_ATTEMPTS: u32 = 50;
+const BIND_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds the zone's UDP socket. Right after a crash the roles of the time before may still be ending: for some seconds an
+/// address that is taken is tried again.
 ///
 /// # Errors
-/// When the address is not this host's, or taken.
+/// When the address is not this host's, or stays taken.
 pub fn bind(zone: &Zone) -> Result<UdpSocket, RoleError> {
     let address = zone.settings.receive.listen;
+    for _ in 0..BIND_ATTEMPTS {
+        match UdpSocket::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => std::thread::sleep(BIND_PAUSE),
+            bound => return bound.map_err(RoleError::io(format!("listening on {address} (UDP)"))),
+        }
+    }
     UdpSocket::bind(address).map_err(RoleError::io(format!("listening on {address} (UDP)")))
 }
 

@@ -197,7 +197,11 @@ impl Supervisor {
         for place in self.places.iter_mut().rev() {
             let Some(mut child) = place.child.take() else { continue };
             let patience = if place.role == Role::Receive { RECEIVE_STOP } else { ROLE_STOP };
-            child.signal(Signal::SIGTERM);
+            match place.role {
+                // It ends with the link on which it hears of others, and writes down what it had put off.
+                Role::Control => self.control = None,
+                _ => child.signal(Signal::SIGTERM),
+            }
             match self.signals.wait_for(&mut child, Instant::now() + patience) {
                 Ok(status) => tracing::info!(role = %place.role, %status, "stopped"),
                 Err(error) => tracing::error!(role = %place.role, %error, "could not be stopped"),

@@ -255,6 +255,23 @@ pub fn start_writeback(file: &File) -> io::Result<()> {
     Errno::result(result).map(drop).map_err(io::Error::from)
 }
 
+/// Whether nobody has `file`, which is open for reading alone, open for writing: asks the kernel for a read lease, which it
+/// grants only then, and gives it back.
+///
+/// # Errors
+/// When the file system has no leases, or the file is another user's and the process has not CAP_LEASE.
+pub fn nobody_writes(file: &File) -> io::Result<bool> {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; F_SETLEASE takes an integer and touches no memory.
+    let taken = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
+    if taken == -1 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::WouldBlock { Ok(false) } else { Err(error) };
+    }
+    // SAFETY: as above.
+    let returned = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(true) }
+}
+
 /// Makes a system call that a filter is to refuse: two numbers, the other arguments zero.
 #[cfg(test)]
 pub fn call(number: libc::c_long, arguments: [usize; 2]) -> Result<libc::c_long, Errno> {
@@ -262,20 +279,19 @@ pub fn call(number: libc::c_long, arguments: [usize; 2]) -> Result<libc::c_long,
     Errno::result(unsafe { libc::syscall(number, arguments[0], arguments[1], 0, 0, 0, 0) })
 }
 
-/// Whether nobody has `file`, which is open for reading alone, open for writing: asks the kernel for a read lease, which it
-/// grants only then, and gives it back.
-///
-/// # Errors
-/// When the file system has no leases, or the file is another user's and the process has not CAP_LEASE.
-pub fn nobody_writes(file: &File) -> io::Result<bool> {
-    use nix::libc::{F_RDLCK, F_SETLEASE, F_UNLCK, fcntl};
-    // SAFETY: the descriptor is open for as long as `file` is borrowed; F_SETLEASE takes an integer and touches no memory.
-    let taken = unsafe { fcntl(file.as_raw_fd(), F_SETLEASE, F_RDLCK) };
-    if taken == -1 {
-        let error = io::Error::last_os_error();
-        return if error.kind() == io::ErrorKind::WouldBlock { Ok(false) } else { Err(error) };
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_somebody_has_open_for_writing_is_told_from_one_that_nobody_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let writer = File::create(&path).unwrap();
+        let reader = File::open(&path).unwrap();
+        assert!(!nobody_writes(&reader).unwrap());
+        drop(writer);
+        assert!(nobody_writes(&reader).unwrap());
+        assert!(nobody_writes(&reader).unwrap());
     }
-    // SAFETY: as above.
-    let returned = unsafe { fcntl(file.as_raw_fd(), F_SETLEASE, F_UNLCK) };
-    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(true) }
 }

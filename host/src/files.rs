@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// Makes a folder's entries (new files, renames) durable.
 ///
@@ -13,11 +14,16 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// One replacement at a time in this process: two of the same file would share the temporary name, and the second would
+/// find it gone.
+static REPLACING: Mutex<()> = Mutex::new(());
+
 /// Replaces or creates `path` with `bytes` in one step: after a power cut the old or the new content stands there, whole.
 ///
 /// # Errors
 /// When the folder is not writable, or the disk is full; then nothing changed.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let _one_at_a_time = REPLACING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(".new");
@@ -82,4 +88,22 @@ pub fn read_private(path: &Path) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     read_bounded(path, 64 * 1024).map(zeroize::Zeroizing::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_threads_may_replace_the_same_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..20).for_each(|_| replace(&path, b"whole", 0o600).unwrap()));
+            }
+        });
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -19,7 +19,7 @@ pub enum KeyError {
         error: io::Error,
     },
     /// It is not a key.
-    #[error("{}: not a signing key", path.display())]
+    #[error("{}: not a key of the expected kind", path.display())]
     Format {
         /// The file.
         path: PathBuf,

@@ -157,7 +157,9 @@ fn a_configuration_error_begins_with_file_and_line() {
     let file = folder.path().join("sluse.toml");
     std::fs::write(&file, GOOD.replace("name", "nmae")).unwrap();
     let error = Zone::load(&file).unwrap_err();
-    assert_eq!(error.to_string(), format!("{}:1: `zone.name` is missing", file.display()));
+    assert_eq!(error.to_string(), format!("{}:2: unknown field `zone.nmae`", file.display()));
+    assert_eq!(error.hint, "did you mean `name`?");
+    std::fs::write(&file, GOOD.replace("name", "nmae").replace("listen", "lsiten")).unwrap();
     assert_eq!(Zone::load_all(&file).unwrap_err().len(), 2);
     let missing = Zone::load(&folder.path().join("other.toml")).unwrap_err();
     assert!(missing.to_string().ends_with("other.toml: No such file or directory (os error 2)"));

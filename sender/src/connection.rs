@@ -21,8 +21,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(150);
 /// Answers that wait to be taken; the zone sends no more than it is asked for, and durable notices.
 const MAX_UNREAD: usize = 16;
 
-/// How long the last frames may take to leave when a connection is closed.
-const GOODBYE: Duration = Duration::from_millis(500);
+/// How long we listen for the zone's last words on a connection that ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How long a goodbye may take to leave.
+const GOODBYE: Duration = Duration::from_millis(5);
 
 /// An answer and its body.
 pub(crate) type Answer = (Reply, Vec<u8>);
@@ -182,7 +185,7 @@ impl Link {
 
     /// Why a stream ended: what the zone said last, or what became of the connection.
     pub async fn why_ended(&mut self) -> Error {
-        match timeout(GOODBYE, self.last_words()).await {
+        match timeout(LAST_WORDS, self.last_words()).await {
             Ok(error) => error,
             Err(_) => self.closed(),
         }
@@ -212,7 +215,7 @@ impl Link {
     /// Closes the connection and lets the zone know, so that it need not wait for a time-out.
     pub async fn finish(self) {
         self.close();
-        // The goodbye is a courtesy: the zone notices a silent connection too.
+        // A courtesy: QUIC would wait longer, to say it again to a zone that did not hear it. That notices the silence too.
         let _ = timeout(GOODBYE, self.endpoint.wait_idle()).await;
     }
 }

@@ -67,7 +67,7 @@ pub enum Error {
     Tls(#[from] TlsError),
     /// The zone cannot be reached, or was lost.
     #[error("no connection to the zone: {0}")]
-    Connection(#[from] Lost),
+    Connection(Lost),
     /// The sender gave up after trying for as long as it was told to.
     #[error("gave up after {} seconds without progress", after.as_secs())]
     GaveUp {
@@ -128,6 +128,13 @@ pub enum BadEvidence {
     /// The zone signs with another key than the one that was pinned.
     #[error("it is another signing key than the pinned one")]
     Key,
+}
+
+impl From<Lost> for Error {
+    // Not as a source: the sentence says it already.
+    fn from(lost: Lost) -> Self {
+        Error::Connection(lost)
+    }
 }
 
 impl Error {

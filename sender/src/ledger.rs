@@ -2,7 +2,6 @@
 
 use crate::plan::Plan;
 use sluse_protocol::digest::{ChunkDigest, Sha256, chunk_list_digest};
-use sluse_protocol::document::Totals;
 use sluse_protocol::limits;
 use sluse_protocol::refusal::{Code, Refusal};
 
@@ -22,8 +21,11 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// A ledger of `plan`'s chunks, none of them read or durable.
     pub fn new(plan: &Plan) -> Self {
-        let Totals { bytes, .. } = plan.totals();
-        let count = plan.totals().chunks(limits::CHUNK_BYTES) as usize;
+        Self::of(plan.totals().bytes)
+    }
+
+    fn of(bytes: u64) -> Self {
+        let count = bytes.div_ceil(u64::from(limits::CHUNK_BYTES)) as usize;
         let digests = vec![ChunkDigest([0; 32]); count];
         Self { digests, durable: vec![false; count], read: 0, durable_count: 0, durable_bytes: 0, bytes }
     }
@@ -109,4 +111,63 @@ impl Ledger {
 
 fn conflict() -> Refusal {
     Refusal::new(Code::ChunkConflict, "the zone holds other bytes than the files have now")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u64 = limits::CHUNK_BYTES as u64;
+
+    /// A ledger of three chunks, the last of 7 bytes.
+    fn ledger() -> Ledger {
+        Ledger::of(2 * SIZE + 7)
+    }
+
+    fn digest(byte: u8) -> ChunkDigest {
+        ChunkDigest::of(&[byte])
+    }
+
+    #[test]
+    fn only_chunks_that_are_not_durable_are_needed() {
+        let mut ledger = ledger();
+        ledger.offered([(1, digest(1))].into_iter()).unwrap();
+        assert_eq!(ledger.read(0, digest(0)), Ok(true));
+        assert_eq!(ledger.read(1, digest(1)), Ok(false));
+        assert_eq!(ledger.read(2, digest(2)), Ok(true));
+        ledger.durable(&[2, 2]).unwrap();
+        assert_eq!((ledger.durable_bytes(), ledger.is_complete()), (SIZE + 7, false));
+        assert_eq!(ledger.lost(), [(0, digest(0))]);
+        ledger.durable(&[0]).unwrap();
+        assert!(ledger.is_complete());
+    }
+
+    #[test]
+    fn what_a_zone_names_later_replaces_what_it_named_before() {
+        let mut ledger = ledger();
+        ledger.offered([(0, digest(0)), (1, digest(1))].into_iter()).unwrap();
+        ledger.offered([(1, digest(1))].into_iter()).unwrap();
+        assert_eq!(ledger.durable_bytes(), SIZE);
+        assert_eq!(ledger.read(0, digest(0)), Ok(true));
+    }
+
+    #[test]
+    fn other_bytes_than_the_zone_has_are_a_conflict_whichever_is_known_first() {
+        let mut first = ledger();
+        first.offered([(0, digest(9))].into_iter()).unwrap();
+        assert_eq!(first.read(0, digest(0)).unwrap_err().code, Code::ChunkConflict);
+        let mut second = ledger();
+        second.read(0, digest(0)).unwrap();
+        assert_eq!(second.offered([(0, digest(9))].into_iter()).unwrap_err().code, Code::ChunkConflict);
+    }
+
+    #[test]
+    fn chunks_that_were_not_sent_or_do_not_exist_cannot_be_durable() {
+        let mut ledger = ledger();
+        ledger.read(0, digest(0)).unwrap();
+        for number in [1, 3, u32::MAX] {
+            assert_eq!(ledger.durable(&[number]).unwrap_err().code, Code::ProtocolViolation);
+        }
+        assert_eq!(ledger.offered([(3, digest(3))].into_iter()).unwrap_err().code, Code::ProtocolViolation);
+    }
 }

@@ -62,8 +62,7 @@ impl Unsendable {
 
     fn add(&mut self, path: &str, what: impl std::fmt::Display) {
         if self.problems.len() < MAX_NAMED {
-            let path = path.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
-            self.problems.push(Problem { path, what: what.to_string() });
+            self.problems.push(Problem { path: printable(path.as_bytes()), what: what.to_string() });
         } else {
             self.more += 1;
         }
@@ -72,6 +71,21 @@ impl Unsendable {
     fn into_result(self) -> Result<(), Self> {
         if self.problems.is_empty() { Ok(()) } else { Err(self) }
     }
+}
+
+/// A name as it can be shown: control characters and bytes that are no UTF-8 are written out.
+fn printable(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character.is_control() {
+                true => text.extend(character.escape_default()),
+                false => text.push(character),
+            }
+        }
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
 }
 
 /// A place in [`Plan::names`].
@@ -291,3 +305,6 @@ fn last_component(path: &Path) -> io::Result<PathBuf> {
         None => Ok(std::fs::canonicalize(path)?.file_name().ok_or(io::ErrorKind::InvalidFilename)?.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

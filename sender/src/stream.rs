@@ -160,3 +160,6 @@ fn vanished(plan: &Plan, at: usize) -> Error {
 fn unreadable(plan: &Plan, at: usize, error: io::Error) -> Error {
     Error::Unreadable { path: PathBuf::from(plan.path(at)), error }
 }
+
+#[cfg(test)]
+mod tests;

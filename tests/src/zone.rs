@@ -64,15 +64,25 @@ impl Zone {
 
     /// Starts the daemon and waits until all roles are there; the room called `room` is added the first time.
     pub fn run(&mut self) {
+        self.spawn();
+        self.wait_for_roles();
+        if !self.operate(&["room", "list"]).stdout.contains("room") {
+            self.operate(&["room", "add", "room", "--names", "posix"]).expect(0);
+        }
+    }
+
+    /// Starts a daemon that will not get far, and returns its exit code.
+    pub fn run_to_end(&mut self) -> Option<i32> {
+        self.spawn();
+        self.wait_for_end()
+    }
+
+    fn spawn(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log");
         let mut command = Command::new(binaries().join("slused"));
         command.args(["all", "--config", text(&self.root().join("sluse.toml"))]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.daemon = Some(command.spawn().expect("slused starts"));
-        self.wait_for_roles();
-        if !self.operate(&["room", "list"]).stdout.contains("room") {
-            self.operate(&["room", "add", "room", "--names", "posix"]).expect(0);
-        }
     }
 
     /// Waits until all four roles are connected.
@@ -167,9 +177,22 @@ impl Zone {
     /// Stops the daemon as systemd would, and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         use nix::sys::signal::{Signal, kill};
-        let mut daemon = self.daemon.take()?;
+        let daemon = self.daemon.as_ref()?;
         let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).expect("a process id"));
         kill(pid, Signal::SIGTERM).expect("the daemon runs");
+        self.wait_for_end()
+    }
+
+    /// Kills the supervisor alone.
+    pub fn kill_supervisor(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().expect("it is our child");
+            daemon.wait().expect("it is our child");
+        }
+    }
+
+    fn wait_for_end(&mut self) -> Option<i32> {
+        let mut daemon = self.daemon.take()?;
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(status) = daemon.try_wait().expect("it is our child") {
@@ -185,10 +208,7 @@ impl Zone {
         for role in ["control", "inspect", "deliver", "receive"] {
             self.kill(role);
         }
-        if let Some(mut daemon) = self.daemon.take() {
-            daemon.kill().expect("it is our child");
-            daemon.wait().expect("it is our child");
-        }
+        self.kill_supervisor();
     }
 
     /// What the daemon logged.

@@ -81,7 +81,7 @@ fn plans_with_forbidden_paths_and_false_sums_are_refused() {
             ("{\"path\":\"/etc/passwd\",\"size\":10,\"mtime\":0}\n", Code::ForbiddenPath),
             ("{\"path\":\"a\\u0000b\",\"size\":10,\"mtime\":0}\n", Code::ForbiddenPath),
             ("{\"path\":\"a\\u001bb\",\"size\":10,\"mtime\":0}\n", Code::ForbiddenPath),
-            ("{\"path\":\"a\",\"size\":11,\"mtime\":0}\n", Code::BadDocument),
+            ("{\"path\":\"a\",\"size\":11,\"mtime\":0}\n", Code::TooLarge),
             ("{\"path\":\"a\",\"size\":9,\"mtime\":0}\n", Code::BadDocument),
             ("{\"path\":\"a\",\"size\":10,\"mtime\":0}\n{\"path\":\"a\",\"mtime\":0}\n", Code::BadDocument),
             ("not json\n", Code::BadDocument),

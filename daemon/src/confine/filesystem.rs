@@ -86,8 +86,10 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
             may(zone.signatures(), read()),
         ],
         Role::Deliver => vec![
-            // Its key, and what it remembers of deliveries whose receipt is still to come.
-            must(layout.role(role), write_and_move()),
+            // Its key.
+            must(layout.role(role), read()),
+            // Deliveries whose receipt is not in the room yet.
+            must(layout.pending(), write()),
             // Ciphertext of what was sealed; it opens what was released to its key.
             must(layout.sealed(), read()),
             // Bags, under a temporary name and then in their place.

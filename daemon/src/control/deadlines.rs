@@ -33,6 +33,7 @@ pub fn watch(control: &Arc<Control>, stop: &Receiver<()>) {
 /// When the database fails.
 pub fn tick(control: &Control) -> Result<(), Failure> {
     control.progress.flush(&control.store)?;
+    control.work.take_back_lost(control.store.now());
     expire(control)?;
     forget_troubles(control)
 }

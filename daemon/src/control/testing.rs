@@ -91,7 +91,7 @@ impl Dataset {
     }
 
     pub fn chunk_list(&self) -> Sha256 {
-        chunk_list_digest(&vec![ChunkDigest::of(b"chunk"); self.chunks() as usize])
+        chunk_list_digest(vec![ChunkDigest::of(b"chunk"); self.chunks() as usize])
     }
 
     pub fn manifest_header(&self, transfer: &TransferId) -> Header {
@@ -480,10 +480,8 @@ pub fn init(root: &Path) {
 }
 
 pub fn settings() -> Settings {
-    toml::from_str(
-        "[zone]\nname = \"zone\"\n[receive]\nlisten = \"127.0.0.1:1\"\nadvertise = [\"h:1\"]\nkeep_free_bytes = 1000\n",
-    )
-    .unwrap()
+    let receive = "[receive]\nlisten = \"127.0.0.1:1\"\nadvertise = [\"h:1\"]\nkeep_free_bytes = 1000\n";
+    Settings::parse(&format!("[zone]\nname = \"zone\"\n{receive}")).unwrap()
 }
 
 pub fn open(root: &Path, clock: &Arc<AtomicI64>) -> Result<Control, crate::RoleError> {

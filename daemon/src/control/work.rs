@@ -6,7 +6,7 @@
 use super::live::LinkId;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::time::Timestamp;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Seconds until a task that failed is tried again; doubled each time it fails.
@@ -18,6 +18,13 @@ const LONGEST_WAIT: i64 = 600;
 /// So often a task is handed out again at once when the connection that had it ended: a role may be restarted for
 /// reasons of its own. Beyond that the task itself is suspected, and waits like one that failed.
 const FREE_RESTARTS: u32 = 5;
+
+/// Inspections that one connection has at once: a few more than it works on, so that it never waits for the next, and few
+/// enough that a small transfer does not queue behind many.
+const MOST_INSPECTIONS: usize = 4;
+
+/// Seconds within which a task that needs no reading of a dataset must be done. One that is not has been lost.
+const QUICK_SECONDS: i64 = 600;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,6 +63,11 @@ impl Task {
             Task::TakeOver(id) | Task::Inspect(id) | Task::Wrap(id) | Task::Purge(id) | Task::Deliver(id) => Some(id),
         }
     }
+
+    /// Whether it takes as long as the dataset is large.
+    fn is_long(&self) -> bool {
+        matches!(self, Task::Inspect(_) | Task::Deliver(_))
+    }
 }
 
 /// A task that failed.
@@ -77,7 +89,7 @@ pub struct Work(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    in_hands: HashMap<LinkId, HashSet<Task>>,
+    in_hands: HashMap<LinkId, HashMap<Task, Timestamp>>,
     troubles: HashMap<Task, Trouble>,
     restarts: HashMap<Task, u32>,
 }
@@ -92,13 +104,13 @@ pub struct Choice<'a> {
 impl Work {
     /// A connection that takes tasks begins.
     pub fn open(&self, link: LinkId) {
-        self.lock().in_hands.insert(link, HashSet::new());
+        self.lock().in_hands.insert(link, HashMap::new());
     }
 
     /// A connection ended: what it had is to be handed out again.
     pub fn close(&self, link: LinkId, now: Timestamp) {
         let mut inner = self.lock();
-        for task in inner.in_hands.remove(&link).unwrap_or_default() {
+        for task in inner.in_hands.remove(&link).unwrap_or_default().into_keys() {
             let restarts = inner.restarts.entry(task.clone()).or_default();
             *restarts += 1;
             if *restarts > FREE_RESTARTS {
@@ -132,6 +144,25 @@ impl Work {
             "to be retried"
         );
         inner.fail(task, reason, now);
+    }
+
+    /// Takes back quick tasks that were handed out long ago and never answered for.
+    pub fn take_back_lost(&self, now: Timestamp) {
+        let mut inner = self.lock();
+        let lost = |task: &Task, since: Timestamp| !task.is_long() && since.plus(QUICK_SECONDS) < now;
+        let mut all = Vec::new();
+        for tasks in inner.in_hands.values_mut() {
+            all.extend(tasks.iter().filter(|(task, since)| lost(task, **since)).map(|(task, _)| task.clone()));
+            tasks.retain(|task, since| !lost(task, *since));
+        }
+        for task in all {
+            tracing::warn!(
+                task = task.as_str(),
+                transfer = task.transfer().map(TransferId::as_str),
+                "never answered for"
+            );
+            inner.fail(task, "the role never answered for it", now);
+        }
     }
 
     /// What failed and waits.
@@ -169,16 +200,20 @@ impl Inner {
 impl Choice<'_> {
     /// Whether a task may be handed out: the connection does not have it, and it need not wait.
     pub fn allows(&self, task: &Task) -> bool {
-        let in_hands = self.inner.in_hands.get(&self.link).is_some_and(|tasks| tasks.contains(task));
+        let Some(in_hands) = self.inner.in_hands.get(&self.link) else { return false };
+        let inspections = in_hands.keys().filter(|task| matches!(task, Task::Inspect(_))).count();
+        if matches!(task, Task::Inspect(_)) && inspections >= MOST_INSPECTIONS {
+            return false;
+        }
         // A clock that was set back must not make a task wait for years.
         let waits = |next: Timestamp| self.now < next && next <= self.now.plus(LONGEST_WAIT);
-        !in_hands && !self.inner.troubles.get(task).is_some_and(|trouble| waits(trouble.next))
+        !in_hands.contains_key(task) && !self.inner.troubles.get(task).is_some_and(|trouble| waits(trouble.next))
     }
 
     /// Hands a task out.
     pub fn hand_out(mut self, task: Task) {
         if let Some(tasks) = self.inner.in_hands.get_mut(&self.link) {
-            tasks.insert(task);
+            tasks.insert(task, self.now);
         }
     }
 }
@@ -236,6 +271,41 @@ mod tests {
         assert!(take(&work, link, now));
         work.done(link, &task());
         assert_eq!(work.troubles(), []);
+    }
+
+    #[test]
+    fn a_quick_task_that_is_never_answered_for_is_handed_out_again_and_a_long_one_is_not() {
+        let (live, work) = (Live::default(), Work::default());
+        let link = live.connect(Role::Inspect);
+        work.open(link);
+        let Task::Inspect(id) = task() else { unreachable!() };
+        let wrap = Task::Wrap(id);
+        for task in [task(), wrap.clone()] {
+            work.choose(link, at(0)).unwrap().hand_out(task);
+        }
+        work.take_back_lost(at(600));
+        assert_eq!(work.troubles(), []);
+        work.take_back_lost(at(601));
+        assert_eq!(work.troubles().iter().map(|trouble| &trouble.task).collect::<Vec<_>>(), [&wrap]);
+        let allowed = |task: &Task| work.choose(link, at(606)).unwrap().allows(task);
+        assert!(allowed(&wrap) && !allowed(&task()));
+    }
+
+    #[test]
+    fn one_connection_has_a_few_inspections_at_once() {
+        let (live, work) = (Live::default(), Work::default());
+        let link = live.connect(Role::Inspect);
+        work.open(link);
+        let other = |number: u8| TransferId::new(at(0), [number; 5]);
+        let allowed = |task: &Task| work.choose(link, at(0)).unwrap().allows(task);
+        for number in 0..4 {
+            let task = Task::Inspect(other(number));
+            assert!(allowed(&task));
+            work.choose(link, at(0)).unwrap().hand_out(task);
+        }
+        assert!(!allowed(&Task::Inspect(other(9))) && allowed(&Task::Wrap(other(9))));
+        work.done(link, &Task::Inspect(other(0)));
+        assert!(allowed(&Task::Inspect(other(9))));
     }
 
     #[test]

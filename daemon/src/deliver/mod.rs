@@ -6,7 +6,7 @@
 
 use crate::RoleError;
 use crate::confine;
-use crate::link::Link;
+use crate::control_link::Link;
 use crate::quarantine::identity;
 use crate::work::Pool;
 use age::x25519::Identity;
@@ -81,7 +81,7 @@ impl Held {
     fn load(zone: &Zone) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         Ok(Self {
-            key: identity::read(&layout.deliver_key()).map_err(RoleError::io("deliver's key"))?,
+            key: identity::read(&layout.deliver_key())?,
             signer: keys::read_public_key(&layout.signer())?,
             rooms: Place::root(&zone.rooms()).map_err(RoleError::io("the folder of rooms"))?,
             pending: PendingFolder::open(&layout.pending()).map_err(RoleError::io("the folder of pending receipts"))?,

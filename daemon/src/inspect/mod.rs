@@ -7,7 +7,7 @@
 
 use crate::RoleError;
 use crate::confine;
-use crate::link::Link;
+use crate::control_link::Link;
 use crate::quarantine::dataset::Dataset;
 use crate::quarantine::{ReadError, identity};
 use crate::work::Pool;
@@ -85,7 +85,7 @@ impl Held {
     fn load(zone: &Zone) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         Ok(Self {
-            quarantine: identity::read(&layout.quarantine_key()).map_err(RoleError::io("the quarantine key"))?,
+            quarantine: identity::read(&layout.quarantine_key())?,
             signer: keys::read_public_key(&layout.signer())?,
             deliver: read_recipient(zone)?,
             signatures: SignaturesEngine::load(&zone.signatures())?,

@@ -3,6 +3,7 @@
 use age::secrecy::ExposeSecret as _;
 use age::x25519::{Identity, Recipient};
 use sluse_host::files;
+use sluse_host::keys::KeyError;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -37,9 +38,9 @@ pub enum BadIdentity {
 ///
 /// # Errors
 /// When the file cannot be read, may be read by others, or is no identity file.
-pub fn read(path: &Path) -> io::Result<Identity> {
-    let bytes = files::read_private(path)?;
-    parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+pub fn read(path: &Path) -> Result<Identity, KeyError> {
+    let bytes = files::read_private(path).map_err(|error| KeyError::Io { path: path.to_owned(), error })?;
+    parse(&bytes).map_err(|_| KeyError::Format { path: path.to_owned() })
 }
 
 /// Reads a recipient from text.

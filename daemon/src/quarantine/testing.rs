@@ -2,10 +2,9 @@
 
 use super::identity;
 use age::x25519::Identity;
-use sluse_host::config::{
-    ControlSettings, DeliverSettings, InspectSettings, ReceiveSettings, Settings, Zone, ZoneSettings,
-};
+use sluse_host::config::{Settings, Zone};
 use sluse_host::layout::{CHUNK_INDEX, Layout, MANIFEST, chunk_file, transfer_folder};
+use sluse_protocol::agreement;
 use sluse_protocol::chunk_index::Record;
 use sluse_protocol::digest::{ChunkDigest, Sha256, chunk_list_digest};
 use sluse_protocol::document::{Entry, Header, Kind, Totals};
@@ -94,20 +93,7 @@ fn write_key(path: &Path, key: &Identity) {
 }
 
 fn settings() -> Settings {
-    Settings {
-        zone: ZoneSettings { name: "test".parse().unwrap() },
-        receive: ReceiveSettings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            advertise: Vec::new(),
-            key_exchange: Default::default(),
-            max_connections: 1,
-            max_connections_per_source: 1,
-            keep_free_bytes: 0,
-        },
-        control: ControlSettings::default(),
-        inspect: InspectSettings::default(),
-        deliver: DeliverSettings::default(),
-    }
+    Settings::parse("[zone]\nname = \"test\"\n[receive]\nlisten = \"127.0.0.1:1\"\nadvertise = [\"h:1\"]\n").unwrap()
 }
 
 /// A file of a synthetic dataset, or an empty folder.
@@ -193,7 +179,8 @@ impl TestTransfer {
             counts: Default::default(),
             findings: Vec::new(),
         };
-        decide_by_operator(&report, self.manifest).unwrap()
+        let agreement = agreement::parse(include_str!("../../../config/agreements/epic-nightly.toml")).unwrap();
+        decide_by_operator(&agreement, self.manifest, self.totals.files, &report).unwrap()
     }
 
     /// The path of a chunk's file.

@@ -10,11 +10,12 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Mode of a transfer's folder: the roles that share the quarantine's group take it over and destroy it.
-const FOLDER_MODE: u32 = 0o770;
+/// Mode of a transfer's folder. The quarantine's group, `inspect`, takes it over and destroys it. Others may read: in
+/// `incoming` nobody else gets as far as here, and in `sealed` only `deliver` does.
+const FOLDER_MODE: u32 = 0o775;
 
 /// Mode of what lies in it.
-const FILE_MODE: u32 = 0o640;
+const FILE_MODE: u32 = 0o644;
 
 /// An incoming transfer's folder.
 #[derive(Debug)]
@@ -37,8 +38,10 @@ impl Folder {
             _ => {}
         }
         // The umask may have taken bits away; the set-group bit that the parent passed on must stay.
-        let inherited = std::fs::symlink_metadata(&path)?.permissions().mode() & 0o7000;
-        std::fs::set_permissions(&path, Permissions::from_mode(inherited | FOLDER_MODE))?;
+        let mode = std::fs::symlink_metadata(&path)?.permissions().mode() & 0o7777;
+        if mode & 0o777 != FOLDER_MODE {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode & 0o7000 | FOLDER_MODE))?;
+        }
         files::sync_folder(&incoming)?;
         let no_link = nix::libc::O_NOFOLLOW | nix::libc::O_DIRECTORY;
         let handle = OpenOptions::new().read(true).custom_flags(no_link).open(&path)?;

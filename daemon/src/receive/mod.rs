@@ -103,8 +103,8 @@ struct Front {
 impl Front {
     fn prepare(zone: &Zone, socket: UdpSocket) -> Result<Self, RoleError> {
         let server = door::server_config(zone)?;
-        // Folders and files are shared with the quarantine's group, and with nobody else.
-        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o007));
+        // Who may do what with folders and files in the quarantine is decided where they are made.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o002));
         let socket = Prepared::new(socket).map_err(RoleError::io("use the network socket"))?;
         Ok(Self { server, socket })
     }

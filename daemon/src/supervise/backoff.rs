@@ -5,8 +5,9 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A role that lived this long had started well: its next death counts as the first.
-const WELL: Duration = Duration::from_secs(30);
+/// A role that lived this long had started well, so its death counts as the first: what would spin is a role that cannot
+/// start at all. One that dies of its work again and again is started about once a second, and others' work goes on.
+const WELL: Duration = Duration::from_secs(1);
 
 /// Waits that double from death to death.
 #[derive(Debug, Clone, Copy)]

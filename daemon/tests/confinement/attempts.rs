@@ -52,6 +52,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("make an identity", |world| write(world.zone.layout.identity("age1y"))),
     ("read deliver's key", |world| read(world.zone.layout.deliver_key())),
     ("write beside deliver's key", |world| write(world.zone.layout.role(Role::Deliver).join("new"))),
+    ("remember a delivery", |world| write(world.zone.layout.pending().join("new"))),
     ("list receive's folder", |world| list(world.zone.layout.role(Role::Receive))),
     ("list control's folder", |world| list(world.zone.layout.role(Role::Control))),
     ("list inspect's folder", |world| list(world.zone.layout.role(Role::Inspect))),

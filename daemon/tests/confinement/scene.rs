@@ -34,7 +34,13 @@ impl Scene {
         let layout = &zone.layout;
         let folders = [layout.trust(), layout.incoming().join("one"), layout.incoming().join("two"), layout.run()];
         let folders = folders.into_iter().chain(Role::ALL.iter().map(|&role| layout.role(role)));
-        let more = [layout.sealed().join("three"), layout.identities(), layout.documents(), zone.signatures()];
+        let more = [
+            layout.sealed().join("three"),
+            layout.identities(),
+            layout.documents(),
+            layout.pending(),
+            zone.signatures(),
+        ];
         let rooms = [zone.rooms().join("room"), zone.rooms().join("other")];
         folders.chain(more).chain(rooms).for_each(|folder| fs::create_dir_all(folder).unwrap());
         for file in files(&zone) {

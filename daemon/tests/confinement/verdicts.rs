@@ -102,6 +102,7 @@ pub fn deliver() {
         false,
         &[
             "read deliver's key",
+            "remember a delivery",
             "list deliver's folder",
             "read a sealed chunk",
             "list a sealed transfer",

@@ -1,6 +1,6 @@
 //! Walking the given paths: names in ascending order, each folder listed once, no link followed.
 
-use super::{Folder, Name, Opener, Plan, Slot, Unsendable, last_component};
+use super::{Folder, Name, Opener, Plan, Slot, Unsendable, last_component, printable};
 use crate::error::Error;
 use crate::os::{self, Child, Kind, Status};
 use sluse_protocol::digest::Sha256;
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
     fn child(&mut self, folder: u32, found: Found) -> Result<(), Error> {
         let Found { child, disk } = found;
         let Ok(name) = std::str::from_utf8(&child.name) else {
-            let escaped = child.name.escape_ascii().to_string();
+            let escaped = printable(&child.name);
             self.problems.add(&self.plan.path_of(folder, &escaped), "the name is not UTF-8");
             return Ok(());
         };

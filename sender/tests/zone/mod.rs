@@ -366,7 +366,7 @@ impl Served {
         let Header::Manifest { plan, chunks, chunk_list, totals, .. } = header else { panic!("not a manifest") };
         assert_eq!((plan, totals), (transfer.plan_sha256, transfer.totals));
         assert_eq!(chunks as usize, transfer.chunks.len());
-        assert_eq!(chunk_list, chunk_list_digest(&transfer.digests()));
+        assert_eq!(chunk_list, chunk_list_digest(transfer.digests()));
         let files = transfer.files();
         for (sealed, planned) in entries.iter().zip(&transfer.plan) {
             assert!(sealed.agrees_with_plan(planned));

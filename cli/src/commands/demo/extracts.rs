@@ -4,12 +4,15 @@ use crate::failure::Failure;
 use sluse_protocol::refusal::Exit;
 use std::path::{Path, PathBuf};
 
+/// A file's name and bytes.
+type Content = (&'static str, Vec<u8>);
+
 /// Writes the extracts into `folder`; each with the name of the source that sends it.
 ///
 /// # Errors
 /// When they cannot be written.
 pub fn write(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
-    let extracts: [(&str, &str, Vec<(&str, Vec<u8>)>); 3] = [
+    let extracts: [(&str, &str, Vec<Content>); 3] = [
         (
             "demo-epic",
             "lab-results",

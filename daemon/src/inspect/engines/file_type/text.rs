@@ -29,7 +29,10 @@ pub fn identify(head: &[u8], whole: bool, path: &DataPath) -> Vec<FileType> {
         return vec![Script];
     }
     let start = text.trim_ascii_start();
-    marked(start).or_else(|| braced(start)).or_else(|| sequences(start)).unwrap_or_else(|| table(text, whole, path))
+    marked(start)
+        .or_else(|| braced(start, whole, path))
+        .or_else(|| sequences(start))
+        .unwrap_or_else(|| table(text, whole, path))
 }
 
 /// The extension, in lower case.
@@ -86,22 +89,24 @@ fn marked(start: &[u8]) -> Option<Vec<FileType>> {
 }
 
 /// JSON: a line that is a whole object makes it NDJSON; if it is the only line it may be either.
-fn braced(start: &[u8]) -> Option<Vec<FileType>> {
+fn braced(start: &[u8], whole: bool, path: &DataPath) -> Option<Vec<FileType>> {
     match start {
-        [b'[', ..] if json_follows(&start[1..], b"[{\"]-0123456789tfn") => Some(vec![Json, Text]),
-        [b'{', ..] if json_follows(&start[1..], b"\"}") => {
-            let mut lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-            let first_whole = lines.next().is_some_and(|line| line.ends_with(b"}"));
-            let second = lines.next();
-            Some(match (first_whole, second) {
-                (true, Some(line)) if line.starts_with(b"{") => vec![Ndjson],
-                (true, None) => vec![Json, Ndjson],
-                // A first line longer than what is looked at may be an object a line too.
-                (false, None) => vec![Json, Ndjson],
-                _ => vec![Json],
-            })
-        }
+        [b'[', ..] if json_follows(&start[1..], b"[{\"]") => Some(vec![Json]),
+        [b'[', ..] if whole && start.trim_ascii_end().ends_with(b"]") => Some(vec![Json, Text]),
+        [b'{', ..] if json_follows(&start[1..], b"\"}") => Some(objects(start, path)),
         _ => None,
+    }
+}
+
+fn objects(start: &[u8], path: &DataPath) -> Vec<FileType> {
+    let mut lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let first_whole = lines.next().is_some_and(|line| line.ends_with(b"}"));
+    match (first_whole, lines.next()) {
+        (true, Some(line)) if line.starts_with(b"{") => vec![Ndjson],
+        // One line, which may be longer than what is looked at.
+        (_, None) if ["ndjson", "jsonl"].contains(&extension(path).as_str()) => vec![Ndjson, Json],
+        (_, None) => vec![Json, Ndjson],
+        _ => vec![Json],
     }
 }
 
