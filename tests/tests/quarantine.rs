@@ -6,7 +6,7 @@ use sluse_tests::zone::Zone;
 use std::fs;
 
 #[test]
-fn stock_age_opens_a_held_transfer_and_a_destroyed_identity_closes_it_for_good() {
+fn stock_age_opens_a_held_transfer_by_its_identity_and_no_other_key_of_the_zone_does() {
     let zone = Zone::start();
     zone.agree("edc", "edc", |text| text.replace("automatic", "one-reviewer")).expect(0);
     let source = zone.enrol("edc");
