@@ -1,0 +1,51 @@
+//! What a parser of content is.
+
+use sluse_protocol::finding::Class;
+
+/// Reads one stream as it comes.
+///
+/// What it reports must not depend on where the stream was cut into pieces.
+pub trait Reader: Send {
+    /// Takes the next bytes; the piece may be empty.
+    fn feed(&mut self, bytes: &[u8], sink: &mut dyn Sink);
+
+    /// The stream has ended.
+    fn finish(&mut self, sink: &mut dyn Sink);
+}
+
+/// Takes what readers notice.
+pub trait Sink {
+    /// Takes one notice.
+    fn notice(&mut self, notice: Notice);
+}
+
+/// One thing that a reader noticed: what and where, never content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What it is.
+    pub class: Class,
+    /// Where in the stream, bytes from its start, if it has a place of its own.
+    pub offset: Option<u64>,
+    /// A sentence for a person. Names of types, columns and tags may stand in it; values may not.
+    pub message: String,
+}
+
+impl Sink for Vec<Notice> {
+    fn notice(&mut self, notice: Notice) {
+        self.push(notice);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_takes_notices_in_their_order() {
+        let mut list = Vec::new();
+        for offset in [3, 1] {
+            list.notice(Notice { class: Class::Malformed, offset: Some(offset), message: "cut off".into() });
+        }
+        assert_eq!(list.iter().map(|notice| notice.offset).collect::<Vec<_>>(), [Some(3), Some(1)]);
+    }
+}
