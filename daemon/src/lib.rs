@@ -3,10 +3,12 @@
 //! `main` reads the command line and calls one role's `run`; [`supervise`] starts all four as children of one command.
 
 pub mod accounts;
+mod age_stream;
 pub mod confine;
 pub mod control;
 mod control_link;
 pub mod deliver;
+mod direct;
 mod error;
 pub mod inspect;
 pub mod links;

@@ -42,7 +42,9 @@ impl Prepared {
     /// When the runtime cannot use it.
     pub fn endpoint(self, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
         let socket = Arc::new(Socket { io: tokio::net::UdpSocket::from_std(self.socket)?, state: self.state });
-        quinn::Endpoint::new_with_abstract_socket(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))
+        let mut config = EndpointConfig::default();
+        config.max_udp_payload_size(quic::MAX_UDP_PAYLOAD).map_err(io::Error::other)?;
+        quinn::Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))
     }
 }
 

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 mod bag;
 mod delivery;
 mod error;
+mod large_files;
 mod payload;
 mod pending;
 mod place;

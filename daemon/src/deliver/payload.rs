@@ -5,18 +5,22 @@ use super::place::Place;
 use super::read_back::{Piece, ReadBack};
 use super::tag_file::TagFile;
 use super::tags;
+use crate::direct::Output;
 use crate::quarantine::dataset::Visitor;
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 use sluse_protocol::document::Entry;
 use sluse_protocol::path::{self, DataPath, NameRule};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// Bytes of a large file after which the part that was written is read back.
-const PIECE_BYTES: u64 = 32 * 1024 * 1024;
+const PIECE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes of a file from which on it is written and read past the page cache.
+pub const DIRECT_FROM: u64 = 1024 * 1024;
 
 /// Takes a dataset and writes it.
 pub struct Payload<'a> {
@@ -32,9 +36,8 @@ pub struct Payload<'a> {
 
 /// The file that is being written.
 struct Current {
-    file: File,
+    output: Output,
     path: Arc<str>,
-    written: u64,
     given: u64,
 }
 
@@ -143,7 +146,8 @@ impl Visitor for Payload<'_> {
                 let line = tags::manifest_line(digest, &format!("{}/{path}", tags::DATA));
                 self.manifest.write(line.as_bytes())?;
             }
-            Ok(Current { file, path: path.as_str().into(), written: 0, given: 0 })
+            let output = if entry.size < DIRECT_FROM { Output::cached(file) } else { Output::new(file) };
+            Ok(Current { output, path: path.as_str().into(), given: 0 })
         };
         self.current = Some(begin().map_err(DeliverError::io(WHAT))?);
         Ok(())
@@ -151,10 +155,9 @@ impl Visitor for Payload<'_> {
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), DeliverError> {
         let Some(current) = &mut self.current else { return Err(DeliverError::Fault("bytes of no file".into())) };
-        current.file.write_all(bytes).map_err(DeliverError::io(WHAT))?;
-        current.written += bytes.len() as u64;
-        if current.written - current.given >= PIECE_BYTES {
-            let (path, from, upto) = (Arc::clone(&current.path), current.given, current.written);
+        current.output.write(bytes).map_err(DeliverError::io(WHAT))?;
+        if current.output.length() - current.given >= PIECE_BYTES {
+            let (path, from, upto) = (Arc::clone(&current.path), current.given, current.output.length());
             current.given = upto;
             self.give(Piece { path, from, upto, ends: None })?;
         }
@@ -163,8 +166,9 @@ impl Visitor for Payload<'_> {
 
     fn end(&mut self, entry: &Entry) -> Result<(), DeliverError> {
         let Some(current) = self.current.take() else { return Err(DeliverError::Fault("the end of no file".into())) };
-        set_time(&current.file, entry).map_err(DeliverError::io(WHAT))?;
-        let piece = Piece { path: current.path, from: current.given, upto: current.written, ends: entry.sha256 };
+        let (file, written) = current.output.finish().map_err(DeliverError::io(WHAT))?;
+        set_time(&file, entry).map_err(DeliverError::io(WHAT))?;
+        let piece = Piece { path: current.path, from: current.given, upto: written, ends: entry.sha256 };
         self.give(piece)
     }
 }

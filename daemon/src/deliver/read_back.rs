@@ -1,10 +1,12 @@
 //! Reads back what was written, behind the writer and from the disk where the kernel lets us, and compares every file's
 //! SHA-256 with the manifest's.
 //!
-//! The writer hands over pieces of files. They are gathered to batches; each batch is made durable with one call, dropped
-//! from the page cache, and read.
+//! The writer hands over small files whole: they are gathered to batches, each of which is made durable with one call, dropped
+//! from the page cache, and read. Large files come in pieces, each of which is read at once ([`LargeFiles`]).
 
 use super::error::DeliverError;
+use super::large_files::LargeFiles;
+use super::payload::DIRECT_FROM;
 use super::place::Place;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use sha2::Digest as _;
@@ -31,8 +33,8 @@ const FEW: usize = 4;
 /// Files that are opened, and asked for from the disk, ahead of the one that is read.
 const AHEAD: usize = 64;
 
-/// Bytes read at a time.
-const STEP: usize = 1024 * 1024;
+/// Bytes of a small file read at a time.
+const STEP: usize = 256 * 1024;
 
 /// A part of a file that was written.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl ReadBack {
     pub fn start(data: Place) -> io::Result<Self> {
         let (pieces, written) = sync_channel(QUEUED);
         let thread = std::thread::Builder::new().name("read-back".into()).spawn(move || {
-            let mut reader = Reader { data, current: None, buffer: vec![0; STEP], files: 0 };
+            let mut reader = Reader { data, large: None, buffer: vec![0; STEP], files: 0 };
             reader.all(&written)?;
             Ok(reader.files)
         })?;
@@ -85,32 +87,44 @@ impl ReadBack {
 
 struct Reader {
     data: Place,
-    current: Option<Open>,
+    large: Option<LargeFiles>,
     buffer: Vec<u8>,
     files: u64,
 }
 
-/// A file that is being read back.
+/// A small file that is being read back.
 struct Open {
     file: File,
-    hash: sha2::Sha256,
-    read: u64,
+    path: Arc<str>,
 }
 
-const WHAT: &str = "reading back from the room";
+pub(super) const WHAT: &str = "reading back from the room";
 
 impl Reader {
     fn all(&mut self, written: &Receiver<Piece>) -> Result<(), DeliverError> {
-        while let Ok(first) = written.recv() {
-            let mut bytes = first.length();
-            let mut batch = vec![first];
-            while batch.len() < BATCH_PIECES && bytes < BATCH_BYTES {
-                let Ok(piece) = written.recv() else { break };
-                bytes += piece.length();
-                batch.push(piece);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for piece in written {
+            if piece.is_of_large_file() {
+                self.large(&piece)?;
+                continue;
             }
-            self.batch(&batch)?;
+            bytes += piece.length();
+            batch.push(piece);
+            if batch.len() == BATCH_PIECES || bytes >= BATCH_BYTES {
+                self.batch(&std::mem::take(&mut batch))?;
+                bytes = 0;
+            }
         }
+        self.batch(&batch)
+    }
+
+    fn large(&mut self, piece: &Piece) -> Result<(), DeliverError> {
+        let large = match &mut self.large {
+            Some(large) => large,
+            None => self.large.insert(LargeFiles::start().map_err(DeliverError::io("starting a thread"))?),
+        };
+        large.read(&self.data, piece)?;
+        self.files += u64::from(piece.ends.is_some());
         Ok(())
     }
 
@@ -125,11 +139,13 @@ impl Reader {
             while ahead.len() < AHEAD
                 && let Some(next) = unopened.next()
             {
-                if next.from == 0 {
-                    ahead.push_back(self.open(next, few)?);
-                }
+                ahead.push_back(self.open(next, few)?);
             }
-            self.read(piece, few, &mut ahead)?;
+            let open = ahead.pop_front().filter(|open| open.path == piece.path);
+            self.check(
+                open.ok_or_else(|| DeliverError::Fault("files to be read back are out of order".into()))?,
+                piece,
+            )?;
         }
         Ok(())
     }
@@ -138,42 +154,28 @@ impl Reader {
     fn open(&self, piece: &Piece, sync: bool) -> Result<Open, DeliverError> {
         let file = self.data.file(&piece.path).map_err(DeliverError::io(WHAT))?;
         if sync {
-            file.sync_data().map_err(DeliverError::io("syncing a file of the room"))?;
+            sync_file(&file)?;
         }
         drop_cache(&file, 0, piece.upto);
-        Ok(Open { file, hash: sha2::Sha256::new(), read: 0 })
+        Ok(Open { file, path: Arc::clone(&piece.path) })
     }
 
-    fn read(&mut self, piece: &Piece, sync: bool, ahead: &mut VecDeque<Open>) -> Result<(), DeliverError> {
-        let opened = if piece.from == 0 { ahead.pop_front() } else { self.current.take() };
-        let Some(mut open) = opened.filter(|open| open.read == piece.from) else {
-            return Err(DeliverError::Fault("pieces to be read back are out of order".into()));
-        };
-        if piece.from > 0 {
-            if sync {
-                open.file.sync_data().map_err(DeliverError::io("syncing a file of the room"))?;
-            }
-            drop_cache(&open.file, piece.from, piece.upto);
-        }
-        while open.read < piece.upto {
-            let most = usize::try_from(piece.upto - open.read).unwrap_or(STEP).min(STEP);
-            let count = read_some(&mut open.file, &mut self.buffer[..most])?;
+    /// Reads a whole file and compares length and digest.
+    fn check(&mut self, mut open: Open, piece: &Piece) -> Result<(), DeliverError> {
+        let mut hash = sha2::Sha256::new();
+        let mut length = 0;
+        loop {
+            let count = read_some(&mut open.file, &mut self.buffer)?;
+            length += count as u64;
             if count == 0 {
+                break;
+            }
+            if length > piece.upto {
                 return Err(DeliverError::Differs);
             }
-            open.hash.update(&self.buffer[..count]);
-            open.read += count as u64;
+            hash.update(&self.buffer[..count]);
         }
-        match piece.ends {
-            None => self.current = Some(open),
-            Some(digest) => self.check_end(open, digest)?,
-        }
-        Ok(())
-    }
-
-    fn check_end(&mut self, mut open: Open, digest: Sha256) -> Result<(), DeliverError> {
-        let longer = read_some(&mut open.file, &mut self.buffer[..1])? > 0;
-        if longer || Sha256(open.hash.finalize().into()) != digest {
+        if length != piece.upto || Some(Sha256(hash.finalize().into())) != piece.ends {
             return Err(DeliverError::Differs);
         }
         self.files += 1;
@@ -181,9 +183,22 @@ impl Reader {
     }
 }
 
+fn read_some(file: &mut File, buffer: &mut [u8]) -> Result<usize, DeliverError> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other.map_err(DeliverError::io(WHAT)),
+        }
+    }
+}
+
 impl Piece {
     fn length(&self) -> u64 {
         self.upto - self.from
+    }
+
+    fn is_of_large_file(&self) -> bool {
+        self.upto >= DIRECT_FROM
     }
 }
 
@@ -196,11 +211,10 @@ pub fn drop_cache(file: &File, from: u64, upto: u64) {
     }
 }
 
-fn read_some(file: &mut File, buffer: &mut [u8]) -> Result<usize, DeliverError> {
-    loop {
-        match file.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other.map_err(DeliverError::io(WHAT)),
-        }
-    }
+/// Has a file's bytes on the disk.
+///
+/// # Errors
+/// When the disk fails.
+pub fn sync_file(file: &File) -> Result<(), DeliverError> {
+    file.sync_data().map_err(DeliverError::io("syncing a file of the room"))
 }

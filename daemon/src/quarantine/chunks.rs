@@ -3,8 +3,9 @@
 //! Thread *i* of *n* decrypts chunks *i*, *i + n*, …; each has a channel of one chunk, from which the reader takes in turn.
 //! So at most three chunks a thread are in memory: in work, in its channel, and one with the reader.
 
+use super::ReadError;
 use super::folder::Folder;
-use super::{ReadError, opening};
+use crate::age_stream;
 use age::x25519::Identity;
 use sluse_host::layout::chunk_file;
 use sluse_protocol::chunk_index::ChunkIndex;
@@ -115,7 +116,7 @@ fn open(source: &Source, number: u32, sealed: &mut Vec<u8>, plain: &mut Vec<u8>)
     };
     let mut file = source.folder.file(&chunk_file(number)).map_err(|error| ReadError::of_sealed(&what(), &error))?;
     let length = file.metadata().map_err(|error| ReadError::fault(&what(), &error))?.size();
-    if length != u64::from(stored) || length > opening::most_sealed(source.chunk_bytes) {
+    if length != u64::from(stored) || length > age_stream::most_sealed(source.chunk_bytes) {
         return Err(ReadError::integrity(format!("{} has another length than was sealed", what())));
     }
     sealed.resize(length as usize, 0);
@@ -123,7 +124,7 @@ fn open(source: &Source, number: u32, sealed: &mut Vec<u8>, plain: &mut Vec<u8>)
     let start = u64::from(number) * u64::from(source.chunk_bytes);
     let expected = source.bytes.saturating_sub(start).min(u64::from(source.chunk_bytes)) as usize;
     plain.resize(expected, 0);
-    opening::open(sealed, &source.identity, plain)
+    age_stream::open(sealed, &source.identity, plain)
         .map_err(|_| ReadError::integrity(format!("{} does not open with the transfer's identity", what())))?;
     if ChunkDigest::of(plain) != digest {
         return Err(ReadError::integrity(format!("{} is not the one that was sealed", what())));

@@ -21,7 +21,6 @@ pub mod hashed;
 pub mod identity;
 pub mod index;
 pub mod manifest;
-mod opening;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -5,23 +5,19 @@ use super::control::broken;
 use super::folder;
 use super::refusals::storage;
 use super::transfer::Slot;
-use age::stream::StreamWriter;
-use age::{EncryptError, Encryptor};
+use crate::age_stream::Writer;
+use crate::direct::Output;
 use sluse_host::layout;
 use sluse_protocol::chunk_index::Record;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::wire::ChunkHeader;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-
-/// Bytes that gather an age header's small writes; a record of age's is larger and passes by.
-const HEADER_BUFFER: usize = 4096;
 
 /// An encrypted file that is being written. One that is not finished removes itself. It holds a slot of its transfer, so
 /// that nobody takes the transfer for quiet before the file is finished or removed.
 pub struct Encrypted {
-    writer: StreamWriter<Counted>,
+    writer: Writer,
     name: String,
     temporary: Temporary,
     slot: Slot,
@@ -51,10 +47,8 @@ impl Encrypted {
         let created = transfer.folder().create(&temporary_name);
         let file = created.map_err(|error| storage("create a file", &error))?;
         let temporary = Temporary { path: transfer.folder().path(&temporary_name), named: false };
-        let recipients = std::iter::once(transfer.recipient() as &dyn age::Recipient);
-        let encryptor = Encryptor::with_recipients(recipients).map_err(encryption)?;
-        let output = Counted { inner: BufWriter::with_capacity(HEADER_BUFFER, file), bytes: 0 };
-        let writer = encryptor.wrap_output(output).map_err(|error| storage("begin a file", &error))?;
+        let writer = Writer::begin(transfer.recipient(), Output::cached(file));
+        let writer = writer.map_err(|error| storage("begin a file", &error))?;
         Ok(Self { writer, name, temporary, slot })
     }
 
@@ -63,7 +57,7 @@ impl Encrypted {
     /// # Errors
     /// When the quarantine cannot be written.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        self.writer.write_all(bytes).map_err(|error| storage("write a file", &error))
+        self.writer.write(bytes).map_err(|error| storage("write a file", &error))
     }
 
     /// Ends the encryption and gives the file its name.
@@ -71,19 +65,11 @@ impl Encrypted {
     /// # Errors
     /// When the quarantine cannot be written.
     pub fn finish(mut self) -> Result<Whole, Refusal> {
-        let written = self.writer.finish().and_then(Counted::into_file);
-        let (file, stored) = written.map_err(|error| storage("write a file", &error))?;
+        let (file, stored) = self.writer.finish().map_err(|error| storage("write a file", &error))?;
         let path = self.slot.transfer().folder().path(&self.name);
         std::fs::rename(&self.temporary.path, &path).map_err(|error| storage("name a file", &error))?;
         self.temporary.named = true;
         Ok(Whole { file, path, stored, slot: self.slot })
-    }
-}
-
-fn encryption(error: EncryptError) -> Refusal {
-    match error {
-        EncryptError::Io(error) => storage("encrypt", &error),
-        _ => broken("age refused a recipient"),
     }
 }
 
@@ -140,30 +126,5 @@ impl Drop for Temporary {
         if !self.named {
             folder::remove(&self.path);
         }
-    }
-}
-
-/// A file that counts what is written to it.
-struct Counted {
-    inner: BufWriter<File>,
-    bytes: u64,
-}
-
-impl Counted {
-    fn into_file(self) -> io::Result<(File, u64)> {
-        let file = self.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok((file, self.bytes))
-    }
-}
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }

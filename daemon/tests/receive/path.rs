@@ -55,3 +55,17 @@ async fn what_was_sent_lies_encrypted_in_the_quarantine_and_is_receipted() {
     let (Reply::Transfers { transfers }, _) = source.reply().await else { panic!("no list") };
     assert_eq!(transfers.len(), 1);
 }
+
+#[tokio::test]
+async fn packets_grow_to_what_the_path_carries() {
+    let zone = TestZone::start();
+    let mut source = Source::welcome(&zone, &zone.source("lab")).await;
+    let (transfer, _) = source.offer(1, u64::from(CHUNK_BYTES) * 8).await;
+    // Each side probes while it has something to say; loopback carries more than either tries.
+    for index in 0..8 {
+        source.send_chunk(&transfer, index, &chunk(1, index, CHUNK_BYTES as usize)).await;
+    }
+    source.wait_durable(&[0, 1, 2, 3, 4, 5, 6, 7]).await;
+    let found = source.connection.stats().path.current_mtu;
+    assert!(found > 6000, "packets of {found} bytes on loopback");
+}
