@@ -40,9 +40,9 @@ impl Prepared {
     ///
     /// # Errors
     /// When the runtime cannot use it.
-    pub fn endpoint(self, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
+    pub fn endpoint(self, config: EndpointConfig, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
         let socket = Arc::new(Socket { io: tokio::net::UdpSocket::from_std(self.socket)?, state: self.state });
-        quinn::Endpoint::new_with_abstract_socket(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))
+        quinn::Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))
     }
 }
 

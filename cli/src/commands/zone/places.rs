@@ -38,6 +38,8 @@ pub struct Place {
     pub group: Option<&'static str>,
     /// Whether a site may share it with others, as it does with rooms.
     pub shared: bool,
+    /// Whether a new one does as well: a key that nothing was encrypted to or signed with.
+    pub renewable: bool,
 }
 
 /// The group of what `receive` writes and `inspect` takes over.
@@ -50,8 +52,10 @@ pub const SEALED_GROUP: &str = "sluse-deliver";
 pub fn all(zone: &Zone) -> Vec<Place> {
     let layout = &zone.layout;
     let owned = |role: Role| Owner::Role(role);
-    let folder = |path, mode, owner| Place { path, folder: true, mode, owner, group: None, shared: false };
-    let file = |path, mode, owner| Place { path, folder: false, mode, owner, group: None, shared: false };
+    let place =
+        |path, folder, mode, owner| Place { path, folder, mode, owner, group: None, shared: false, renewable: false };
+    let folder = |path, mode, owner| place(path, true, mode, owner);
+    let file = |path, mode, owner| place(path, false, mode, owner);
     let mut places = vec![
         folder(layout.root().to_owned(), 0o755, Owner::Maker),
         file(layout.config(), 0o644, Owner::Maker),
@@ -77,6 +81,7 @@ pub fn all(zone: &Zone) -> Vec<Place> {
     places.extend([
         file(layout.tls_certificate(), 0o644, owned(Role::Receive)),
         file(layout.tls_key(), 0o600, owned(Role::Receive)),
+        Place { renewable: true, ..file(layout.reset_key(), 0o600, owned(Role::Receive)) },
         file(layout.ca_key(), 0o600, owned(Role::Control)),
         file(layout.signing_key(), 0o600, owned(Role::Control)),
         file(layout.quarantine_key(), 0o600, owned(Role::Inspect)),
@@ -149,12 +154,25 @@ impl Place {
         std::fs::set_permissions(&self.path, Permissions::from_mode(self.mode))
     }
 
+    /// How to mend that it is missing.
+    fn replacement(&self, accounts: &Accounts) -> String {
+        if !self.renewable {
+            return "restore it from the backup".into();
+        }
+        let path = self.path.display();
+        let make = format!("(umask 077; head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n' > {path})");
+        match accounts.of(self) {
+            (Some(user), Some(group)) => format!("{make}; chown {user}:{group} {path}"),
+            _ => make,
+        }
+    }
+
     /// What is wrong with the place and how to mend it; `None` when nothing is.
     pub fn problem(&self, accounts: &Accounts) -> Option<(String, String)> {
         let path = self.path.display();
         let found = match std::fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
-            Err(error) => return Some((format!("{path}: {error}"), "restore it from the backup".into())),
+            Err(error) => return Some((format!("{path}: {error}"), self.replacement(accounts))),
             Ok(found) => found,
         };
         if found.is_dir() != self.folder {
