@@ -107,8 +107,6 @@ impl Front {
         let server = door::server_config(zone)?;
         let secret = keys::read_secret(&zone.layout.reset_key())?;
         let endpoint = reset::endpoint_config(&secret).map_err(RoleError::io("random bytes"))?;
-        // Who may do what with folders and files in the quarantine is decided where they are made.
-        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o002));
         let socket = Prepared::new(socket).map_err(RoleError::io("use the network socket"))?;
         Ok(Self { endpoint, server, socket })
     }

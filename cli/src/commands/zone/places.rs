@@ -2,12 +2,14 @@
 //!
 //! A role's own folder is closed to everybody else (0700), its keys too (0600); `trust` is open to all (0755, 0644). The
 //! quarantine is handed on between roles. `incoming` is `receive`'s; its group lets `inspect` take a sealed transfer away
-//! (2770: what is made there keeps the group). `sealed` is `inspect`'s; its group lets `deliver` read (2750), and nobody
-//! else, `receive` among them, can enter. Where all roles are one user, the modes are the same and only the owner differs.
+//! (2770: what is made there keeps the group). `sealed` is `inspect`'s; its group lets `deliver` in (2750), and nobody
+//! else, `receive` among them, can enter. What `receive` writes has its own group, so that `inspect` and `deliver`, which are
+//! in it, can read. Where all roles are one user, the modes are the same and only the owner differs.
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use sluse_host::config::Zone;
 use sluse_protocol::roles::Role;
+use std::ffi::CString;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -47,6 +49,13 @@ pub const QUARANTINE_GROUP: &str = "sluse-quarantine";
 
 /// The group of what `inspect` holds and `deliver` reads: that user's own.
 pub const SEALED_GROUP: &str = "sluse-deliver";
+
+/// Who must be in which group besides its own: [`QUARANTINE_GROUP`], and that of what `receive` wrote.
+const MEMBERS: [(Role, &[&str]); 3] = [
+    (Role::Receive, &[QUARANTINE_GROUP]),
+    (Role::Inspect, &[QUARANTINE_GROUP, "sluse-receive"]),
+    (Role::Deliver, &["sluse-receive"]),
+];
 
 /// Every place of the zone, folders before what lies in them.
 pub fn all(zone: &Zone) -> Vec<Place> {
@@ -119,6 +128,24 @@ impl Accounts {
     /// Whether each role has a user of its own.
     pub fn complete(&self) -> bool {
         self.missing().is_empty()
+    }
+
+    /// Role users who are not in a group that they need, as `(user, group)`.
+    pub fn outside(&self) -> Vec<(String, &'static str)> {
+        let groups = |role: Role| {
+            let user = self.users.iter().find(|(of, _)| *of == role).and_then(|(_, user)| user.as_ref())?;
+            getgrouplist(&CString::new(user.name.as_bytes()).ok()?, user.gid).ok()
+        };
+        let mut outside = Vec::new();
+        for (role, wanted) in MEMBERS {
+            let Some(has) = groups(role) else { continue };
+            let wanted = wanted.iter().filter(|name| {
+                let group = Group::from_name(name).ok().flatten();
+                !group.is_some_and(|group| has.contains(&group.gid))
+            });
+            outside.extend(wanted.map(|name| (user_name(role), *name)));
+        }
+        outside
     }
 
     /// The owner and group that a place should have; `None` for what should stay as it is.
