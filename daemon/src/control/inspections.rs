@@ -277,6 +277,8 @@ pub fn purged(control: &Control, link: LinkId, id: &TransferId) -> Result<(), Fa
         if transfer.purge_after.is_none_or(|due| due > control.store.now()) {
             return refuse(Code::WrongState, format!("transfer {id} was not to be purged"));
         }
+        // The identity that was wrapped to `deliver` went from its row when the transfer was settled.
+        control.store.forget_deleted()?;
         control.documents.remove(id, Which::Plan)?;
         if transfer.delivered.is_none() {
             control.documents.remove(id, Which::Manifest)?;
