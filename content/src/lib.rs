@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod containers;
 mod reader;
 
 pub use reader::{Notice, Reader, Sink};
