@@ -21,6 +21,7 @@ pub fn eicar() -> Vec<u8> {
 /// One member that was shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Shown {
+    pub depth: usize,
     /// The names, from the file's on, divided by `!`.
     pub chain: String,
     pub size: Option<u64>,
@@ -30,7 +31,7 @@ pub struct Shown {
 
 impl std::fmt::Debug for Shown {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { chain, size, bytes, end } = self;
+        let Self { chain, size, bytes, end, .. } = self;
         let start = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]);
         write!(out, "{chain:?} {size:?} {} bytes {start:?}, {end:?}; ", bytes.len())
     }
@@ -55,7 +56,7 @@ impl Visitor for Recorder {
         assert_eq!(member.chain.len(), member.depth + 1);
         self.open.push(self.members.len());
         let chain = member.chain.join("!");
-        self.members.push(Shown { chain, size: member.size, bytes: Vec::new(), end: None });
+        self.members.push(Shown { depth: member.depth, chain, size: member.size, bytes: Vec::new(), end: None });
     }
 
     fn bytes(&mut self, depth: usize, bytes: &[u8]) {

@@ -84,7 +84,7 @@ proptest! {
         prop_assert!(totals.entries <= limits.entries + 1);
         // One decoder's buffer for each depth may be on its way.
         prop_assert!(totals.shown <= limits.bytes + (limits.depth as u64 + 1) * 64 * 1024);
-        prop_assert!(seen.members.iter().all(|member| member.chain.matches('!').count() <= limits.depth));
+        prop_assert!(seen.members.iter().all(|member| member.depth <= limits.depth));
         let bytes: usize = seen.members[1..].iter().map(|member| member.bytes.len()).sum();
         prop_assert_eq!(bytes as u64, totals.shown);
     }
