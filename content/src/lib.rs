@@ -6,5 +6,6 @@
 
 pub mod containers;
 mod reader;
+pub mod types;
 
 pub use reader::{Notice, Reader, Sink};
