@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod containers;
 mod reader;
+pub mod types;
 
 pub use reader::{Notice, Reader, Sink};

@@ -35,6 +35,10 @@ classes! {
     Malware, "malware", Block, "An engine names malware.";
     Executable, "executable", Block, "A program, library or script that a computer would run.";
     Encrypted, "encrypted", Hold, "Encrypted by its sender: it cannot be inspected.";
+    Bomb, "bomb", Hold, "An archive made to overwhelm what opens it, or past the limits to which archives are opened.";
+    Polyglot, "polyglot", Hold, "One file that is two: programs disagree about what it is.";
+    ActiveContent, "active-content", Hold, "A document that acts when it is opened: scripts, launches, embedded files.";
+    Path, "path", Hold, "A name in an archive that plays tricks: it leads elsewhere, looks like another, or stands twice.";
     Malformed, "malformed", Hold, "Not what its format requires.";
     TypeNotAllowed, "type-not-allowed", Hold, "A known type that the agreement does not list.";
     TypeUnknown, "type-unknown", Hold, "A type that no inspector recognises.";

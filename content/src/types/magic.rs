@@ -94,13 +94,15 @@ const PREAMBLE: usize = 128;
 
 /// Tells a file's type by fixed bytes; `head` is its beginning.
 pub fn identify(head: &[u8], size: u64) -> Option<Identified> {
-    if let Some(found) = programs(head).or_else(|| structured(head, size)) {
-        return Some(Identified::one(found));
+    let found = programs(head).or_else(|| structured(head, size));
+    let found = found.or_else(|| MAGIC.iter().find(|(offset, bytes, _)| at(head, *offset, bytes)).map(|found| found.2));
+    let mut identified = Identified::one(found?);
+    if at(head, PREAMBLE, b"DICM") && (found != Some(Dicom) || dicom::hides(&head[..PREAMBLE])) {
+        identified.add(Class::Polyglot, "a DICOM file whose preamble holds the beginning of another format");
     }
-    let (_, _, found) = MAGIC.iter().find(|(offset, bytes, _)| at(head, *offset, bytes))?;
-    let mut identified = Identified::one(*found);
-    if *found == Dicom && dicom::hides(&head[..PREAMBLE]) {
-        identified.add(Class::TypeMismatch, "the DICOM file's preamble holds the beginning of another format");
+    // A picture whose first bytes are a script's beginning: `GIF89a=1;` or `GIF89a/*`.
+    if found == Some(Gif) && head.get(6).is_some_and(|byte| b"=/*;".contains(byte)) {
+        identified.add(Class::Polyglot, "a picture that is a script as well");
     }
     Some(identified)
 }
@@ -170,7 +172,24 @@ fn structured(head: &[u8], size: u64) -> Option<FileType> {
 /// A BGZF block is a gzip member with an extra field `BC`, from which programs for genomics seek.
 fn gzip(head: &[u8]) -> FileType {
     let block = head.get(3).is_some_and(|flags| flags & 4 != 0) && at(head, 12, b"BC\x02\0");
-    if block { Bgzf } else { Gzip }
+    if !block {
+        return Gzip;
+    }
+    match first_unpacked(head.get(18..).unwrap_or_default()) {
+        Some([b'B', b'A', b'M', 1]) => Bam,
+        Some([b'B', b'C', b'F', 2]) => Bcf,
+        Some([b'C', b'S', b'I', 1] | [b'T', b'B', b'I', 1]) => GenomicIndex,
+        _ => Bgzf,
+    }
+}
+
+/// The first bytes of deflated data.
+fn first_unpacked(data: &[u8]) -> Option<[u8; 4]> {
+    let mut out = [0; 4];
+    let mut inflate = flate2::Decompress::new(false);
+    // It may complain that there is more; what came out counts.
+    let _more = inflate.decompress(data, &mut out, flate2::FlushDecompress::None);
+    (inflate.total_out() == 4).then_some(out)
 }
 
 /// Stata's formats 102 to 115: version, byte order, file type 1, and a variable count.

@@ -1,6 +1,6 @@
 //! Texts, told apart by their first 64 KiB.
 
-use sluse_protocol::path::DataPath;
+use super::names::extension;
 use sluse_protocol::types::FileType::{self, *};
 
 /// Lines by which a table is told.
@@ -13,7 +13,7 @@ const WINDOWS_SCRIPTS: &[&str] = &[
 ];
 
 /// The types that a text may be taken for, likeliest first; none when it is no text. `whole` says that `head` is all of it.
-pub fn identify(head: &[u8], whole: bool, path: &DataPath) -> Vec<FileType> {
+pub fn identify(head: &[u8], whole: bool, name: &str) -> Vec<FileType> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let decoded;
     let text = if let Some(wide) = wide(head) {
@@ -25,20 +25,14 @@ pub fn identify(head: &[u8], whole: bool, path: &DataPath) -> Vec<FileType> {
         }
         head
     };
-    if text.starts_with(b"#!") || text.starts_with(b"#@~^") || WINDOWS_SCRIPTS.contains(&extension(path).as_str()) {
+    if text.starts_with(b"#!") || text.starts_with(b"#@~^") || WINDOWS_SCRIPTS.contains(&extension(name).as_str()) {
         return vec![Script];
     }
     let start = text.trim_ascii_start();
     marked(start)
-        .or_else(|| braced(start, whole, path))
+        .or_else(|| braced(start, whole, name))
         .or_else(|| sequences(start))
-        .unwrap_or_else(|| table(text, whole, path))
-}
-
-/// The extension, in lower case.
-pub fn extension(path: &DataPath) -> String {
-    let name = path.components().last().unwrap_or_default();
-    name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default()
+        .unwrap_or_else(|| table(text, whole, name))
 }
 
 /// UTF-16 text with its mark, as Windows programs write it.
@@ -89,22 +83,22 @@ fn marked(start: &[u8]) -> Option<Vec<FileType>> {
 }
 
 /// JSON: a line that is a whole object makes it NDJSON; if it is the only line it may be either.
-fn braced(start: &[u8], whole: bool, path: &DataPath) -> Option<Vec<FileType>> {
+fn braced(start: &[u8], whole: bool, name: &str) -> Option<Vec<FileType>> {
     match start {
         [b'[', ..] if json_follows(&start[1..], b"[{\"]") => Some(vec![Json]),
         [b'[', ..] if whole && start.trim_ascii_end().ends_with(b"]") => Some(vec![Json, Text]),
-        [b'{', ..] if json_follows(&start[1..], b"\"}") => Some(objects(start, path)),
+        [b'{', ..] if json_follows(&start[1..], b"\"}") => Some(objects(start, name)),
         _ => None,
     }
 }
 
-fn objects(start: &[u8], path: &DataPath) -> Vec<FileType> {
+fn objects(start: &[u8], name: &str) -> Vec<FileType> {
     let mut lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let first_whole = lines.next().is_some_and(|line| line.ends_with(b"}"));
     match (first_whole, lines.next()) {
         (true, Some(line)) if line.starts_with(b"{") => vec![Ndjson],
         // One line, which may be longer than what is looked at.
-        (_, None) if ["ndjson", "jsonl"].contains(&extension(path).as_str()) => vec![Ndjson, Json],
+        (_, None) if ["ndjson", "jsonl"].contains(&extension(name).as_str()) => vec![Ndjson, Json],
         (_, None) => vec![Json, Ndjson],
         _ => vec![Json],
     }
@@ -132,14 +126,14 @@ fn sequences(start: &[u8]) -> Option<Vec<FileType>> {
 
 /// A table has the same number of separators, at least one, in its first lines; any text may be a table of one column when
 /// its name says so.
-fn table(text: &[u8], whole: bool, path: &DataPath) -> Vec<FileType> {
+fn table(text: &[u8], whole: bool, name: &str) -> Vec<FileType> {
     let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').take(TABLE_LINES + 1).collect();
     // The last line may be cut, or nothing after the last line feed.
     if lines.len() > TABLE_LINES || !whole || lines.last().is_some_and(|line| line.is_empty()) {
         lines.pop();
     }
     lines.retain(|line| !line.trim_ascii().is_empty());
-    match extension(path).as_str() {
+    match extension(name).as_str() {
         "csv" => return vec![Csv, Text],
         "tsv" | "tab" => return vec![Tsv, Text],
         _ => {}

@@ -51,6 +51,7 @@ struct Names {
     class: bool,
     android: bool,
     macros: bool,
+    embedded: bool,
 }
 
 impl Walk {
@@ -74,6 +75,9 @@ impl Walk {
         }
         if self.seen.macros {
             identified.add(Class::Executable, "an Office document with macros");
+        }
+        if self.seen.embedded {
+            identified.add(Class::ActiveContent, "an Office document with embedded objects or controls");
         }
         if !self.ended {
             let message = "a ZIP archive without its end: it was cut off, or its entries do not follow each other";
@@ -250,6 +254,9 @@ impl Names {
         self.slides |= name == b"ppt/presentation.xml";
         self.class |= name.ends_with(b".class");
         self.android |= name == b"AndroidManifest.xml";
-        self.macros |= name.ends_with(b"vbaProject.bin");
+        let lower = name.to_ascii_lowercase();
+        let holds = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
+        self.macros |= lower.ends_with(b"vbaproject.bin") || holds(b"/macrosheets/") || lower.starts_with(b"basic/");
+        self.embedded |= holds(b"/activex/") || (holds(b"/embeddings/") && lower.ends_with(b".bin"));
     }
 }

@@ -1,9 +1,7 @@
 //! Whether a file is what its name says.
 
-use super::text::extension;
-use crate::inspect::engine::Seen;
+use crate::Notice;
 use sluse_protocol::finding::Class;
-use sluse_protocol::path::DataPath;
 use sluse_protocol::types::FileType::{self, *};
 
 /// Extensions, and the types that may bear them.
@@ -52,12 +50,12 @@ const NAMES: &[(&[&str], &[FileType])] = &[
     (&["bcf"], &[Bcf]),
     (&["cram"], &[Cram]),
     (&["vcf"], &[Vcf]),
-    (&["bai", "csi", "tbi"], &[GenomicIndex, Bgzf]),
+    (&["bai", "csi", "tbi"], &[GenomicIndex]),
     (&["zip"], &[Zip]),
     (&["7z"], &[SevenZip]),
     (&["tar"], &[Tar]),
-    (&["gz", "tgz"], &[Gzip, Bgzf, Bam, Bcf]),
-    (&["bgz"], &[Bgzf]),
+    (&["gz", "tgz"], &[Gzip, Bgzf, Bcf]),
+    (&["bgz"], &[Bgzf, Bcf]),
     (&["bz2"], &[Bzip2]),
     (&["xz"], &[Xz]),
     (&["zst"], &[Zstd]),
@@ -66,15 +64,21 @@ const NAMES: &[(&[&str], &[FileType])] = &[
     (&["txt"], &[Text, Csv, Tsv, Json, Ndjson, Xml, Hl7, Fasta, Fastq, Sam, Vcf, Script]),
 ];
 
+/// The extension, in lower case.
+pub fn extension(name: &str) -> String {
+    let name = name.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default()
+}
+
 /// A finding when a file's extension belongs to other types than those that its content may be taken for.
-pub fn compare(path: &DataPath, types: &[FileType]) -> Option<Seen> {
+pub fn compare(name: &str, types: &[FileType]) -> Option<Notice> {
     let likeliest = types.first().filter(|one| **one != Empty)?;
-    let extension = extension(path);
+    let extension = extension(name);
     let (_, expected) = NAMES.iter().find(|(extensions, _)| extensions.contains(&extension.as_str()))?;
     if types.iter().any(|one| expected.contains(one)) {
         return None;
     }
     // The extension is one of the table's, not any text of the source's.
     let message = format!("named .{extension}, but its content is {likeliest}");
-    Some(Seen::new(Class::TypeMismatch, message))
+    Some(Notice { class: Class::TypeMismatch, offset: None, message })
 }
