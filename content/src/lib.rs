@@ -9,6 +9,7 @@
 mod flaw;
 mod formats;
 pub mod identifiers;
+mod inspect;
 mod patterns;
 mod policy;
 mod reader;
@@ -16,7 +17,8 @@ mod reader;
 mod testing;
 mod text;
 
-pub use formats::{Csv, Json, Plain};
+pub use formats::{Csv, Dicom, Json, Plain};
+pub use inspect::readers;
 pub use patterns::Patterns;
 pub use policy::Policy;
 pub use reader::{Notice, Reader, Sink};

@@ -2,10 +2,12 @@
 
 mod columns;
 mod csv;
+mod dicom;
 mod json;
 mod json_path;
 mod plain;
 
 pub use csv::Csv;
+pub use dicom::Dicom;
 pub use json::Json;
 pub use plain::Plain;
