@@ -1,6 +1,6 @@
 //! Which readers a file gets.
 
-use crate::formats::{Csv, Dicom, Json, Plain};
+use crate::formats::{Csv, Dicom, Hl7, Json, Plain, Xml};
 use crate::patterns::Patterns;
 use crate::policy::Policy;
 use crate::reader::{Reader, Sink};
@@ -15,6 +15,8 @@ pub fn readers(file_type: FileType, policy: &Arc<Policy>) -> Box<dyn Reader> {
         FileType::Csv | FileType::Tsv => text(Csv::new(policy), false, patterns),
         FileType::Json => text(Json::new(policy, false), true, patterns),
         FileType::Ndjson => text(Json::new(policy, true), true, patterns),
+        FileType::Hl7 => text(Hl7::new(policy), false, patterns),
+        FileType::Xml | FileType::Svg => text(Xml::new(policy), false, patterns),
         FileType::Text => text(Plain::new(policy), false, patterns),
         FileType::Dicom => Box::new(Both(Dicom::new(policy), patterns)),
         _ => Box::new(Both(Plain::new(policy), patterns)),

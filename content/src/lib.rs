@@ -17,7 +17,7 @@ mod reader;
 mod testing;
 mod text;
 
-pub use formats::{Csv, Dicom, Json, Plain};
+pub use formats::{Csv, Dicom, Hl7, Json, Plain, Xml};
 pub use inspect::readers;
 pub use patterns::Patterns;
 pub use policy::Policy;

@@ -3,11 +3,18 @@
 mod columns;
 mod csv;
 mod dicom;
+mod hl7;
+mod hl7_person;
 mod json;
 mod json_path;
 mod plain;
+mod xml;
+mod xml_path;
+mod xml_tag;
 
 pub use csv::Csv;
 pub use dicom::Dicom;
+pub use hl7::Hl7;
 pub use json::Json;
 pub use plain::Plain;
+pub use xml::Xml;
