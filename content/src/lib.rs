@@ -17,8 +17,8 @@ mod reader;
 mod testing;
 mod text;
 
-pub use formats::{Csv, Dicom, Hl7, Json, Plain, Xml};
-pub use inspect::readers;
+pub use formats::{Csv, Dicom, Hl7, Json, Parquet, Plain, Vcf, Xml};
+pub use inspect::{look_at_path, readers};
 pub use patterns::Patterns;
 pub use policy::Policy;
 pub use reader::{Notice, Reader, Sink};

@@ -22,6 +22,8 @@ const HEAD_BYTES: usize = 64 * 1024;
 pub struct Csv {
     columns: Columns,
     dialect: Dialect,
+    /// Whether fields may be quoted.
+    quotes: bool,
     at: At,
     /// Offset of the next byte.
     offset: u64,
@@ -44,6 +46,14 @@ enum Dialect {
         delimiter: u8,
         stops: Box<[bool; 256]>,
     },
+}
+
+impl Dialect {
+    fn known(delimiter: u8) -> Self {
+        let mut stops = Box::new([false; 256]);
+        [delimiter, b'\n', b'\r'].iter().for_each(|byte| stops[usize::from(*byte)] = true);
+        Self::Known { delimiter, stops }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +82,7 @@ impl Csv {
         Self {
             columns: Columns::new(policy),
             dialect: Dialect::Undecided(Vec::new(), false),
+            quotes: true,
             at: At::Start,
             offset: 0,
             field: 0,
@@ -81,6 +92,17 @@ impl Csv {
             scanner: Scanner::default(),
             flaws: Flaws::default(),
         }
+    }
+
+    /// Reads a table with this delimiter, in which quotes mean nothing.
+    pub fn of_lines(policy: &Arc<Policy>, delimiter: u8) -> Self {
+        Self { dialect: Dialect::known(delimiter), quotes: false, ..Self::new(policy) }
+    }
+
+    /// Takes bytes that follow in the table, and stand at `offset` in the file.
+    pub fn feed_at(&mut self, bytes: &[u8], offset: u64, sink: &mut dyn Sink) {
+        self.offset = offset;
+        self.feed(bytes, sink);
     }
 
     /// Chooses the delimiter, and reads the first row with it.
@@ -94,9 +116,7 @@ impl Csv {
             _ => None,
         };
         let delimiter = stated.unwrap_or_else(|| likeliest(&head));
-        let mut stops = Box::new([false; 256]);
-        [delimiter, b'\n', b'\r'].iter().for_each(|byte| stops[usize::from(*byte)] = true);
-        self.dialect = Dialect::Known { delimiter, stops };
+        self.dialect = Dialect::known(delimiter);
         if stated.is_some() {
             self.offset += head.len() as u64;
             return;
@@ -122,9 +142,10 @@ impl Csv {
                     at += usize::from(byte == b'\n');
                 }
                 At::Start => {
-                    self.at = if byte == b'"' { At::Quoted } else { At::Plain };
-                    at += usize::from(byte == b'"');
-                    self.content |= byte == b'"';
+                    let quoted = byte == b'"' && self.quotes;
+                    self.at = if quoted { At::Quoted } else { At::Plain };
+                    at += usize::from(quoted);
+                    self.content |= quoted;
                     self.field = self.offset + at as u64;
                 }
                 At::Plain => {

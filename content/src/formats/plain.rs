@@ -1,6 +1,6 @@
 //! Text, and anything else, without a structure that tells places: looked through from start to end.
 
-use crate::identifiers::{Place, Scanner, Tally};
+use crate::identifiers::{Place, Scanner, Tally, Token};
 use crate::policy::Policy;
 use crate::reader::{Reader, Sink};
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub struct Plain {
     tally: Option<(Tally, Place)>,
     scanner: Scanner,
+    /// Where the text that the scanner has begins.
+    start: u64,
 }
 
 impl Plain {
@@ -20,7 +22,22 @@ impl Plain {
             let place = tally.place("text", false);
             (tally, place)
         });
-        Self { tally, scanner: Scanner::default() }
+        Self { tally, scanner: Scanner::default(), start: 0 }
+    }
+
+    /// Takes bytes of a line that stands at `offset` in the file.
+    pub fn feed_at(&mut self, bytes: &[u8], offset: u64) {
+        if let Some((tally, place)) = &mut self.tally {
+            if !self.scanner.in_value() {
+                self.start = offset;
+            }
+            let start = self.start;
+            let found = &mut |token: Token| tally.take(*place, &token.digits, start + token.offset);
+            self.scanner.feed(bytes, found);
+            if bytes.ends_with(b"\n") {
+                self.scanner.end(found);
+            }
+        }
     }
 }
 
@@ -33,7 +50,8 @@ impl Reader for Plain {
 
     fn finish(&mut self, sink: &mut dyn Sink) {
         if let Some((tally, place)) = &mut self.tally {
-            self.scanner.end(&mut |token| tally.take(*place, &token.digits, token.offset));
+            let start = self.start;
+            self.scanner.end(&mut |token| tally.take(*place, &token.digits, start + token.offset));
             tally.finish(sink);
         }
     }

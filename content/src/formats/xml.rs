@@ -158,8 +158,9 @@ impl Xml {
             None => memchr::memchr3(b'>', b'"', b'\'', rest),
         };
         let part = &rest[..length.unwrap_or(rest.len())];
-        if self.held.len() + part.len() >= MAX_TAG {
-            return Err((at, "a tag that is too long"));
+        if let Some(room) = MAX_TAG.checked_sub(self.held.len()).filter(|room| part.len() >= *room) {
+            self.held.extend_from_slice(&part[..room]);
+            return Err((at + room, "a tag that is too long"));
         }
         self.held.extend_from_slice(part);
         let Some(length) = length else { return Ok(bytes.len()) };
