@@ -44,6 +44,13 @@ classes! {
     TypeUnknown, "type-unknown", Hold, "A type that no inspector recognises.";
     TypeMismatch, "type-mismatch", Warn, "The content is of another type than the name says.";
     NotInspected, "not-inspected", Hold, "An engine that the agreement requires did not read all of it: absent, timed out, crashed, or too large for it.";
+    Identifier, "identifier", Block, "National identity numbers, certain by their place or their number.";
+    IdentifierReview, "identifier-review", Hold, "Digits that may be a national identity number: a person must look.";
+    IdentifierTest, "identifier-test", Warn, "Synthetic national identity numbers, as test data has them.";
+    NamedPattern, "named-pattern", Hold, "Something that one of the agreement's own patterns looks for.";
+    NotDeidentified, "not-deidentified", Hold, "Names, birth dates or other signs that persons were not de-identified.";
+    ColumnNotAgreed, "column-not-agreed", Hold, "A column that the agreement's list does not have.";
+    Irregular, "irregular", Warn, "Readable, but not quite as its format asks.";
 }
 
 impl std::fmt::Display for Class {

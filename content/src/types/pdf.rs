@@ -181,7 +181,7 @@ impl Look {
         let rest = &bytes[read as usize..];
         let stuck = read == 0 && written == 0;
         match status {
-            Ok(Status::Ok | Status::BufError) if !over && !(stuck && !rest.is_empty()) => {}
+            Ok(Status::Ok | Status::BufError) if !over && (!stuck || rest.is_empty()) => {}
             Ok(Status::StreamEnd) if !over => self.place = Place::Data,
             _ => {
                 self.place = Place::Data;

@@ -179,3 +179,47 @@ fn times_may_be_written_as_toml_times() {
     let plain = EPIC.replace("\"2026-01-01T00:00:00Z\"", "2026-01-01T00:00:00Z");
     assert_eq!(parse(&plain), parse(EPIC));
 }
+
+#[test]
+fn identifiers_are_forbidden_unless_the_data_is_identifiable() {
+    let epic = parse(EPIC).unwrap();
+    assert!(epic.content.forbid_identifiers);
+    let genome = include_str!("../../../../config/agreements/genome-once.toml");
+    assert!(!parse(genome).unwrap().content.forbid_identifiers);
+    let forbids = genome.replace("[content]", "[content]\nforbid_identifiers = true");
+    assert!(parse(&forbids).unwrap().content.forbid_identifiers);
+    let told = told("[content]", "[content]\nforbid_identifiers = false");
+    assert!(told.contains("`identifiability` says that nobody is named"), "{told}");
+}
+
+#[test]
+fn an_agreement_names_pseudonyms_patterns_and_columns() {
+    let text = EPIC.replace(
+        "[content]",
+        "[content]\npseudonym = \"P[0-9]{6}\"\ncolumns = [\"a\", \"b\"]\nprivate_elements = true\n\
+         patterns = [{ name = \"mrn\", pattern = \"MRN[0-9]{7}\" }]",
+    );
+    let content = parse(&text).unwrap().content;
+    assert_eq!(content.pseudonym.as_ref().map(Pattern::as_str), Some("P[0-9]{6}"));
+    assert_eq!((content.columns.len(), content.private_elements), (2, true));
+    assert_eq!((content.patterns[0].name.as_str(), content.patterns[0].pattern.as_str()), ("mrn", "MRN[0-9]{7}"));
+    let json = serde_json::to_string(&content).unwrap();
+    assert_eq!(serde_json::from_str::<Content>(&json).unwrap(), content);
+}
+
+#[test]
+fn a_pattern_that_is_none_is_told() {
+    let cases = [
+        ("pseudonym = \"P[\"", "no regular expression"),
+        ("pseudonym = \"x*\"", "matches the empty text"),
+        ("patterns = [\"x\"]", "is a list of"),
+        ("patterns = [{ name = \"a\" }]", "lacks"),
+        ("patterns = [{ name = \"a\", pattern = \"(\" }]", "no regular expression"),
+        ("patterns = [{ name = \"a\", pattern = \"b\", flag = 1 }]", "unknown field `flag`"),
+        ("patterns = [{ name = \"a\", pattern = \"b\" }, { name = \"a\", pattern = \"c\" }]", "two patterns"),
+    ];
+    for (line, expected) in cases {
+        let told = told("[content]", &format!("[content]\n{line}"));
+        assert!(told.contains(expected), "{line}: {told}");
+    }
+}
