@@ -180,3 +180,28 @@ fn block_compressed_genomics_are_told_apart_by_what_they_hold() {
     let cut = block(b"BAM\x01\0\0\0\0");
     assert_eq!(classes("x.bam", &cut[..cut.len() - 28], &[]), [Class::Malformed]);
 }
+
+proptest::proptest! {
+    #[test]
+    fn where_a_document_is_cut_changes_nothing(
+        places in proptest::collection::vec((proptest::prelude::any::<u16>(), proptest::prelude::any::<u8>()), 0..20),
+        seed in 0..6usize,
+    ) {
+        let packed = deflated(b"<< /S /JavaScript /JS (x) >>");
+        let seeds: [Vec<u8>; 6] = [
+            pdf("/S /Launch", "/Type /ObjStm /Filter /FlateDecode", &packed),
+            b"<svg onload='x()'><script>x</script><a href=\"javascript:x\"/></svg>".to_vec(),
+            zip(&[("xl/workbook.xml", b"<w/>"), ("xl/vbaProject.bin", b"x")], 0),
+            [compound::MAGIC, &b"_VBA_PROJECT".map(|byte| [byte, 0]).concat(), &[0; 200]].concat(),
+            b"{\\rtf1 {\\object\\objdata 0105}}".to_vec(),
+            b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0".to_vec(),
+        ];
+        let mut bytes = seeds[seed].clone();
+        for (place, value) in places {
+            let place = usize::from(place) % bytes.len();
+            bytes[place] = value;
+        }
+        // Each of several cuts must see the same.
+        classes("x", &bytes, &[]);
+    }
+}
