@@ -1,8 +1,8 @@
-//! What a PDF document does when it is opened (ISO 32000-2): told by the names in its dictionaries, written plainly, with
-//! `#xx` escapes, or packed into object streams.
+//! What a PDF document does when it is opened (ISO 32000-2): told by the names in its dictionaries, written plainly,
+//! with `#xx` escapes, or packed into object streams.
 //!
-//! `/OpenAction` and `/AA` say *when* something happens; most documents of LaTeX have one that turns to a page. *What* happens
-//! is named by the action itself, wherever it stands, so it is that which is looked for.
+//! `/OpenAction` and `/AA` say *when* something happens; most documents of LaTeX have one that turns to a page. *What*
+//! happens is named by the action itself, wherever it stands, so it is that which is looked for.
 
 use super::Identified;
 use flate2::{Decompress, FlushDecompress, Status};
