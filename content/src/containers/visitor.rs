@@ -4,9 +4,9 @@ use crate::Notice;
 
 /// Is shown a file and every member of it, at every depth, as they stream by.
 ///
-/// The members that are open form a stack: depth 0 is the file itself, and each member lies in the one that is one less deep.
-/// All are shown, containers as well as what is in them: the bytes of an archive come at its depth, those of its entries
-/// one deeper. Each `begin` has its `end`, inner ones first.
+/// The members that are open form a stack: depth 0 is the file itself, and each member lies in the one before it. All
+/// are shown, containers as well as what is in them: the bytes of an archive come at its depth, those of its entries one
+/// deeper. Each `begin` has its `end`, inner ones first.
 pub trait Visitor {
     /// A member begins.
     fn begin(&mut self, member: &Member<'_>);
