@@ -133,6 +133,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_states_each_class_and_its_default() {
+        let page = include_str!("../../docs/findings.md");
+        for class in Class::ALL {
+            let default = serde_json::to_string(&class.default_action()).unwrap();
+            let row = format!("| `{class}` | {} |", default.trim_matches('"'));
+            assert!(page.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn actions_order_from_mild_to_grave() {
         assert!(Action::Allow < Action::Warn && Action::Warn < Action::Hold && Action::Hold < Action::Block);
     }

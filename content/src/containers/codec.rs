@@ -24,7 +24,8 @@ pub(super) enum Codec {
     Zstd(Box<Zstd>, #[expect(dead_code, reason = "it goes back on drop")] Share),
 }
 
-/// Zstandard's decoder. It is given no more than it asks for, a block at a time: what it wrote in a call that fails is lost.
+/// Zstandard's decoder. It is given no more than it asks for, a block at a time: what it wrote in a call that fails is
+/// lost.
 pub(super) struct Zstd {
     context: DCtx<'static>,
     wants: usize,
@@ -199,8 +200,8 @@ fn lzma_fault(error: liblzma::stream::Error) -> Fault {
     if matches!(error, MemLimit | Mem | Options) { Fault::Refused } else { Fault::Damaged }
 }
 
-/// What zstd's number of an error means: 16 is a window beyond the bound, 14 an unsupported feature, 32 a dictionary that is
-/// not here, 64 no memory.
+/// What zstd's number of an error means: 16 is a window beyond the bound, 14 an unsupported feature, 32 a dictionary
+/// that is not here, 64 no memory.
 fn zstd_fault(code: usize) -> Fault {
     match code.wrapping_neg() {
         14 | 16 | 32 | 64 => Fault::Refused,

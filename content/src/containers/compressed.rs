@@ -1,5 +1,5 @@
-//! Files that hold one other file, compressed: gzip, xz, bzip2, Zstandard. Several streams one behind the other are one file,
-//! as their own tools take them.
+//! Files that hold one other file, compressed: gzip, xz, bzip2, Zstandard. Several streams one behind the other are
+//! one file, as their own tools take them.
 
 use super::End;
 use super::codec::{Codec, Fault, Pumped};

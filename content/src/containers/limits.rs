@@ -11,19 +11,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// `dictionary` bytes (and its half again for the decoder's own tables), and 0.5 MiB for each of `depth`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Containers within each other. An export is a `.tar.gz` of `.zip`s of `.xlsx`s with a picture: five. Quines have no end.
+    /// Containers within each other. An export is a `.tar.gz` of `.zip`s of `.xlsx`s with a picture: five. Quines have
+    /// no end.
     pub depth: usize,
     /// Members at all depths together. A week's images of a hospital are 135,000 files; a delivery is far smaller.
     pub entries: u64,
-    /// Unpacked bytes of all members at all depths together. A genome's reads are 0.4 TB unpacked; past 2 TiB is no delivery.
+    /// Unpacked bytes of all members at all depths together. A genome's reads are 0.4 TB unpacked; past 2 TiB is no
+    /// delivery.
     pub bytes: u64,
-    /// Unpacked bytes for each byte of the file so far. Tables and JSON pack by 5 to 40, log files by 100, deflated zeros by
-    /// 1,030.
+    /// Unpacked bytes for each byte of the file so far. Tables and JSON pack by 5 to 40, log files by 100, deflated
+    /// zeros by 1,030.
     pub ratio: u64,
     /// Unpacked bytes before the ratio counts: an empty image or a sparse table of this size is no harm.
     pub free: u64,
-    /// Bytes of archives held in memory at once, all depths together: a 7z archive must be whole to be read, and a ZIP's
-    /// directory may point anywhere. What is larger is not inspected, or (ZIP) not where its two lists disagree.
+    /// Bytes of archives held in memory at once, all depths together: a 7z archive must be whole to be read, and a
+    /// ZIP's directory may point anywhere. What is larger is not inspected, or (ZIP) not where its two lists disagree.
     pub held: usize,
     /// Bytes of one decoder's window or dictionary. `xz -9` needs 64 MiB, `zstd --long` 128.
     pub dictionary: usize,

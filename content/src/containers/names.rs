@@ -63,8 +63,8 @@ impl Seen {
     }
 }
 
-/// 128 bits that stand for some bytes: a hundred thousand names would not fit in memory, and a hash that can be forged would
-/// hide one.
+/// 128 bits that stand for some bytes: a hundred thousand names would not fit in memory, and a hash that can be forged
+/// would hide one.
 pub(super) fn fingerprint(bytes: &[u8]) -> [u8; 16] {
     let digest = Sha256::of(bytes).0;
     std::array::from_fn(|place| digest[place])

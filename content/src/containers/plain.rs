@@ -1,5 +1,5 @@
-//! Streams that are no container by their beginning: a ZIP archive may lie in them all the same, as programs find those from
-//! their end. Also disc images, whose mark stands far behind their start.
+//! Streams that are no container by their beginning: a ZIP archive may lie in them all the same, as programs find
+//! those from their end. Also disc images, whose mark stands far behind their start.
 
 use super::outlet::Outlet;
 use super::stream::{Container, Step};

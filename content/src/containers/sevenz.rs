@@ -1,5 +1,5 @@
-//! 7z archives. Their directory stands at their end and is compressed itself, so an archive is held in memory until it is
-//! whole; what is larger than the room for that is not inspected.
+//! 7z archives. Their directory stands at their end and is compressed itself, so an archive is held in memory until it
+//! is whole; what is larger than the room for that is not inspected.
 
 use super::End;
 use super::limits::Held;
@@ -17,6 +17,9 @@ const DAMAGED: &str = "a 7z archive that is damaged or cut off";
 const ENCRYPTED: &str = "a 7z archive with encrypted entries: they cannot be inspected";
 const METHOD: &str = "a 7z archive with a method or a window that cannot be opened here: not inspected";
 const TWICE: &str = "another member has the same name, case and Unicode's forms aside";
+const EMPTY: &str = "a 7z archive with data, but without entries";
+const UNREACHED: &str = "a 7z archive with entries whose data is not where it should be: not inspected";
+const HIDDEN: &str = "a 7z archive with data that belongs to no entry: not inspected";
 const BEHIND: &str = "bytes stand behind the end of a 7z archive";
 
 /// Bytes that are read at once.
@@ -87,6 +90,10 @@ fn show(archive: &Archive, source: &mut Cursor<&[u8]>, out: &mut Outlet<'_>) {
     let mut seen = Seen::default();
     let mut buffer = vec![0; READ_BYTES];
     let password = Password::empty();
+    let before = *out.begun;
+    if archive.files.is_empty() && source.get_ref().len() as u64 > START_BYTES {
+        out.notice(Class::Malformed, 0, EMPTY);
+    }
     for number in 0..archive.blocks.len() {
         if let Some((class, text)) = refuse(archive, number, out.limits().dictionary) {
             out.notice(class, 0, text);
@@ -94,9 +101,13 @@ fn show(archive: &Archive, source: &mut Cursor<&[u8]>, out: &mut Outlet<'_>) {
             continue;
         }
         let block = BlockDecoder::new(1, number, archive, &password, source);
+        let listed = block.entries().iter().map(|entry| entry.size()).fold(0, u64::saturating_add);
+        if archive.blocks.get(number).is_some_and(|block| block.get_unpack_size() != listed) {
+            out.notice(Class::NotInspected, 0, HIDDEN);
+        }
         let result = block.for_each_entries(&mut |entry, reader| {
             Ok(begin(entry.name(), entry.size(), entry.is_directory(), &mut seen, out)
-                && copy(reader, &mut buffer, out)?)
+                && copy(reader, entry.size(), &mut buffer, out)?)
         });
         if let Err(error) = result {
             fault(&error, out);
@@ -113,6 +124,9 @@ fn show(archive: &Archive, source: &mut Cursor<&[u8]>, out: &mut Outlet<'_>) {
             }
             out.end(End::Whole);
         }
+    }
+    if *out.begun - before != archive.files.len() as u64 {
+        out.notice(Class::NotInspected, 0, UNREACHED);
     }
 }
 
@@ -138,13 +152,20 @@ fn begin(name: &str, size: u64, folder: bool, seen: &mut Seen, out: &mut Outlet<
 }
 
 /// Shows one entry's content; says whether more are to be shown.
-fn copy(reader: &mut dyn Read, buffer: &mut [u8], out: &mut Outlet<'_>) -> Result<bool, Error> {
+fn copy(reader: &mut dyn Read, size: u64, buffer: &mut [u8], out: &mut Outlet<'_>) -> Result<bool, Error> {
+    let mut left = size;
     loop {
         let read = reader.read(buffer)?;
         if read == 0 {
-            out.end(End::Whole);
+            // The library compares a checksum only with data that has its full length.
+            if left == 0 {
+                out.end(End::Whole);
+            } else {
+                out.cut(Class::Malformed, DAMAGED);
+            }
             return Ok(true);
         }
+        left = left.saturating_sub(read as u64);
         if !out.bytes(&buffer[..read]) {
             return Ok(false);
         }

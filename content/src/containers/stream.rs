@@ -13,8 +13,8 @@ use sluse_protocol::finding::Class;
 
 /// Takes one kind of container apart.
 pub(super) trait Container: Send {
-    /// Looks at what lies at offset `at`. `input` begins there and is not empty; what was not taken comes again with more
-    /// behind it.
+    /// Looks at what lies at offset `at`. `input` begins there and is not empty; what was not taken comes again with
+    /// more behind it.
     fn step(&mut self, at: u64, input: &[u8], out: &mut Outlet<'_>) -> Step;
 
     /// The stream has ended at `at + rest.len()`; `rest` was not taken.

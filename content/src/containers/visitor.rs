@@ -4,7 +4,7 @@ use crate::Notice;
 
 /// Is shown a file and every member of it, at every depth, as they stream by.
 ///
-/// The members that are open form a stack: depth 0 is the file itself, and a member at depth n lies in the one at n - 1. All
+/// The members that are open form a stack: depth 0 is the file itself, and each member lies in the one before it. All
 /// are shown, containers as well as what is in them: the bytes of an archive come at its depth, those of its entries one
 /// deeper. Each `begin` has its `end`, inner ones first.
 pub trait Visitor {
@@ -26,9 +26,9 @@ pub trait Visitor {
 pub struct Member<'a> {
     /// How many containers it lies in; 0 is the file.
     pub depth: usize,
-    /// Its name and those of what it lies in, the file's first; `depth + 1` of them. They are the archives' own, at most
-    /// [`MAX_NAME_CHARS`] long, and may hold anything a name can: see [`printable`]. What no archive names has a name in
-    /// square brackets.
+    /// Its name and those of what it lies in, the file's first; `depth + 1` of them. They are the archives' own, at
+    /// most [`MAX_NAME_CHARS`] long, and may hold anything a name can: see [`printable`]. What no archive names has a
+    /// name in square brackets.
     pub chain: &'a [String],
     /// Its bytes, if that was stated. It may be a lie.
     pub size: Option<u64>,

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 /// Opens the containers in one file, and shows a [`Visitor`] the file and all that is in it.
 ///
-/// What it reports does not depend on where the file was cut into pieces, except in how many pieces members' bytes come.
+/// What it reports does not depend on where the file was cut into pieces, except in how many pieces members' bytes
+/// come.
 pub struct Walker {
     shared: Shared,
     root: Stream,

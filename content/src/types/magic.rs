@@ -123,8 +123,8 @@ fn u32_be(head: &[u8], offset: usize) -> Option<u32> {
     head.get(offset..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-/// Programs whose mark alone is too short to tell them. A DICOM file's preamble may begin with any of them: then it is a
-/// program as well.
+/// Programs whose mark alone is too short to tell them. A DICOM file's preamble may begin with any of them: then it is
+/// a program as well.
 fn programs(head: &[u8]) -> Option<FileType> {
     if head.starts_with(b"\xca\xfe\xba\xbe") {
         // A Java class has its version here (45 and more), a universal binary the number of its architectures.

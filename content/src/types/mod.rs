@@ -1,9 +1,9 @@
 //! What type a file is, by its content, and whether the agreement lets it in.
 //!
-//! [`magic`] knows types by fixed bytes, [`text`] tells texts apart, [`zip`] walks through ZIP archives as they stream by,
-//! [`compound`] looks into Office 97 files, [`pdf`] and [`markup`] look for what acts in documents, [`polyglot`] for files that
-//! are two, [`ends`] checks what a whole file must end with, and [`names`] compares with the file's name. Only the first
-//! 64 KiB and the last 1 KiB are kept.
+//! [`magic`] knows types by fixed bytes, [`text`] tells texts apart, [`zip`] walks through ZIP archives as they stream
+//! by, [`compound`] looks into Office 97 files, [`pdf`] and [`markup`] look for what acts in documents, [`polyglot`]
+//! for files that are two, [`ends`] checks what a whole file must end with, and [`names`] compares with the file's
+//! name. Only the first 64 KiB and the last 1 KiB are kept.
 
 use crate::{Notice, Reader, Sink};
 use needles::Needles;

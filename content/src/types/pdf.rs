@@ -1,8 +1,8 @@
-//! What a PDF document does when it is opened (ISO 32000-2): told by the names in its dictionaries, written plainly, with
-//! `#xx` escapes, or packed into object streams.
+//! What a PDF document does when it is opened (ISO 32000-2): told by the names in its dictionaries, written plainly,
+//! with `#xx` escapes, or packed into object streams.
 //!
-//! `/OpenAction` and `/AA` say *when* something happens; most documents of LaTeX have one that turns to a page. *What* happens
-//! is named by the action itself, wherever it stands, so it is that which is looked for.
+//! `/OpenAction` and `/AA` say *when* something happens; most documents of LaTeX have one that turns to a page. *What*
+//! happens is named by the action itself, wherever it stands, so it is that which is looked for.
 
 use super::Identified;
 use flate2::{Decompress, FlushDecompress, Status};
@@ -43,6 +43,8 @@ pub struct Look {
     deflated: bool,
     filters: u32,
     place: Place,
+    /// What is in place, if it is packed objects and has not ended.
+    packed: Option<Box<Packed>>,
     unpacked: u64,
     seen: Vec<(Class, &'static str)>,
     /// The end of what was looked at, in which a keyword may have begun.
@@ -56,10 +58,14 @@ enum Place {
     Objects,
     /// Behind `stream`: the line ends, and data begins.
     LineEnd(u8),
-    /// An object stream's data.
-    Packed(Box<Decompress>, Box<Names>),
-    /// Other data, up to `endstream`.
+    /// Data, up to `endstream`.
     Data,
+}
+
+/// The data of an object stream, which is unpacked while it passes.
+struct Packed {
+    inflate: Decompress,
+    names: Names,
 }
 
 impl Look {
@@ -67,7 +73,7 @@ impl Look {
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while let Some(byte) = bytes.first() {
             match &mut self.place {
-                Place::Objects | Place::Data => {
+                Place::Objects => {
                     self.byte(*byte);
                     bytes = &bytes[1..];
                 }
@@ -80,7 +86,18 @@ impl Look {
                         bytes = &bytes[1..];
                     }
                 }
-                Place::Packed(..) => bytes = self.inflate(bytes),
+                Place::Data => {
+                    let end = bytes.iter().position(|byte| {
+                        self.byte(*byte);
+                        !matches!(self.place, Place::Data)
+                    });
+                    let (data, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+                    self.inflate(data);
+                    if end.is_some() && self.packed.take().is_some() {
+                        self.note(Class::NotInspected, PACKED);
+                    }
+                    bytes = rest;
+                }
             }
         }
     }
@@ -91,8 +108,15 @@ impl Look {
         if self.encrypted {
             identified.add(Class::Encrypted, ENCRYPTED);
         }
-        let said = self.seen.iter().filter(|(_, text)| !(self.encrypted && *text == PACKED));
-        said.for_each(|(class, text)| identified.add(*class, text));
+        let mut said = self.seen.clone();
+        if self.packed.is_some() {
+            said.push((Class::NotInspected, PACKED));
+        }
+        said.retain(|(_, text)| !(self.encrypted && *text == PACKED));
+        // In an order that does not depend on how the bytes came.
+        said.sort();
+        said.dedup();
+        said.iter().for_each(|(class, text)| identified.add(*class, text));
         identified
     }
 
@@ -158,7 +182,7 @@ impl Look {
         self.place = Place::Data;
         if self.objects && !self.encrypted {
             if self.deflated && self.filters == 1 {
-                self.place = Place::Packed(Box::new(Decompress::new(true)), Box::default());
+                self.packed = Some(Box::new(Packed { inflate: Decompress::new(true), names: Names::default() }));
             } else if self.filters > 0 {
                 self.note(Class::NotInspected, PACKED);
             } else {
@@ -169,27 +193,32 @@ impl Look {
         self.forget();
     }
 
-    fn inflate<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let Place::Packed(inflate, names) = &mut self.place else { return bytes };
+    /// Unpacks the data of an object stream and reads the names in it.
+    fn inflate(&mut self, mut data: &[u8]) {
+        let Some(mut packed) = self.packed.take() else { return };
         let mut out = [0; 4096];
-        let before = (inflate.total_in(), inflate.total_out());
-        let status = inflate.decompress(bytes, &mut out, FlushDecompress::None);
-        let (read, written) = (inflate.total_in() - before.0, (inflate.total_out() - before.1) as usize);
-        let found: Vec<(Vec<u8>, bool)> = out[..written].iter().filter_map(|byte| names.byte(*byte)).collect();
-        self.unpacked += written as u64;
-        let over = self.unpacked > MAX_OBJECTS;
-        let rest = &bytes[read as usize..];
-        let stuck = read == 0 && written == 0;
-        match status {
-            Ok(Status::Ok | Status::BufError) if !over && (!stuck || rest.is_empty()) => {}
-            Ok(Status::StreamEnd) if !over => self.place = Place::Data,
-            _ => {
-                self.place = Place::Data;
-                self.note(Class::NotInspected, PACKED);
+        loop {
+            let before = (packed.inflate.total_in(), packed.inflate.total_out());
+            let status = packed.inflate.decompress(data, &mut out, FlushDecompress::None);
+            let read = packed.inflate.total_in() - before.0;
+            let written = (packed.inflate.total_out() - before.1) as usize;
+            for byte in &out[..written] {
+                if let Some((name, escaped)) = packed.names.byte(*byte) {
+                    self.name(&name, escaped, false);
+                }
+            }
+            self.unpacked += written as u64;
+            data = &data[read as usize..];
+            match status {
+                Ok(Status::StreamEnd) => return,
+                Ok(_) if self.unpacked <= MAX_OBJECTS => {}
+                _ => return self.note(Class::NotInspected, PACKED),
+            }
+            if written < out.len() && (data.is_empty() || read == 0) {
+                break;
             }
         }
-        found.iter().for_each(|(name, escaped)| self.name(name, *escaped, false));
-        rest
+        self.packed = Some(packed);
     }
 
     fn note(&mut self, class: Class, text: &'static str) {

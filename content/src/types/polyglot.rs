@@ -8,8 +8,8 @@ const PDF_ROOM: usize = 1024;
 /// Bytes of a ZIP archive's end record before its comment.
 const ZIP_END: usize = 22;
 
-/// What else a file of these types is, if anything. ZIP archives in the middle of a file, or with long comments, are found
-/// where containers are opened.
+/// What else a file of these types is, if anything. ZIP archives in the middle of a file, or with long comments, are
+/// found where containers are opened.
 pub fn other(types: &[FileType], head: &[u8], tail: &[u8]) -> Option<&'static str> {
     let likeliest = types.first()?;
     if *likeliest != FileType::Pdf && holds_pdf(head) && memchr::memmem::find(tail, b"%%EOF").is_some() {

@@ -12,7 +12,8 @@ const WINDOWS_SCRIPTS: &[&str] = &[
     "url", "inf", "msh", "ps1xml",
 ];
 
-/// The types that a text may be taken for, likeliest first; none when it is no text. `whole` says that `head` is all of it.
+/// The types that a text may be taken for, likeliest first; none when it is no text. `whole` says that `head` is all
+/// of it.
 pub fn identify(head: &[u8], whole: bool, name: &str) -> Vec<FileType> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let decoded;
@@ -49,7 +50,8 @@ fn wide(head: &[u8]) -> Option<String> {
     text.chars().all(|c| !c.is_control() || "\t\n\r\u{c}".contains(c)).then_some(text)
 }
 
-/// UTF-8, or one byte a character; without control characters but those of texts, HL7's framing and the end mark of DOS.
+/// UTF-8, or one byte a character; without control characters but those of texts, HL7's framing and the end mark of
+/// DOS.
 fn is_text(head: &[u8], whole: bool) -> bool {
     if head.iter().any(|byte| byte.is_ascii_control() && !b"\t\n\r\x0b\x0c\x1a\x1b\x1c".contains(byte)) {
         return false;
@@ -124,8 +126,8 @@ fn sequences(start: &[u8]) -> Option<Vec<FileType>> {
     }
 }
 
-/// A table has the same number of separators, at least one, in its first lines; any text may be a table of one column when
-/// its name says so.
+/// A table has the same number of separators, at least one, in its first lines; any text may be a table of one column
+/// when its name says so.
 fn table(text: &[u8], whole: bool, name: &str) -> Vec<FileType> {
     let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').take(TABLE_LINES + 1).collect();
     // The last line may be cut, or nothing after the last line feed.

@@ -156,8 +156,8 @@ impl Walk {
         rest
     }
 
-    /// Looks for the next header behind content of unknown length. What an entry holds may look like a header: then more
-    /// is taken for seen than there is, never less.
+    /// Looks for the next header behind content of unknown length. What an entry holds may look like a header: then
+    /// more is taken for seen than there is, never less.
     fn search<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let before = self.partial.len();
         self.partial.extend_from_slice(&bytes[..bytes.len().min(3)]);

@@ -88,8 +88,8 @@ fn overlapping_entries_unpack_no_more_than_the_limits() {
     assert!(totals.shown <= limits.free.max(limits.ratio * totals.fed) + (64 << 10), "{totals:?}");
 }
 
-/// An archive that holds itself cannot be written by a compressor: so one that holds another so often that no walk would
-/// come to its end, which is all that a walk sees of either.
+/// An archive that holds itself cannot be written by a compressor: so one that holds another so often that no walk
+/// would come to its end, which is all that a walk sees of either.
 #[test]
 fn archives_without_end_stop_at_the_depth() {
     let mut bytes = zip(&[Entry::stored("virus.com", &eicar())]);

@@ -125,8 +125,8 @@ pub fn finish(mut bytes: Vec<u8>, directory: &[u8], count: u16) -> Vec<u8> {
     bytes
 }
 
-/// Several directory entries that place the same `target`, and further ones inside it: Fifield's overlapping files. Each is
-/// a header quoted in a stored block of the deflated data of the one before.
+/// Several directory entries that place the same `target`, and further ones inside it: Fifield's overlapping files.
+/// Each is a header quoted in a stored block of the deflated data of the one before.
 pub fn overlapping(kernel: &[u8], files: usize) -> Vec<u8> {
     let mut last = Entry::deflated("0", kernel);
     let mut chain = vec![last.clone()];

@@ -103,7 +103,8 @@ fn what_zip_programs_make_is_shown() {
 
 const PYTHON: &str = r#"
 import zipfile, tarfile, io, sys
-methods = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}
+methods = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2,
+           "lzma": zipfile.ZIP_LZMA}
 class Pipe(io.RawIOBase):
     def __init__(self, path): self.file = open(path, "wb")
     def writable(self): return True

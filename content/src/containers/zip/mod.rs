@@ -1,6 +1,6 @@
-//! ZIP archives, as they stream by: entry behind entry by their local headers, then compared with the central directory, by
-//! which most programs unpack. What only one of the two knows, or what they tell differently, is said and shown: entries that
-//! only the directory points to are read again from what is held of the archive.
+//! ZIP archives, as they stream by: entry behind entry by their local headers, then compared with the central
+//! directory, by which most programs unpack. What only one of the two knows, or what they tell differently, is said
+//! and shown: entries that only the directory points to are read again from what is held of the archive.
 
 use super::End;
 use super::limits::Held;

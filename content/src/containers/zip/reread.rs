@@ -1,5 +1,5 @@
-//! Entries that the central directory places where no entry was met, or describes otherwise than they were read: they are
-//! read again as the directory has it.
+//! Entries that the central directory places where no entry was met, or describes otherwise than they were read: they
+//! are read again as the directory has it.
 
 use super::content::{Came, Content};
 use super::header;
