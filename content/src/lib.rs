@@ -17,7 +17,7 @@ mod reader;
 mod testing;
 mod text;
 
-pub use formats::{Csv, Dicom, Hl7, Json, Parquet, Plain, Vcf, Xml};
+pub use formats::{Csv, Dicom, Hl7, Json, Parquet, Pdf, Plain, Vcf, Xml};
 pub use inspect::{look_at_path, readers};
 pub use patterns::Patterns;
 pub use policy::Policy;
