@@ -56,7 +56,6 @@ fn text<R: Reader + 'static>(format: R, strict: bool, patterns: Option<Patterns>
 }
 
 /// Two readers of one stream.
-#[derive(Debug)]
 struct Both<R>(R, Option<Patterns>);
 
 impl<R: Reader> Reader for Both<R> {

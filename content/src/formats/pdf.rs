@@ -32,7 +32,6 @@ const ACTIVE: [&[u8]; 9] = [
 ];
 
 /// Reads one file.
-#[derive(Debug)]
 pub struct Pdf {
     plain: Plain,
     identifiers: bool,

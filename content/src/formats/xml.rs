@@ -17,7 +17,6 @@ const MAX_TAG: usize = 1 << 20;
 const MAX_REFERENCE: usize = 12;
 
 /// Reads one document.
-#[derive(Debug)]
 pub struct Xml {
     path: Path,
     at: At,

@@ -34,7 +34,6 @@ const NATIONAL: [&[u8]; 10] = [
 ];
 
 /// The elements that are open.
-#[derive(Debug)]
 pub struct Path {
     policy: Arc<Policy>,
     levels: Vec<Level>,
@@ -46,7 +45,6 @@ pub struct Path {
     active: Option<Flaw>,
 }
 
-#[derive(Debug)]
 struct Level {
     /// Where its name begins in `names`.
     name: usize,
@@ -54,7 +52,6 @@ struct Level {
     national: bool,
 }
 
-#[derive(Debug)]
 struct Waiting {
     depth: usize,
     /// Whether it waits for the element around its own.
