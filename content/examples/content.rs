@@ -247,6 +247,8 @@ fn guess(path: &Path, content: &[u8]) -> FileType {
         (".xml", FileType::Xml),
         (".xsd", FileType::Xml),
         (".vcf", FileType::Vcf),
+        (".pdf", FileType::Pdf),
+        (".svg", FileType::Svg),
         (".sam", FileType::Sam),
         (".fastq", FileType::Fastq),
         (".fa", FileType::Fasta),

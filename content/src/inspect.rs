@@ -1,6 +1,6 @@
 //! Which readers a file gets.
 
-use crate::formats::{Csv, Dicom, Hl7, Json, Parquet, Plain, Vcf, Xml};
+use crate::formats::{Csv, Dicom, Hl7, Json, Parquet, Pdf, Plain, Vcf, Xml};
 use crate::identifiers::{Tally, scan_whole};
 use crate::patterns::Patterns;
 use crate::policy::Policy;
@@ -18,7 +18,9 @@ pub fn readers(file_type: FileType, policy: &Arc<Policy>) -> Box<dyn Reader> {
         FileType::Json => text(Json::new(policy, false), true, patterns),
         FileType::Ndjson => text(Json::new(policy, true), true, patterns),
         FileType::Hl7 => text(Hl7::new(policy), false, patterns),
-        FileType::Xml | FileType::Svg => text(Xml::new(policy), false, patterns),
+        FileType::Xml => text(Xml::new(policy), false, patterns),
+        FileType::Svg => text(Xml::svg(policy), false, patterns),
+        FileType::Pdf => Box::new(Both(Pdf::new(policy), patterns)),
         FileType::Vcf => text(Vcf::new(policy), false, patterns),
         FileType::Parquet => Box::new(Both(Parquet::new(policy), patterns)),
         FileType::Text => text(Plain::new(policy), false, patterns),
@@ -54,7 +56,6 @@ fn text<R: Reader + 'static>(format: R, strict: bool, patterns: Option<Patterns>
 }
 
 /// Two readers of one stream.
-#[derive(Debug)]
 struct Both<R>(R, Option<Patterns>);
 
 impl<R: Reader> Reader for Both<R> {

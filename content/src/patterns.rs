@@ -14,7 +14,6 @@ const BLOCK_BYTES: usize = 64 * 1024;
 const OVERLAP_BYTES: usize = MAX_MATCH_BYTES + 1;
 
 /// Finds the first place of each pattern. A match of at most [`MAX_MATCH_BYTES`] is certain to be found.
-#[derive(Debug)]
 pub struct Patterns {
     policy: Arc<Policy>,
     found: Vec<bool>,

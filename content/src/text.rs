@@ -9,7 +9,6 @@ use sluse_protocol::finding::Class;
 ///
 /// UTF-16 is handed on in Latin-1, what is outside of it as `0xff`: formats and digits are ASCII, and so every place in what
 /// is handed on has one place in the file.
-#[derive(Debug)]
 pub struct Text<R> {
     inner: R,
     encoding: Encoding,
@@ -171,7 +170,7 @@ impl Sink for Moved<'_> {
 }
 
 /// Checks that a stream is UTF-8, up to its first flaw.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Utf8 {
     wrong: Option<u64>,
     /// A character that is not whole yet.

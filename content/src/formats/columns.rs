@@ -20,7 +20,6 @@ const TOLD: usize = 10;
 const FIRST_ROW_TOKENS: usize = 1000;
 
 /// The columns of one table. Names come first, piece by piece; then [`Columns::begin`].
-#[derive(Debug)]
 pub struct Columns {
     policy: Arc<Policy>,
     names: Vec<Vec<u8>>,

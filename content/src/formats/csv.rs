@@ -18,7 +18,6 @@ const DELIMITERS: [u8; 4] = *b",;\t|";
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// Reads one table.
-#[derive(Debug)]
 pub struct Csv {
     columns: Columns,
     dialect: Dialect,
@@ -38,7 +37,6 @@ pub struct Csv {
     flaws: Flaws,
 }
 
-#[derive(Debug)]
 enum Dialect {
     /// The first row so far, and whether it stands within quotes.
     Undecided(Vec<u8>, bool),

@@ -11,7 +11,6 @@ use std::sync::Arc;
 const FIELD_BYTES: usize = 256;
 
 /// Reads one file.
-#[derive(Debug)]
 pub struct Hl7 {
     person: Person,
     offset: u64,

@@ -39,7 +39,6 @@ const EMPTY: [(&[u8], u32, &str); 11] = [
 const DATE_DIGITS: usize = 6;
 
 /// What was seen in one file.
-#[derive(Debug)]
 pub struct Person {
     policy: Arc<Policy>,
     tally: Option<Tally>,

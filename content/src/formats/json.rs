@@ -12,7 +12,6 @@ use std::sync::Arc;
 const WORD_BYTES: usize = 400;
 
 /// Reads one JSON value, or one object a line.
-#[derive(Debug)]
 pub struct Json {
     path: Path,
     at: At,

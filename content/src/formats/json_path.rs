@@ -21,11 +21,9 @@ const WAITING: usize = 64;
 const NATIONAL: [&[u8]; 3] = [b"2.16.578.1.12.4.1.4.1", b"2.16.578.1.12.4.1.4.2", b"2.16.578.1.12.4.1.4.3"];
 
 /// Nested too deep.
-#[derive(Debug)]
 pub struct TooDeep;
 
 /// The objects and arrays that are open, with their keys.
-#[derive(Debug)]
 pub struct Path {
     levels: Vec<Level>,
     /// Keys of the open objects, one after another.
@@ -39,7 +37,6 @@ pub struct Path {
     broken: bool,
 }
 
-#[derive(Debug)]
 struct Level {
     object: bool,
     /// Where its key begins in `keys`.

@@ -6,7 +6,6 @@ use crate::reader::{Reader, Sink};
 use std::sync::Arc;
 
 /// Looks for identifiers anywhere.
-#[derive(Debug)]
 pub struct Plain {
     tally: Option<(Tally, Place)>,
     scanner: Scanner,

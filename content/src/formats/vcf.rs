@@ -11,7 +11,6 @@ use std::sync::Arc;
 const MARK: &[u8] = b"##fileformat=VCF";
 
 /// Reads one file.
-#[derive(Debug)]
 pub struct Vcf {
     about: Plain,
     table: Csv,

@@ -17,7 +17,6 @@ const MAX_TAG: usize = 1 << 20;
 const MAX_REFERENCE: usize = 12;
 
 /// Reads one document.
-#[derive(Debug)]
 pub struct Xml {
     path: Path,
     at: At,
@@ -63,6 +62,13 @@ impl Xml {
             roots: 0,
             broken: false,
         }
+    }
+
+    /// Reads a drawing, which may not act.
+    pub fn svg(policy: &Arc<Policy>) -> Self {
+        let mut new = Self::new(policy);
+        new.path.drawing();
+        new
     }
 
     fn walk(&mut self, bytes: &[u8]) -> Result<(), Wrong> {

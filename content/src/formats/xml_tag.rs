@@ -1,7 +1,6 @@
 //! What stands within a start tag: a name, attributes, references.
 
 /// A start or empty tag.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Tag<'t> {
     /// Its name.
     pub name: &'t [u8],

@@ -52,7 +52,6 @@ pub struct Broken {
 }
 
 /// Walks through elements in one encoding.
-#[derive(Debug)]
 pub struct Walk {
     encoding: Encoding,
     levels: Vec<Level>,
@@ -61,7 +60,6 @@ pub struct Walk {
     offset: u64,
 }
 
-#[derive(Debug)]
 struct Level {
     kind: Kind,
     /// Where it ends; `None`: where a delimiter says so.

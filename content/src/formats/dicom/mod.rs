@@ -28,7 +28,6 @@ const MAX_INFLATED: u64 = 4 << 30;
 const DIRECTORY: &[u8] = b"1.2.840.10008.1.3.10";
 
 /// Reads one file.
-#[derive(Debug)]
 pub struct Dicom {
     phase: Phase,
     /// The preamble, or what is not read yet of a head.
@@ -38,7 +37,6 @@ pub struct Dicom {
     broken: bool,
 }
 
-#[derive(Debug)]
 enum Phase {
     Preamble,
     /// Elements of group 2, up to where the group's length says, or the first of another group.
@@ -49,7 +47,6 @@ enum Phase {
     Deflated(Box<Inflate>),
 }
 
-#[derive(Debug)]
 struct Inflate {
     state: Decompress,
     walk: Walk,
@@ -59,7 +56,6 @@ struct Inflate {
 }
 
 /// What is kept of the elements.
-#[derive(Debug)]
 struct Facts {
     person: Person,
     value: Vec<u8>,

@@ -23,7 +23,6 @@ const ENCAPSULATED_PDF: &[u8] = b"1.2.840.10008.5.1.4.1.1.104.1";
 const SHOWN: usize = 12;
 
 /// What one file says of a person.
-#[derive(Debug)]
 pub struct Person {
     policy: Arc<Policy>,
     tally: Option<Tally>,

@@ -7,7 +7,7 @@ const MAX_COLUMNS: usize = 100_000;
 const MAX_CHUNKS: usize = 4_000_000;
 
 /// What a footer says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub struct Footer<'f> {
     /// The columns, in order.
     pub columns: Vec<Column<'f>>,
@@ -19,7 +19,7 @@ pub struct Footer<'f> {
 }
 
 /// One column.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub struct Column<'f> {
     /// Its name, with those of the groups that it lies in.
     pub path: Vec<&'f [u8]>,

@@ -28,7 +28,6 @@ const TEXT: [i64; 2] = [6, 7];
 const INT64: i64 = 2;
 
 /// Reads one file.
-#[derive(Debug)]
 pub struct Parquet {
     columns: Columns,
     head: Vec<u8>,

@@ -16,7 +16,6 @@ pub const LIST: u8 = 9;
 pub const STRUCT: u8 = 12;
 
 /// Reads one value after another.
-#[derive(Debug)]
 pub struct Thrift<'f> {
     bytes: &'f [u8],
     at: usize,
