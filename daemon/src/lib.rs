@@ -3,6 +3,7 @@
 //! `main` reads the command line and calls one role's `run`; [`supervise`] starts all four as children of one command.
 
 pub mod accounts;
+pub mod command_line;
 pub mod confine;
 pub mod control;
 mod control_link;

@@ -97,10 +97,10 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
         ),
         (
             "@",
-            "[control]\ncertificate_days = \"365\"",
+            "[control]\ncertificate_life = 365",
             7,
-            "`control.certificate_days` is text, not a whole number",
-            "write for example `certificate_days = 365`",
+            "`control.certificate_life` is a number, not text",
+            "write for example `certificate_life = \"365d\"`",
         ),
         (
             "@",

@@ -6,6 +6,7 @@ use sluse_protocol::frame::{self, Lengths, PREFIX_BYTES};
 use sluse_protocol::ids::{SourceName, TransferId, ZoneName};
 use sluse_protocol::limits;
 use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::time::Timestamp;
 use sluse_protocol::wire::{self, Reply, Request};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub(crate) struct Link {
     pings: u32,
     zone: ZoneName,
     source: Option<SourceName>,
+    /// The zone's clock and ours when it welcomed us.
+    clocks: (Timestamp, Timestamp),
 }
 
 impl Link {
@@ -73,6 +76,7 @@ impl Link {
             // Replaced by what the welcome says.
             zone: "unknown".parse().map_err(|_| Error::Protocol("no name"))?,
             source: None,
+            clocks: (sluse_host::clock::now(), sluse_host::clock::now()),
         };
         let hello = Request::Hello {
             versions: wire::VERSIONS.to_vec(),
@@ -81,8 +85,9 @@ impl Link {
         };
         let welcome = timeout(limits::HELLO_TIMEOUT, link.ask(&hello)).await.map_err(|_| Lost::Unanswered)?;
         match welcome?.0 {
-            Reply::Welcome { version, zone, source, .. } if wire::VERSIONS.contains(&version) => {
+            Reply::Welcome { version, zone, source, clock } if wire::VERSIONS.contains(&version) => {
                 (link.zone, link.source) = (zone, source);
+                link.clocks = (clock, sluse_host::clock::now());
                 Ok(link)
             }
             _ => Err(Error::Protocol("no welcome in a version that was offered")),
@@ -92,6 +97,16 @@ impl Link {
     /// The zone's name, as it says.
     pub fn zone(&self) -> &ZoneName {
         &self.zone
+    }
+
+    /// What the zone's clock showed when it welcomed us.
+    pub fn zone_clock(&self) -> Timestamp {
+        self.clocks.0
+    }
+
+    /// Seconds that this host's clock is ahead of the zone's; negative when it is behind.
+    pub fn clock_ahead(&self) -> i64 {
+        self.clocks.1.unix().saturating_sub(self.clocks.0.unix())
     }
 
     /// For whom the zone takes us; none for an invite's certificate.

@@ -21,6 +21,9 @@ use zeroize::Zeroizing;
 /// Bytes of the longest invite.
 pub const MAX_INVITE_BYTES: u64 = 64 * 1024;
 
+/// Seconds that this host's clock may be ahead of the zone's.
+const CLOCK_SLACK: i64 = 300;
+
 /// What an interrupted enrolment may have left in the folder.
 const LEFTOVERS: &[&str] = &[
     identity::IDENTITY_KEY,
@@ -62,7 +65,7 @@ struct Invite {
 /// When the invite is not valid, the folder is in use, the zone refuses or cannot be reached.
 pub fn enrol(invite: &str, folder: &Path) -> Result<Enrolled, Error> {
     let invite = parse(invite)?;
-    check_folder(folder)?;
+    check_folder(folder, &invite)?;
     files::create_folder(folder, 0o700).map_err(Error::file(folder))?;
     let (identity_key, tls_key) = make_keys(folder)?;
     files::sync_folder(folder).map_err(Error::file(folder))?;
@@ -83,25 +86,32 @@ fn parse(text: &str) -> Result<Invite, Error> {
     if zone_keys(&invite.signer, &invite.zone).is_empty() {
         return Err(Error::Invite("it names no signing key of the zone".into()));
     }
-    if invite.expires <= sluse_host::clock::now() {
+    // This clock may be ahead of the zone's, which decides.
+    if invite.expires.plus(CLOCK_SLACK) <= sluse_host::clock::now() {
         return Err(Refusal::new(Code::InviteExpired, format!("the invite expired at {}", invite.expires)).into());
     }
     Ok(invite)
 }
 
-/// Refuses a folder that holds anything but what an interrupted enrolment leaves.
-fn check_folder(folder: &Path) -> Result<(), Error> {
+/// Refuses a folder that holds anything but what an interrupted enrolment leaves, or an identity of the same source and zone:
+/// that is enrolled anew, with its keys and journal, since its certificate ran out.
+fn check_folder(folder: &Path, invite: &Invite) -> Result<(), Error> {
     let refuse = |what: String, hint| Err(Error::Identity { path: folder.to_owned(), what, hint });
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(Error::file(folder))?,
     };
+    if folder.join(identity::SETTINGS).exists() {
+        let settings = identity::read_settings(folder)?;
+        if (&settings.source, &settings.zone) == (&invite.source, &invite.zone) {
+            return Ok(());
+        }
+        let what = format!("{} of zone {} is enrolled here already", settings.source, settings.zone);
+        return refuse(what, "Give an identity folder that is new.");
+    }
     for entry in entries {
         let name = entry.map_err(Error::file(folder))?.file_name();
         let name = name.to_string_lossy();
-        if name == identity::SETTINGS {
-            return refuse("a source is enrolled here already".into(), "Give an identity folder that is new.");
-        }
         if !LEFTOVERS.contains(&name.strip_suffix(".new").unwrap_or(&name)) && name != "identity.toml.new" {
             return refuse("the folder is in use".into(), "Give an identity folder that is new or empty.");
         }
@@ -120,14 +130,10 @@ fn make_keys(folder: &Path) -> Result<(SigningKey, rcgen::KeyPair), Error> {
             keys::create_signing_key(&path)?
         }
     };
-    let path = folder.join(identity::TLS_KEY);
-    let kept = files::read_private(&path).ok().and_then(|pem| {
-        let pem = std::str::from_utf8(&pem).ok()?;
-        rcgen::KeyPair::from_pem(pem).ok()
-    });
-    let tls_key = match kept {
-        Some(key) => key,
-        None => {
+    let tls_key = match tls_key(folder) {
+        Ok(key) => key,
+        Err(_) => {
+            let path = folder.join(identity::TLS_KEY);
             let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(certificate_fault)?;
             let pem = Zeroizing::new(key.serialize_pem());
             files::replace(&path, pem.as_bytes(), 0o600).map_err(Error::file(&path))?;
@@ -135,6 +141,22 @@ fn make_keys(folder: &Path) -> Result<(SigningKey, rcgen::KeyPair), Error> {
         }
     };
     Ok((identity_key, tls_key))
+}
+
+/// The TLS key of an identity folder.
+pub(crate) fn tls_key(folder: &Path) -> Result<rcgen::KeyPair, Error> {
+    let path = folder.join(identity::TLS_KEY);
+    let pem = files::read_private(&path).map_err(Error::file(&path))?;
+    let pem = std::str::from_utf8(&pem).map_err(|error| Error::file(&path)(io::Error::other(error)))?;
+    rcgen::KeyPair::from_pem(pem).map_err(certificate_fault)
+}
+
+/// A request for a certificate (PKCS#10, PEM) with this key.
+pub(crate) fn request(tls_key: &rcgen::KeyPair) -> Result<String, Error> {
+    rcgen::CertificateParams::default()
+        .serialize_request(tls_key)
+        .and_then(|request| request.pem())
+        .map_err(certificate_fault)
 }
 
 fn remove_if_there(path: &Path) -> Result<(), Error> {
@@ -146,10 +168,7 @@ fn remove_if_there(path: &Path) -> Result<(), Error> {
 
 /// Asks the zone for a certificate, and checks that it is the zone of the invite that answers.
 async fn ask(invite: &Invite, identity_key: &SigningKey, tls_key: &rcgen::KeyPair) -> Result<String, Error> {
-    let request = rcgen::CertificateParams::default()
-        .serialize_request(tls_key)
-        .and_then(|request| request.pem())
-        .map_err(certificate_fault)?;
+    let request = request(tls_key)?;
     let tls = quic::client_config(
         KeyExchange::HybridRequired,
         invite.ca.as_bytes(),

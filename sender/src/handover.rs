@@ -19,7 +19,7 @@ use sluse_protocol::limits;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::sshsig::{MessageHash, NAMESPACE_MANIFEST};
 use sluse_protocol::transfer::State;
-use sluse_protocol::wire::{DurableRecord, Reply, Request};
+use sluse_protocol::wire::{DurableRecord, Reply, Request, TransferStatus};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -78,6 +78,7 @@ impl<'a> Handover<'a> {
     /// Everything that one connection can do. The transfer and its state: sealed with the receipt in the journal, or ended.
     pub async fn over(&mut self, link: &mut Link) -> Result<(TransferId, State), Error> {
         let Accepted { transfer, state } = self.offer(link).await?;
+        self.note(&transfer, state)?;
         (self.progress)(Progress::Accepted { transfer: transfer.clone(), state });
         match state {
             State::Receiving => {
@@ -95,6 +96,23 @@ impl<'a> Handover<'a> {
                 Ok((transfer, state))
             }
         }
+    }
+
+    /// Remembers the transfer from here on, whatever becomes of this process.
+    fn note(&self, transfer: &TransferId, state: State) -> Result<(), Error> {
+        if self.journal.noted(transfer)?.is_some() {
+            return Ok(());
+        }
+        self.journal.note(&TransferStatus {
+            transfer: transfer.clone(),
+            agreement: self.subject.agreement.clone(),
+            dataset: self.subject.dataset.clone(),
+            state,
+            since: sluse_host::clock::now(),
+            totals: self.plan.totals(),
+            reason: None,
+            receipts: Vec::new(),
+        })
     }
 
     /// Offers the current attempt; the next one when that ended and a new one is wanted.

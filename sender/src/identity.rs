@@ -3,6 +3,7 @@
 //! `identity.toml` is written last when a source is enrolled: a folder without it is not enrolled yet.
 
 use crate::error::Error;
+use crate::renewal::Validity;
 use serde::{Deserialize, Serialize};
 use sluse_host::config::KeyExchange;
 use sluse_host::{files, keys, quic};
@@ -16,6 +17,8 @@ pub(crate) const IDENTITY_KEY: &str = "identity.key";
 pub(crate) const TLS_KEY: &str = "tls.key";
 pub(crate) const TLS_CERTIFICATE: &str = "tls.crt";
 pub(crate) const AUTHORITY: &str = "ca.crt";
+/// Locked by the process that renews the certificate.
+pub(crate) const RENEWING: &str = "renewing.lock";
 pub(crate) const ALLOWED_SIGNERS: &str = "allowed_signers";
 
 /// Bytes of the largest file of an identity folder that is read.
@@ -41,6 +44,7 @@ pub struct Identity {
     signing_key: SigningKey,
     zone_keys: Vec<PublicKey>,
     tls: quinn::ClientConfig,
+    validity: Validity,
 }
 
 impl Identity {
@@ -55,14 +59,17 @@ impl Identity {
         if zone_keys.is_empty() {
             return Err(damaged(folder.join(ALLOWED_SIGNERS), "no signing key of the zone"));
         }
+        let certificate = text(folder, TLS_CERTIFICATE)?;
+        let validity =
+            Validity::of(&certificate).ok_or_else(|| damaged(folder.join(TLS_CERTIFICATE), "not a certificate"))?;
         let tls = quic::client_config(
             KeyExchange::HybridRequired,
             text(folder, AUTHORITY)?.as_bytes(),
-            text(folder, TLS_CERTIFICATE)?.as_bytes(),
+            certificate.as_bytes(),
             &files::read_private(&folder.join(TLS_KEY)).map_err(|error| unreadable(folder.join(TLS_KEY), &error))?,
         )?;
         let signing_key = keys::read_signing_key(&folder.join(IDENTITY_KEY))?;
-        Ok(Self { folder: folder.to_owned(), settings, signing_key, zone_keys, tls })
+        Ok(Self { folder: folder.to_owned(), settings, signing_key, zone_keys, tls, validity })
     }
 
     /// The folder.
@@ -85,6 +92,11 @@ impl Identity {
         &self.settings.addresses
     }
 
+    /// From when until when its certificate is good.
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
     pub(crate) fn signing_key(&self) -> &SigningKey {
         &self.signing_key
     }
@@ -98,7 +110,7 @@ impl Identity {
     }
 }
 
-fn read_settings(folder: &Path) -> Result<Settings, Error> {
+pub(crate) fn read_settings(folder: &Path) -> Result<Settings, Error> {
     let path = folder.join(SETTINGS);
     if !path.exists() {
         return Err(Error::Identity {
@@ -115,7 +127,7 @@ fn read_settings(folder: &Path) -> Result<Settings, Error> {
     Ok(settings)
 }
 
-fn text(folder: &Path, name: &str) -> Result<String, Error> {
+pub(crate) fn text(folder: &Path, name: &str) -> Result<String, Error> {
     let path = folder.join(name);
     let bytes = files::read_bounded(&path, MAX_FILE).map_err(|error| unreadable(path.clone(), &error))?;
     String::from_utf8(bytes).map_err(|_| damaged(path, "not text"))

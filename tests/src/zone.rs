@@ -138,6 +138,8 @@ impl Zone {
     /// Makes an invite for a source.
     pub fn invite(&self, name: &str) -> PathBuf {
         let invite = self.folder.path().join(format!("invite-{name}.toml"));
+        // The one before was used, or is replaced by this one.
+        let _ = fs::remove_file(&invite);
         self.operate(&["source", "invite", name, "--out", text(&invite)]).expect(0);
         invite
     }

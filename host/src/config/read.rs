@@ -4,12 +4,19 @@ use super::{
     ControlSettings, DeliverSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings, Settings,
     ZoneSettings,
 };
-use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, choice, flag, list, number, parsed, text};
+use sluse_protocol::toml_text::{
+    self, Fields, Problem, Read, Value, Wrong, choice, flag, lasting, list, number, parsed, text,
+};
 use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
+use std::time::Duration;
 
 /// Days that any setting may last: ten years.
 const MAX_DAYS: u64 = 3653;
+
+/// Bounds of a certificate's life: time enough to renew it, and no longer than the authority lives.
+const SHORTEST_LIFE: Duration = Duration::from_secs(10);
+const LONGEST_LIFE: Duration = Duration::from_secs(MAX_DAYS * 86_400);
 
 /// Folders of the zone that belong to one role or to the quarantine: no setting may point into them.
 const TAKEN: [&str; 7] = ["receive", "control", "inspect", "deliver", "quarantine", "trust", "run"];
@@ -64,11 +71,11 @@ fn control(fields: &Fields<'_>) -> Option<ControlSettings> {
     let default = ControlSettings::default();
     let group = fields.may("operators_group", "\"sluse-operators\"", text(32));
     let receiving = fields.may("receiving_days", "14", number(1..=MAX_DAYS));
-    let certificate = fields.may("certificate_days", "365", number(1..=MAX_DAYS));
+    let certificate = fields.may("certificate_life", "\"365d\"", lasting(SHORTEST_LIFE..=LONGEST_LIFE));
     Some(ControlSettings {
         operators_group: group,
         receiving_days: receiving.unwrap_or(default.receiving_days),
-        certificate_days: certificate.unwrap_or(default.certificate_days),
+        certificate_life: certificate.unwrap_or(default.certificate_life),
     })
 }
 
