@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::layout::Layout;
+use crate::network::Network;
 use serde::Serialize;
 use sluse_protocol::ids::ZoneName;
 use sluse_protocol::toml_text::Problem;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub zone: ZoneSettings,
     /// The role that faces the network.
     pub receive: ReceiveSettings,
+    /// How it uses the network.
+    pub network: Network,
     /// The role that decides.
     pub control: ControlSettings,
     /// The role that inspects.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Lost};
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
+use sluse_host::network::Network;
 use sluse_protocol::frame::{self, Lengths, PREFIX_BYTES};
 use sluse_protocol::ids::{SourceName, TransferId, ZoneName};
 use sluse_protocol::limits;
@@ -50,10 +51,10 @@ pub(crate) struct Link {
 
 impl Link {
     /// Connects to the first of `addresses` that answers, and says hello.
-    pub async fn open(addresses: &[String], tls: &quinn::ClientConfig) -> Result<Self, Error> {
+    pub async fn open(addresses: &[String], tls: &quinn::ClientConfig, network: &Network) -> Result<Self, Error> {
         let mut failure = None;
         for address in addresses {
-            match dial(address, tls).await {
+            match dial(address, tls, network).await {
                 Ok((endpoint, connection)) => return Self::greet(endpoint, connection).await,
                 // The first failure tells most: later addresses are spare ones.
                 Err(error) => failure = failure.or(Some(error)),
@@ -242,12 +243,12 @@ impl Drop for Link {
 }
 
 /// Connects to one `host:port`, by the first of its addresses that answers.
-async fn dial(address: &str, tls: &quinn::ClientConfig) -> Result<(Endpoint, Connection), Error> {
+async fn dial(address: &str, tls: &quinn::ClientConfig, network: &Network) -> Result<(Endpoint, Connection), Error> {
     let unknown = |reason: String| Lost::Name { address: address.to_owned(), reason };
     let found = tokio::net::lookup_host(address).await.map_err(|error| unknown(error.to_string()))?;
     let mut failure = unknown("none found".into()).into();
     for found in found {
-        let endpoint = endpoint(found)?;
+        let endpoint = endpoint(found, network)?;
         let connecting = endpoint
             .connect_with(tls.clone(), found, wire::ZONE_HOST)
             .map_err(|error| Lost::Ended(error.to_string()))?;
@@ -260,12 +261,12 @@ async fn dial(address: &str, tls: &quinn::ClientConfig) -> Result<(Endpoint, Con
     Err(failure)
 }
 
-fn endpoint(peer: SocketAddr) -> Result<Endpoint, Error> {
+fn endpoint(peer: SocketAddr, network: &Network) -> Result<Endpoint, Error> {
     let any: SocketAddr = match peer {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let made = UdpSocket::bind(any).and_then(|socket| sluse_host::quic::endpoint(socket, None));
+    let made = UdpSocket::bind(any).and_then(|socket| sluse_host::quic::endpoint(network, socket, None));
     made.map_err(|error| Error::Fault { what: "opening a UDP socket".into(), error })
 }
 

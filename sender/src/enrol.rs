@@ -8,6 +8,7 @@ use crate::error::{BadEvidence, Error};
 use crate::identity::{self, Settings};
 use serde::Deserialize;
 use sluse_host::config::KeyExchange;
+use sluse_host::network::Network;
 use sluse_host::{files, keys, quic};
 use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::refusal::{Code, Refusal};
@@ -171,12 +172,13 @@ async fn ask(invite: &Invite, identity_key: &SigningKey, tls_key: &rcgen::KeyPai
     let request = request(tls_key)?;
     let tls = quic::client_config(
         KeyExchange::HybridRequired,
+        &Network::default(),
         invite.ca.as_bytes(),
         invite.certificate.as_bytes(),
         invite.key.as_bytes(),
     )
     .map_err(|error| Error::Invite(error.to_string()))?;
-    let mut link = Link::open(&invite.addresses, &tls).await?;
+    let mut link = Link::open(&invite.addresses, &tls, &Network::default()).await?;
     let enrol = Request::Enrol {
         token: invite.token.clone(),
         identity: identity_key.public().to_openssh(),
@@ -213,9 +215,19 @@ fn explain_used(error: Error) -> Error {
 fn keep(invite: &Invite, folder: &Path, certificate: &str, tls_key: &rcgen::KeyPair) -> Result<(), Error> {
     let pem = Zeroizing::new(tls_key.serialize_pem());
     // What could not be used to connect must not be kept as an identity.
-    quic::client_config(KeyExchange::HybridRequired, invite.ca.as_bytes(), certificate.as_bytes(), pem.as_bytes())?;
-    let settings =
-        Settings { zone: invite.zone.clone(), source: invite.source.clone(), addresses: invite.addresses.clone() };
+    quic::client_config(
+        KeyExchange::HybridRequired,
+        &Network::default(),
+        invite.ca.as_bytes(),
+        certificate.as_bytes(),
+        pem.as_bytes(),
+    )?;
+    let settings = Settings {
+        zone: invite.zone.clone(),
+        source: invite.source.clone(),
+        addresses: invite.addresses.clone(),
+        network: Network::default(),
+    };
     let settings = toml::to_string(&settings).map_err(|error| Error::Invite(error.to_string()))?;
     let signer = format!("{}\n", invite.signer.trim_end());
     for (name, text) in [

@@ -13,6 +13,7 @@ use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::receipts::Receipts;
 use crate::send::Again;
+use sluse_host::limiter::Limiter;
 use sluse_protocol::document::Header;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
@@ -35,6 +36,7 @@ pub(crate) struct Handover<'a> {
     /// Plain bytes that were sent.
     pub sent: u64,
     pool: Arc<Pool>,
+    limiter: Arc<Limiter>,
     ledger: Ledger,
     /// The first and only reading of all files.
     reading: Reading,
@@ -67,7 +69,8 @@ impl<'a> Handover<'a> {
         let (plan, pool) = (Arc::new(plan), Pool::new(BUFFERS, limits::CHUNK_BYTES as usize));
         let ledger = Ledger::new(&plan);
         let reading = pipeline::read(Arc::clone(&plan), Arc::clone(&pool))?;
-        Ok(Self { identity, journal, subject, plan, again, progress, sent: 0, pool, ledger, reading })
+        let limiter = identity.network().limiter();
+        Ok(Self { limiter, identity, journal, subject, plan, again, progress, sent: 0, pool, ledger, reading })
     }
 
     /// Bytes that are durable at the zone.
@@ -154,7 +157,8 @@ impl<'a> Handover<'a> {
     /// Sends what was read and is not durable, and then what was not read yet.
     async fn send_chunks(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
         let lost = self.ledger.lost();
-        let mut sender = Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress);
+        let limiter = Arc::clone(&self.limiter);
+        let mut sender = Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress, limiter);
         if !lost.is_empty() {
             let mut again = pipeline::reread(Arc::clone(&self.plan), Arc::clone(&self.pool), lost)?;
             sender.send(&mut again).await?;
@@ -164,7 +168,8 @@ impl<'a> Handover<'a> {
 
     /// Waits until every chunk is durable.
     async fn settle(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
-        Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress).settle().await
+        let limiter = Arc::clone(&self.limiter);
+        Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress, limiter).settle().await
     }
 
     async fn seal(&mut self, link: &mut Link, transfer: &TransferId, manifest: &Manifest) -> Result<(), Error> {

@@ -4,11 +4,13 @@
 
 use crate::error::Error;
 use crate::renewal::Validity;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sluse_host::config::KeyExchange;
+use sluse_host::network::Network;
 use sluse_host::{files, keys, quic};
 use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, PublicKey, SigningKey};
+use sluse_protocol::toml_text::{self, Problem};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,8 +27,7 @@ pub(crate) const ALLOWED_SIGNERS: &str = "allowed_signers";
 const MAX_FILE: u64 = 64 * 1024;
 
 /// `identity.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Settings {
     /// The zone's name: the principal of its signatures.
     pub zone: ZoneName,
@@ -34,6 +35,9 @@ pub(crate) struct Settings {
     pub source: SourceName,
     /// Where the zone is reached, `host:port`, tried in this order.
     pub addresses: Vec<String>,
+    /// How the network is used; a person may add it.
+    #[serde(skip)]
+    pub network: Network,
 }
 
 /// An enrolled source's identity.
@@ -64,6 +68,7 @@ impl Identity {
             Validity::of(&certificate).ok_or_else(|| damaged(folder.join(TLS_CERTIFICATE), "not a certificate"))?;
         let tls = quic::client_config(
             KeyExchange::HybridRequired,
+            &settings.network,
             text(folder, AUTHORITY)?.as_bytes(),
             certificate.as_bytes(),
             &files::read_private(&folder.join(TLS_KEY)).map_err(|error| unreadable(folder.join(TLS_KEY), &error))?,
@@ -90,6 +95,11 @@ impl Identity {
     /// Where the zone is reached.
     pub fn addresses(&self) -> &[String] {
         &self.settings.addresses
+    }
+
+    /// How the network is used.
+    pub(crate) fn network(&self) -> &Network {
+        &self.settings.network
     }
 
     /// From when until when its certificate is good.
@@ -119,12 +129,26 @@ pub(crate) fn read_settings(folder: &Path) -> Result<Settings, Error> {
             hint: "Enrol first: `sluse enroll INVITE --identity DIR`.",
         });
     }
-    let settings: Settings =
-        toml::from_str(&text(folder, SETTINGS)?).map_err(|error| damaged(path.clone(), error.to_string().trim()))?;
-    if settings.addresses.is_empty() {
-        return Err(damaged(path, "no address of the zone"));
-    }
-    Ok(settings)
+    parse(&text(folder, SETTINGS)?).map_err(|problems| {
+        let told =
+            problems.iter().map(|problem| format!("line {}: {} ({})", problem.line, problem.message, problem.hint));
+        damaged(path, &told.collect::<Vec<_>>().join("; "))
+    })
+}
+
+fn parse(settings: &str) -> Result<Settings, Vec<Problem>> {
+    toml_text::read(settings, MAX_FILE as usize, |fields| {
+        let zone = fields.need("zone", "\"sluse\"", toml_text::parsed);
+        let source = fields.need("source", "\"lab\"", toml_text::parsed);
+        let addresses =
+            fields.need("addresses", "[\"zone.example.org:7443\"]", toml_text::list(16, toml_text::text(300)));
+        let network = fields.may_table("network", Network::read);
+        let addresses = addresses?;
+        if addresses.is_empty() {
+            fields.wrong_at("addresses", "`addresses` is empty", "name where the zone is reached");
+        }
+        Some(Settings { zone: zone?, source: source?, addresses, network: network.unwrap_or_default() })
+    })
 }
 
 pub(crate) fn text(folder: &Path, name: &str) -> Result<String, Error> {

@@ -99,7 +99,13 @@ fn keep(identity: &Identity, certificate: &str, key: String) -> Result<Timestamp
         return Err(Error::Protocol("a renewed certificate that is good for no longer"));
     }
     let authority = identity::text(folder, identity::AUTHORITY)?;
-    quic::client_config(KeyExchange::HybridRequired, authority.as_bytes(), certificate.as_bytes(), key.as_bytes())?;
+    quic::client_config(
+        KeyExchange::HybridRequired,
+        identity.network(),
+        authority.as_bytes(),
+        certificate.as_bytes(),
+        key.as_bytes(),
+    )?;
     let path = folder.join(identity::TLS_CERTIFICATE);
     files::replace(&path, certificate.as_bytes(), 0o600).map_err(Error::file(&path))?;
     Ok(validity.until)

@@ -177,7 +177,7 @@ pub(crate) async fn open(identity: &Identity) -> Result<Link, Error> {
 
 /// A connection to the zone that this identity belongs to.
 pub(crate) async fn connect(identity: &Identity) -> Result<Link, Error> {
-    let link = Link::open(identity.addresses(), identity.tls()).await?;
+    let link = Link::open(identity.addresses(), identity.tls(), identity.network()).await?;
     if link.zone() != identity.zone() || link.source() != Some(identity.source()) {
         return Err(Error::Protocol("it takes this identity for another one, or is another zone"));
     }

@@ -105,7 +105,7 @@ impl Front {
         let server = door::server_config(zone)?;
         // Who may do what with folders and files in the quarantine is decided where they are made.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o002));
-        let socket = Prepared::new(socket).map_err(RoleError::io("use the network socket"))?;
+        let socket = Prepared::new(&zone.settings.network, socket).map_err(RoleError::io("use the network socket"))?;
         Ok(Self { server, socket })
     }
 

@@ -4,6 +4,7 @@ use super::{
     ControlSettings, DeliverSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings, Settings,
     ZoneSettings,
 };
+use crate::network::Network;
 use sluse_protocol::toml_text::{
     self, Fields, Problem, Read, Value, Wrong, choice, flag, lasting, list, number, parsed, text,
 };
@@ -25,12 +26,14 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
     toml_text::read(text, MAX_CONFIG_BYTES, |file| {
         let zone = file.need_table("zone", "add `[zone]` with the zone's name below: `name = \"sluse\"`", zone);
         let receive = file.need_table("receive", "add `[receive]` with `listen` and `advertise` below", receive);
+        let network = file.may_table("network", Network::read);
         let control = file.may_table("control", control);
         let inspect = file.may_table("inspect", inspect);
         let deliver = file.may_table("deliver", deliver);
         Some(Settings {
             zone: zone?,
             receive: receive?,
+            network: network.unwrap_or_default(),
             control: control.unwrap_or_default(),
             inspect: inspect.unwrap_or_default(),
             deliver: deliver.unwrap_or_default(),

@@ -111,7 +111,9 @@ impl Machine {
 
     /// An outbox was looked at.
     pub fn observed(&mut self, outbox: usize, seen: &[Seen], now: Now) -> Vec<Action> {
-        self.boxes[outbox].observed = true;
+        if !std::mem::replace(&mut self.boxes[outbox].observed, true) {
+            self.finish_receipts(outbox);
+        }
         let by_name: BTreeMap<&str, &Seen> = seen.iter().map(|seen| (seen.name.as_str(), seen)).collect();
         self.compare(outbox, &by_name);
         self.settle(outbox, &by_name, now);
@@ -251,6 +253,13 @@ impl Machine {
         self.boxes[outbox].settling.values().map(|settling| settling.since + quiet).min()
     }
 
+    /// A crash may have come between what the journal says and the receipts beside an entry.
+    fn finish_receipts(&mut self, outbox: usize) {
+        let mine = self.entries.values().filter(|entry| entry.outbox == outbox);
+        let received = mine.filter(|entry| matches!(entry.record.stage, Stage::Received | Stage::Delivered { .. }));
+        self.actions.extend(received.map(|entry| Action::Receipts(entry.record.clone())));
+    }
+
     /// Which records are still what lies in the outbox.
     fn compare(&mut self, outbox: usize, seen: &BTreeMap<&str, &Seen>) {
         let (mut gone, keep) = (Vec::new(), self.rules[outbox].delivered == Delivered::Keep);
@@ -340,7 +349,10 @@ impl Machine {
         }
         let mut news = entry.receipts != receipts;
         entry.receipts = receipts;
-        if news {
+        // What is put away at once takes its receipts along.
+        let rules = &self.rules[entry.outbox];
+        let stays = rules.delivered == Delivered::Keep || !rules.after.is_zero();
+        if news && (stays || matches!(standing, Standing::Open(_))) {
             self.actions.push(Action::Receipts(entry.record.clone()));
         }
         match standing {
