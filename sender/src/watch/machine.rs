@@ -18,7 +18,7 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use action::{Action, Answer, Now, Rules, Standing};
@@ -290,13 +290,12 @@ impl Machine {
     fn settle(&mut self, outbox: usize, seen: &BTreeMap<&str, &Seen>, now: Now) {
         let mut settling = std::mem::take(&mut self.boxes[outbox].settling);
         settling.retain(|name, _| seen.contains_key(name.as_str()));
+        // While the content before is being read or moved, the new one waits.
+        let mine = self.entries.values().filter(|entry| entry.outbox == outbox);
+        let known = mine.filter(|entry| entry.present || entry.busy != Busy::No);
+        let known: BTreeSet<String> = known.map(|entry| entry.record.name.clone()).collect();
         for (name, seen) in seen {
-            let known = self.entries.values().any(|entry| {
-                let same = entry.outbox == outbox && entry.record.name == *name;
-                // While the content before is being read or moved, the new one waits.
-                same && (entry.present || entry.busy != Busy::No)
-            });
-            if known {
+            if known.contains(*name) {
                 settling.remove(*name);
                 continue;
             }
