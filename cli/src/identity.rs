@@ -1,6 +1,7 @@
 //! Who a source's command speaks for, and how the sender's errors are printed.
 
 use crate::failure::Failure;
+use crate::output::Output;
 use sluse_sender::{Error, Identity};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,21 @@ impl IdentityFolder {
     /// When no source is enrolled there, or the folder is damaged.
     pub fn load(&self) -> Result<Identity, Failure> {
         Ok(Identity::load(&self.identity)?)
+    }
+}
+
+impl IdentityFolder {
+    /// Says when the certificate should have been renewed long ago.
+    pub fn warn(&self, out: &Output) {
+        // Read anew: it may have been renewed meanwhile.
+        let Ok(identity) = Identity::load(&self.identity) else { return };
+        let (validity, now) = (identity.validity(), sluse_host::clock::now());
+        if validity.is_in_last(4, now) {
+            let until = validity.until;
+            out.note(format!(
+                "This host's certificate is good until {until} and was not renewed yet: ask the zone's operator if this stays."
+            ));
+        }
     }
 }
 

@@ -47,6 +47,17 @@ impl<'a> Shown<'a> {
             Progress::Sealing => self.message("sealing"),
             Progress::State { state } => self.detail(&format!("Now {state}")),
             Progress::Receipt { kind, file } => self.detail(&format!("Receipt: {kind}, {}", file.display())),
+            Progress::Clock { ahead_seconds } => {
+                let where_to = if ahead_seconds > 0 { "ahead of" } else { "behind" };
+                let apart = ahead_seconds.unsigned_abs();
+                let note = format!(
+                    "This host's clock is {apart} s {where_to} the zone's. Nothing fails for that, but set it."
+                );
+                match &self.bar {
+                    Some(bar) => bar.println(safe::text(&note)),
+                    None => self.out.note(note),
+                }
+            }
             Progress::Retrying { why, after } => self.trouble(&why, after),
         }
     }

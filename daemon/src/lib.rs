@@ -4,6 +4,7 @@
 
 pub mod accounts;
 mod age_stream;
+pub mod command_line;
 pub mod confine;
 pub mod control;
 mod control_link;

@@ -1,49 +1,14 @@
 //! `slused`: one role of a landing zone, or all four as children of one command.
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser as _;
 use sluse_host::config::Zone;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::roles::Role;
-use slused::start::{self, Handed};
+use slused::command_line::{Cli, Command, RoleArgs};
+use slused::start;
 use slused::{RoleError, supervise};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-
-#[derive(Parser)]
-#[command(name = "slused", version, about = "The daemon of a Sluse landing zone")]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// All four roles as child processes of this one
-    All(ZoneArgs),
-    /// The role that faces the network
-    Receive(RoleArgs),
-    /// The role that decides, remembers and signs
-    Control(RoleArgs),
-    /// The role that reads quarantined content
-    Inspect(RoleArgs),
-    /// The role that writes to the rooms
-    Deliver(RoleArgs),
-}
-
-#[derive(Args)]
-struct ZoneArgs {
-    /// The zone's configuration, sluse.toml in its folder
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-}
-
-#[derive(Args)]
-struct RoleArgs {
-    #[command(flatten)]
-    zone: ZoneArgs,
-    #[command(flatten)]
-    handed: Handed,
-}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -2,11 +2,13 @@
 
 use crate::files;
 use crate::layout::Layout;
+use crate::network::Network;
 use serde::Serialize;
 use sluse_protocol::ids::ZoneName;
 use sluse_protocol::toml_text::Problem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 mod read;
 pub use read::check_address;
@@ -27,6 +29,8 @@ pub struct Settings {
     pub zone: ZoneSettings,
     /// The role that faces the network.
     pub receive: ReceiveSettings,
+    /// How it uses the network.
+    pub network: Network,
     /// The role that decides.
     pub control: ControlSettings,
     /// The role that inspects.
@@ -79,8 +83,8 @@ pub struct ControlSettings {
     pub operators_group: Option<String>,
     /// Days that a transfer may stay in `receiving` without a chunk before it expires.
     pub receiving_days: u32,
-    /// Days that a source's certificate is good for.
-    pub certificate_days: u32,
+    /// How long a source's certificate is good for.
+    pub certificate_life: Duration,
 }
 
 /// `[inspect]`
@@ -108,7 +112,7 @@ const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
 impl Default for ControlSettings {
     fn default() -> Self {
-        Self { operators_group: None, receiving_days: 14, certificate_days: 365 }
+        Self { operators_group: None, receiving_days: 14, certificate_life: Duration::from_secs(365 * 86_400) }
     }
 }
 

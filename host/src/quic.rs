@@ -1,6 +1,7 @@
 //! QUIC and TLS as both ends of a transfer use them: TLS 1.3 alone, hybrid key exchange, bounded windows.
 
 use crate::config::KeyExchange;
+use crate::network::Network;
 use crate::udp::Prepared;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
@@ -11,9 +12,6 @@ use sluse_protocol::{limits, wire};
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
-
-/// Bytes asked for as the UDP socket's buffers; the kernel may give less.
-pub(crate) const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Bytes of the largest UDP payload that we send or take. Each connection finds out by itself how much its path carries
 /// (RFC 8899); on loopback and where frames are jumbo, fewer and larger packets save a third of QUIC's work. Ten packets,
@@ -30,7 +28,7 @@ pub fn crypto_provider(exchange: KeyExchange) -> Arc<CryptoProvider> {
 }
 
 /// Windows, time-outs and stream counts; `incoming_chunks` is how many unidirectional streams the peer may open.
-pub fn transport(incoming_chunks: u32) -> TransportConfig {
+pub fn transport(network: &Network, incoming_chunks: u32) -> TransportConfig {
     let mut transport = TransportConfig::default();
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(MAX_UDP_PAYLOAD);
@@ -38,13 +36,11 @@ pub fn transport(incoming_chunks: u32) -> TransportConfig {
     transport
         .max_concurrent_uni_streams(VarInt::from_u32(incoming_chunks))
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
-        .stream_receive_window(VarInt::from_u32(limits::STREAM_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(limits::CONNECTION_WINDOW_BYTES))
-        .send_window(u64::from(limits::CONNECTION_WINDOW_BYTES))
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(idle)
         .mtu_discovery_config(Some(discovery))
         .keep_alive_interval(Some(limits::KEEP_ALIVE));
+    network.apply(&mut transport);
     transport
 }
 
@@ -52,8 +48,12 @@ pub fn transport(incoming_chunks: u32) -> TransportConfig {
 ///
 /// # Errors
 /// When the socket cannot be used by the runtime.
-pub fn endpoint(socket: UdpSocket, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
-    Prepared::new(socket)?.endpoint(EndpointConfig::default(), server)
+pub fn endpoint(
+    network: &Network,
+    socket: UdpSocket,
+    server: Option<quinn::ServerConfig>,
+) -> io::Result<quinn::Endpoint> {
+    Prepared::new(network, socket)?.endpoint(EndpointConfig::default(), server)
 }
 
 /// Certificates or a key that TLS cannot use.
@@ -80,6 +80,7 @@ pub enum TlsError {
 /// When one of the texts is not PEM, or key and certificate do not belong together.
 pub fn client_config(
     exchange: KeyExchange,
+    network: &Network,
     authority: &[u8],
     certificate: &[u8],
     key: &[u8],
@@ -97,7 +98,7 @@ pub fn client_config(
     tls.alpn_protocols = vec![wire::ALPN.to_vec()];
     tls.resumption = rustls::client::Resumption::disabled();
     let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    let mut transport = transport(0);
+    let mut transport = transport(network, 0);
     // Chunks one after the other, not interleaved: the zone has fewer of them half-read.
     transport.send_fairness(false);
     config.transport_config(Arc::new(transport));

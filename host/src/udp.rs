@@ -4,6 +4,7 @@
 //! confined process has no `socket` call: it would be told *one*, and then lose what the kernel still hands it in bundles.
 //! So the question is put before, and [`Prepared::endpoint`] only uses the answer.
 
+use crate::network::Network;
 use crate::quic;
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
@@ -28,10 +29,11 @@ impl Prepared {
     ///
     /// # Errors
     /// When the socket cannot be used for QUIC.
-    pub fn new(socket: UdpSocket) -> io::Result<Self> {
+    pub fn new(network: &Network, socket: UdpSocket) -> io::Result<Self> {
+        let bytes = network.socket_buffer_bytes as usize;
         // Smaller buffers cost speed, not correctness: a refusal is no error.
-        let _ = setsockopt(&socket, sockopt::RcvBuf, &quic::SOCKET_BUFFER);
-        let _ = setsockopt(&socket, sockopt::SndBuf, &quic::SOCKET_BUFFER);
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &bytes);
+        let _ = setsockopt(&socket, sockopt::SndBuf, &bytes);
         let state = UdpSocketState::new((&socket).into())?;
         Ok(Self { socket, state })
     }

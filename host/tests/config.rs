@@ -15,6 +15,8 @@ fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
     let mut spelt_out = Settings::parse(&uncommented).unwrap();
     assert_eq!(spelt_out.control.operators_group.take().as_deref(), Some("sluse-operators"));
     assert_eq!(spelt_out.inspect.clamd_socket.take(), Some("/run/clamav/clamd.ctl".into()));
+    assert_eq!(spelt_out.network.ack_every_packets.take(), Some(10));
+    assert_eq!(spelt_out.network.max_bytes_per_second.take(), Some(12_500_000));
     assert_eq!(spelt_out, shipped);
 }
 
@@ -90,6 +92,27 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
         ),
         (
             "@",
+            "[network]\ncongestion = \"reno\"",
+            7,
+            "`network.congestion` does not know \"reno\"",
+            "one of: cubic, bbr, new-reno",
+        ),
+        (
+            "@",
+            "[network]\nstream_window_bytes = 3000000",
+            7,
+            "`network.stream_window_bytes` is not between 65536 and 2900000",
+            "write for example `stream_window_bytes = 2400000`",
+        ),
+        (
+            "@",
+            "[network]\nconnection_window_bytes = 1048576",
+            6,
+            "`network.stream_window_bytes` is more than a connection's window",
+            "write at most 1048576",
+        ),
+        (
+            "@",
             "[control]\nreceiving_days = 0",
             7,
             "`control.receiving_days` is not between 1 and 3653",
@@ -97,10 +120,10 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
         ),
         (
             "@",
-            "[control]\ncertificate_days = \"365\"",
+            "[control]\ncertificate_life = 365",
             7,
-            "`control.certificate_days` is text, not a whole number",
-            "write for example `certificate_days = 365`",
+            "`control.certificate_life` is a number, not text",
+            "write for example `certificate_life = \"365d\"`",
         ),
         (
             "@",

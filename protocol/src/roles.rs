@@ -54,7 +54,10 @@ pub const PERMITTED: &[(Role, Role, &[&str])] = &[
     (
         Role::Receive,
         Role::Control,
-        &["identify", "enrol", "part", "drop", "offer", "seal", "status", "list", "receipt", "progress", "changes"],
+        &[
+            "identify", "enrol", "renew", "part", "drop", "offer", "seal", "status", "list", "receipt", "progress",
+            "changes",
+        ],
     ),
     (Role::Inspect, Role::Control, &["engines", "identities", "next", "taken", "inspected", "wrapped", "purged"]),
     (Role::Deliver, Role::Control, &["recipient", "next", "document", "delivered"]),
@@ -77,6 +80,17 @@ pub enum ReceiveRequest {
         /// OpenSSH public key line.
         identity: String,
         /// SSHSIG over `request`.
+        proof: String,
+    },
+    /// A source asks for another certificate. Answered by `Renewed`.
+    Renew {
+        /// Who.
+        source: SourceName,
+        /// SHA-256 of the certificate (DER) that it showed.
+        certificate: Sha256,
+        /// PKCS#10 request, PEM.
+        request: String,
+        /// The source's SSHSIG over `request`.
         proof: String,
     },
     /// The next bytes of a document, in the body; `upload` is `receive`'s own number for it. Answered by `Done`.
@@ -186,6 +200,11 @@ pub enum ReceiveReply {
         certificate: String,
         /// The zone's signing key as an `allowed_signers` line.
         signer: String,
+    },
+    /// The certificate is renewed.
+    Renewed {
+        /// The new one, PEM.
+        certificate: String,
     },
     /// The offer is accepted, or was before.
     Accepted {

@@ -19,6 +19,8 @@ pub const NAMESPACE_GRANT: &str = "sluse-grant";
 pub const NAMESPACE_MANIFEST: &str = "sluse-manifest";
 /// A source's proof that it has the key that it enrols.
 pub const NAMESPACE_ENROL: &str = "sluse-enrol";
+/// Namespace of a source's request for another certificate.
+pub const NAMESPACE_RENEW: &str = "sluse-renew";
 
 const MAGIC: &[u8] = b"SSHSIG";
 const KEY_TYPE: &[u8] = b"ssh-ed25519";

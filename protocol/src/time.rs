@@ -12,6 +12,11 @@ pub struct Timestamp(i64);
 #[error("not a UTC time such as 2026-11-22T10:00:00Z")]
 pub struct InvalidTime;
 
+/// What is wrong with the text of a duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a time is a whole number and s, m, h or d, for example 90s")]
+pub struct InvalidDuration;
+
 /// The range that a time may lie in: what RFC 3339 can write, less the last day, which `jiff` leaves to time zones.
 const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_207_200;
 
@@ -78,8 +83,39 @@ impl From<Timestamp> for String {
     }
 }
 
+/// Reads how long something lasts: a whole number and `s`, `m`, `h` or `d`.
+///
+/// # Errors
+/// When it is written in another way.
+pub fn duration(text: &str) -> Result<std::time::Duration, InvalidDuration> {
+    let unit = text.chars().next_back().ok_or(InvalidDuration)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(InvalidDuration),
+    };
+    let digits = text.strip_suffix(unit).unwrap_or_default();
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidDuration);
+    }
+    let number: u32 = digits.parse().map_err(|_| InvalidDuration)?;
+    Ok(std::time::Duration::from_secs(u64::from(number) * seconds))
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn durations_have_a_unit() {
+        use std::time::Duration;
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        for text in ["", "s", "90", "-1s", "+1s", "1.5h", "1 h", "9999999999s", "1µ"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
     use super::*;
 
     #[test]

@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use nearest::nearest;
-pub use readers::{choice, flag, list, number, parsed, string, text, time, unknown_word};
+pub use readers::{choice, flag, lasting, list, number, parsed, string, text, time, unknown_word};
 
 /// One thing that is wrong with a text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -52,6 +52,13 @@ pub enum Request {
         /// SSHSIG by the identity key over `request`, namespace [`crate::sshsig::NAMESPACE_ENROL`].
         proof: String,
     },
+    /// Asks for another certificate over the one in force, in the second half of its life. Answered by `Renewed`.
+    Renew {
+        /// PKCS#10 request for the TLS certificate, PEM.
+        request: String,
+        /// SSHSIG by the source's identity key over `request`, namespace [`crate::sshsig::NAMESPACE_RENEW`].
+        proof: String,
+    },
     /// Offers a dataset version; `plan_bytes` of plan follow in `Part` frames. Answered by `Accepted`.
     Offer {
         /// Under which agreement.
@@ -130,6 +137,11 @@ pub enum Reply {
         certificate: String,
         /// The zone's signing key as an `allowed_signers` line.
         signer: String,
+    },
+    /// The certificate is renewed; the one before stays good until it runs out.
+    Renewed {
+        /// The new certificate, PEM.
+        certificate: String,
     },
     /// The offer is accepted, now or before. `durable` records of [`DurableRecord`] follow in `Part` frames when the
     /// transfer is still receiving.

@@ -7,9 +7,11 @@ use crate::pipeline::{Chunk, Reading, fault};
 use crate::progress::Progress;
 use bytes::Bytes;
 use quinn::{Connection, WriteError};
+use sluse_host::limiter::Limiter;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
 use sluse_protocol::wire::ChunkHeader;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -33,6 +35,7 @@ pub(crate) struct Sender<'a> {
     writing: JoinSet<Result<u64, Error>>,
     /// When something was sent last.
     spoke: Instant,
+    limiter: Arc<Limiter>,
 }
 
 impl<'a> Sender<'a> {
@@ -43,9 +46,10 @@ impl<'a> Sender<'a> {
         ledger: &'a mut Ledger,
         sent: &'a mut u64,
         progress: &'a mut dyn FnMut(Progress),
+        limiter: Arc<Limiter>,
     ) -> Self {
         progress(Progress::Durable { bytes: ledger.durable_bytes() });
-        Self { link, transfer, ledger, sent, progress, writing: JoinSet::new(), spoke: Instant::now() }
+        Self { link, transfer, ledger, sent, progress, writing: JoinSet::new(), spoke: Instant::now(), limiter }
     }
 
     /// Sends what is read and not durable, until everything was read and sent.
@@ -88,7 +92,8 @@ impl<'a> Sender<'a> {
 
     fn chunk(&mut self, chunk: Chunk) -> Result<(), Error> {
         if self.ledger.read(chunk.index, chunk.digest)? {
-            let write = write(self.link.connection().clone(), self.transfer.clone(), chunk);
+            let (connection, limiter) = (self.link.connection().clone(), Arc::clone(&self.limiter));
+            let write = write(connection, self.transfer.clone(), chunk, limiter);
             self.writing.spawn(write);
             self.spoke = Instant::now();
         }
@@ -117,12 +122,22 @@ impl Drop for Sender<'_> {
     }
 }
 
-async fn write(connection: Connection, transfer: TransferId, chunk: Chunk) -> Result<u64, Error> {
+async fn write(
+    connection: Connection,
+    transfer: TransferId,
+    chunk: Chunk,
+    limiter: Arc<Limiter>,
+) -> Result<u64, Error> {
     let length = chunk.bytes.as_ref().len();
     let header = ChunkHeader { transfer, index: chunk.index, length: length as u32, digest: chunk.digest };
     let mut stream = connection.open_uni().await.map_err(|error| ended(&error))?;
-    let mut pieces = [Bytes::copy_from_slice(&header.encode()), Bytes::from_owner(chunk.bytes)];
-    let written = stream.write_all_chunks(&mut pieces).await;
+    let mut rest = Bytes::from_owner(chunk.bytes);
+    let mut written = stream.write_all(&header.encode()).await;
+    while written.is_ok() && !rest.is_empty() {
+        let piece = rest.split_to(rest.len().min(limiter.piece()));
+        limiter.pass(piece.len()).await;
+        written = stream.write_chunk(piece).await;
+    }
     let finished = written.and_then(|()| stream.finish().map_err(|_| WriteError::ClosedStream));
     match finished {
         Ok(()) => Ok(length as u64),

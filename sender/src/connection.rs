@@ -2,10 +2,12 @@
 
 use crate::error::{Error, Lost};
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
+use sluse_host::network::Network;
 use sluse_protocol::frame::{self, Lengths, PREFIX_BYTES};
 use sluse_protocol::ids::{SourceName, TransferId, ZoneName};
 use sluse_protocol::limits;
 use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::time::Timestamp;
 use sluse_protocol::wire::{self, Reply, Request};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -43,14 +45,16 @@ pub(crate) struct Link {
     pings: u32,
     zone: ZoneName,
     source: Option<SourceName>,
+    /// The zone's clock and ours when it welcomed us.
+    clocks: (Timestamp, Timestamp),
 }
 
 impl Link {
     /// Connects to the first of `addresses` that answers, and says hello.
-    pub async fn open(addresses: &[String], tls: &quinn::ClientConfig) -> Result<Self, Error> {
+    pub async fn open(addresses: &[String], tls: &quinn::ClientConfig, network: &Network) -> Result<Self, Error> {
         let mut failure = None;
         for address in addresses {
-            match dial(address, tls).await {
+            match dial(address, tls, network).await {
                 Ok((endpoint, connection)) => return Self::greet(endpoint, connection).await,
                 // The first failure tells most: later addresses are spare ones.
                 Err(error) => failure = failure.or(Some(error)),
@@ -73,6 +77,7 @@ impl Link {
             // Replaced by what the welcome says.
             zone: "unknown".parse().map_err(|_| Error::Protocol("no name"))?,
             source: None,
+            clocks: (sluse_host::clock::now(), sluse_host::clock::now()),
         };
         let hello = Request::Hello {
             versions: wire::VERSIONS.to_vec(),
@@ -81,8 +86,9 @@ impl Link {
         };
         let welcome = timeout(limits::HELLO_TIMEOUT, link.ask(&hello)).await.map_err(|_| Lost::Unanswered)?;
         match welcome?.0 {
-            Reply::Welcome { version, zone, source, .. } if wire::VERSIONS.contains(&version) => {
+            Reply::Welcome { version, zone, source, clock } if wire::VERSIONS.contains(&version) => {
                 (link.zone, link.source) = (zone, source);
+                link.clocks = (clock, sluse_host::clock::now());
                 Ok(link)
             }
             _ => Err(Error::Protocol("no welcome in a version that was offered")),
@@ -92,6 +98,16 @@ impl Link {
     /// The zone's name, as it says.
     pub fn zone(&self) -> &ZoneName {
         &self.zone
+    }
+
+    /// What the zone's clock showed when it welcomed us.
+    pub fn zone_clock(&self) -> Timestamp {
+        self.clocks.0
+    }
+
+    /// Seconds that this host's clock is ahead of the zone's; negative when it is behind.
+    pub fn clock_ahead(&self) -> i64 {
+        self.clocks.1.unix().saturating_sub(self.clocks.0.unix())
     }
 
     /// For whom the zone takes us; none for an invite's certificate.
@@ -227,12 +243,12 @@ impl Drop for Link {
 }
 
 /// Connects to one `host:port`, by the first of its addresses that answers.
-async fn dial(address: &str, tls: &quinn::ClientConfig) -> Result<(Endpoint, Connection), Error> {
+async fn dial(address: &str, tls: &quinn::ClientConfig, network: &Network) -> Result<(Endpoint, Connection), Error> {
     let unknown = |reason: String| Lost::Name { address: address.to_owned(), reason };
     let found = tokio::net::lookup_host(address).await.map_err(|error| unknown(error.to_string()))?;
     let mut failure = unknown("none found".into()).into();
     for found in found {
-        let endpoint = endpoint(found)?;
+        let endpoint = endpoint(found, network)?;
         let connecting = endpoint
             .connect_with(tls.clone(), found, wire::ZONE_HOST)
             .map_err(|error| Lost::Ended(error.to_string()))?;
@@ -245,12 +261,12 @@ async fn dial(address: &str, tls: &quinn::ClientConfig) -> Result<(Endpoint, Con
     Err(failure)
 }
 
-fn endpoint(peer: SocketAddr) -> Result<Endpoint, Error> {
+fn endpoint(peer: SocketAddr, network: &Network) -> Result<Endpoint, Error> {
     let any: SocketAddr = match peer {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let made = UdpSocket::bind(any).and_then(|socket| sluse_host::quic::endpoint(socket, None));
+    let made = UdpSocket::bind(any).and_then(|socket| sluse_host::quic::endpoint(network, socket, None));
     made.map_err(|error| Error::Fault { what: "opening a UDP socket".into(), error })
 }
 

@@ -8,6 +8,7 @@ use crate::error::{BadEvidence, Error};
 use crate::identity::{self, Settings};
 use serde::Deserialize;
 use sluse_host::config::KeyExchange;
+use sluse_host::network::Network;
 use sluse_host::{files, keys, quic};
 use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::refusal::{Code, Refusal};
@@ -20,6 +21,9 @@ use zeroize::Zeroizing;
 
 /// Bytes of the longest invite.
 pub const MAX_INVITE_BYTES: u64 = 64 * 1024;
+
+/// Seconds that this host's clock may be ahead of the zone's.
+const CLOCK_SLACK: i64 = 300;
 
 /// What an interrupted enrolment may have left in the folder.
 const LEFTOVERS: &[&str] = &[
@@ -62,7 +66,7 @@ struct Invite {
 /// When the invite is not valid, the folder is in use, the zone refuses or cannot be reached.
 pub fn enrol(invite: &str, folder: &Path) -> Result<Enrolled, Error> {
     let invite = parse(invite)?;
-    check_folder(folder)?;
+    check_folder(folder, &invite)?;
     files::create_folder(folder, 0o700).map_err(Error::file(folder))?;
     let (identity_key, tls_key) = make_keys(folder)?;
     files::sync_folder(folder).map_err(Error::file(folder))?;
@@ -83,25 +87,32 @@ fn parse(text: &str) -> Result<Invite, Error> {
     if zone_keys(&invite.signer, &invite.zone).is_empty() {
         return Err(Error::Invite("it names no signing key of the zone".into()));
     }
-    if invite.expires <= sluse_host::clock::now() {
+    // This clock may be ahead of the zone's, which decides.
+    if invite.expires.plus(CLOCK_SLACK) <= sluse_host::clock::now() {
         return Err(Refusal::new(Code::InviteExpired, format!("the invite expired at {}", invite.expires)).into());
     }
     Ok(invite)
 }
 
-/// Refuses a folder that holds anything but what an interrupted enrolment leaves.
-fn check_folder(folder: &Path) -> Result<(), Error> {
+/// Refuses a folder that holds anything but what an interrupted enrolment leaves, or an identity of the same source and zone:
+/// that is enrolled anew, with its keys and journal, since its certificate ran out.
+fn check_folder(folder: &Path, invite: &Invite) -> Result<(), Error> {
     let refuse = |what: String, hint| Err(Error::Identity { path: folder.to_owned(), what, hint });
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(Error::file(folder))?,
     };
+    if folder.join(identity::SETTINGS).exists() {
+        let settings = identity::read_settings(folder)?;
+        if (&settings.source, &settings.zone) == (&invite.source, &invite.zone) {
+            return Ok(());
+        }
+        let what = format!("{} of zone {} is enrolled here already", settings.source, settings.zone);
+        return refuse(what, "Give an identity folder that is new.");
+    }
     for entry in entries {
         let name = entry.map_err(Error::file(folder))?.file_name();
         let name = name.to_string_lossy();
-        if name == identity::SETTINGS {
-            return refuse("a source is enrolled here already".into(), "Give an identity folder that is new.");
-        }
         if !LEFTOVERS.contains(&name.strip_suffix(".new").unwrap_or(&name)) && name != "identity.toml.new" {
             return refuse("the folder is in use".into(), "Give an identity folder that is new or empty.");
         }
@@ -120,14 +131,10 @@ fn make_keys(folder: &Path) -> Result<(SigningKey, rcgen::KeyPair), Error> {
             keys::create_signing_key(&path)?
         }
     };
-    let path = folder.join(identity::TLS_KEY);
-    let kept = files::read_private(&path).ok().and_then(|pem| {
-        let pem = std::str::from_utf8(&pem).ok()?;
-        rcgen::KeyPair::from_pem(pem).ok()
-    });
-    let tls_key = match kept {
-        Some(key) => key,
-        None => {
+    let tls_key = match tls_key(folder) {
+        Ok(key) => key,
+        Err(_) => {
+            let path = folder.join(identity::TLS_KEY);
             let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(certificate_fault)?;
             let pem = Zeroizing::new(key.serialize_pem());
             files::replace(&path, pem.as_bytes(), 0o600).map_err(Error::file(&path))?;
@@ -135,6 +142,22 @@ fn make_keys(folder: &Path) -> Result<(SigningKey, rcgen::KeyPair), Error> {
         }
     };
     Ok((identity_key, tls_key))
+}
+
+/// The TLS key of an identity folder.
+pub(crate) fn tls_key(folder: &Path) -> Result<rcgen::KeyPair, Error> {
+    let path = folder.join(identity::TLS_KEY);
+    let pem = files::read_private(&path).map_err(Error::file(&path))?;
+    let pem = std::str::from_utf8(&pem).map_err(|error| Error::file(&path)(io::Error::other(error)))?;
+    rcgen::KeyPair::from_pem(pem).map_err(certificate_fault)
+}
+
+/// A request for a certificate (PKCS#10, PEM) with this key.
+pub(crate) fn request(tls_key: &rcgen::KeyPair) -> Result<String, Error> {
+    rcgen::CertificateParams::default()
+        .serialize_request(tls_key)
+        .and_then(|request| request.pem())
+        .map_err(certificate_fault)
 }
 
 fn remove_if_there(path: &Path) -> Result<(), Error> {
@@ -146,18 +169,16 @@ fn remove_if_there(path: &Path) -> Result<(), Error> {
 
 /// Asks the zone for a certificate, and checks that it is the zone of the invite that answers.
 async fn ask(invite: &Invite, identity_key: &SigningKey, tls_key: &rcgen::KeyPair) -> Result<String, Error> {
-    let request = rcgen::CertificateParams::default()
-        .serialize_request(tls_key)
-        .and_then(|request| request.pem())
-        .map_err(certificate_fault)?;
+    let request = request(tls_key)?;
     let tls = quic::client_config(
         KeyExchange::HybridRequired,
+        &Network::default(),
         invite.ca.as_bytes(),
         invite.certificate.as_bytes(),
         invite.key.as_bytes(),
     )
     .map_err(|error| Error::Invite(error.to_string()))?;
-    let mut link = Link::open(&invite.addresses, &tls).await?;
+    let mut link = Link::open(&invite.addresses, &tls, &Network::default()).await?;
     let enrol = Request::Enrol {
         token: invite.token.clone(),
         identity: identity_key.public().to_openssh(),
@@ -194,9 +215,19 @@ fn explain_used(error: Error) -> Error {
 fn keep(invite: &Invite, folder: &Path, certificate: &str, tls_key: &rcgen::KeyPair) -> Result<(), Error> {
     let pem = Zeroizing::new(tls_key.serialize_pem());
     // What could not be used to connect must not be kept as an identity.
-    quic::client_config(KeyExchange::HybridRequired, invite.ca.as_bytes(), certificate.as_bytes(), pem.as_bytes())?;
-    let settings =
-        Settings { zone: invite.zone.clone(), source: invite.source.clone(), addresses: invite.addresses.clone() };
+    quic::client_config(
+        KeyExchange::HybridRequired,
+        &Network::default(),
+        invite.ca.as_bytes(),
+        certificate.as_bytes(),
+        pem.as_bytes(),
+    )?;
+    let settings = Settings {
+        zone: invite.zone.clone(),
+        source: invite.source.clone(),
+        addresses: invite.addresses.clone(),
+        network: Network::default(),
+    };
     let settings = toml::to_string(&settings).map_err(|error| Error::Invite(error.to_string()))?;
     let signer = format!("{}\n", invite.signer.trim_end());
     for (name, text) in [

@@ -59,6 +59,7 @@ impl Follow<'_> {
             }
             let wait_seconds = u16::try_from(seconds).unwrap_or(u16::MAX);
             let status = ask_status(link, self.transfer, self.last, wait_seconds).await?;
+            self.journal.note(&status)?;
             if self.last != Some(status.state) {
                 (self.progress)(Progress::State { state: status.state });
                 self.last = Some(status.state);

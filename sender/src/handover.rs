@@ -13,13 +13,14 @@ use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::receipts::Receipts;
 use crate::send::Again;
+use sluse_host::limiter::Limiter;
 use sluse_protocol::document::Header;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::sshsig::{MessageHash, NAMESPACE_MANIFEST};
 use sluse_protocol::transfer::State;
-use sluse_protocol::wire::{DurableRecord, Reply, Request};
+use sluse_protocol::wire::{DurableRecord, Reply, Request, TransferStatus};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -35,6 +36,7 @@ pub(crate) struct Handover<'a> {
     /// Plain bytes that were sent.
     pub sent: u64,
     pool: Arc<Pool>,
+    limiter: Arc<Limiter>,
     ledger: Ledger,
     /// The first and only reading of all files.
     reading: Reading,
@@ -67,7 +69,8 @@ impl<'a> Handover<'a> {
         let (plan, pool) = (Arc::new(plan), Pool::new(BUFFERS, limits::CHUNK_BYTES as usize));
         let ledger = Ledger::new(&plan);
         let reading = pipeline::read(Arc::clone(&plan), Arc::clone(&pool))?;
-        Ok(Self { identity, journal, subject, plan, again, progress, sent: 0, pool, ledger, reading })
+        let limiter = identity.network().limiter();
+        Ok(Self { limiter, identity, journal, subject, plan, again, progress, sent: 0, pool, ledger, reading })
     }
 
     /// Bytes that are durable at the zone.
@@ -78,6 +81,7 @@ impl<'a> Handover<'a> {
     /// Everything that one connection can do. The transfer and its state: sealed with the receipt in the journal, or ended.
     pub async fn over(&mut self, link: &mut Link) -> Result<(TransferId, State), Error> {
         let Accepted { transfer, state } = self.offer(link).await?;
+        self.note(&transfer, state)?;
         (self.progress)(Progress::Accepted { transfer: transfer.clone(), state });
         match state {
             State::Receiving => {
@@ -95,6 +99,23 @@ impl<'a> Handover<'a> {
                 Ok((transfer, state))
             }
         }
+    }
+
+    /// Remembers the transfer from here on, whatever becomes of this process.
+    fn note(&self, transfer: &TransferId, state: State) -> Result<(), Error> {
+        if self.journal.noted(transfer)?.is_some() {
+            return Ok(());
+        }
+        self.journal.note(&TransferStatus {
+            transfer: transfer.clone(),
+            agreement: self.subject.agreement.clone(),
+            dataset: self.subject.dataset.clone(),
+            state,
+            since: sluse_host::clock::now(),
+            totals: self.plan.totals(),
+            reason: None,
+            receipts: Vec::new(),
+        })
     }
 
     /// Offers the current attempt; the next one when that ended and a new one is wanted.
@@ -136,7 +157,8 @@ impl<'a> Handover<'a> {
     /// Sends what was read and is not durable, and then what was not read yet.
     async fn send_chunks(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
         let lost = self.ledger.lost();
-        let mut sender = Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress);
+        let limiter = Arc::clone(&self.limiter);
+        let mut sender = Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress, limiter);
         if !lost.is_empty() {
             let mut again = pipeline::reread(Arc::clone(&self.plan), Arc::clone(&self.pool), lost)?;
             sender.send(&mut again).await?;
@@ -146,7 +168,8 @@ impl<'a> Handover<'a> {
 
     /// Waits until every chunk is durable.
     async fn settle(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
-        Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress).settle().await
+        let limiter = Arc::clone(&self.limiter);
+        Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress, limiter).settle().await
     }
 
     async fn seal(&mut self, link: &mut Link, transfer: &TransferId, manifest: &Manifest) -> Result<(), Error> {

@@ -3,11 +3,14 @@
 //! `identity.toml` is written last when a source is enrolled: a folder without it is not enrolled yet.
 
 use crate::error::Error;
-use serde::{Deserialize, Serialize};
+use crate::renewal::Validity;
+use serde::Serialize;
 use sluse_host::config::KeyExchange;
+use sluse_host::network::Network;
 use sluse_host::{files, keys, quic};
 use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, PublicKey, SigningKey};
+use sluse_protocol::toml_text::{self, Problem};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,14 +19,15 @@ pub(crate) const IDENTITY_KEY: &str = "identity.key";
 pub(crate) const TLS_KEY: &str = "tls.key";
 pub(crate) const TLS_CERTIFICATE: &str = "tls.crt";
 pub(crate) const AUTHORITY: &str = "ca.crt";
+/// Locked by the process that renews the certificate.
+pub(crate) const RENEWING: &str = "renewing.lock";
 pub(crate) const ALLOWED_SIGNERS: &str = "allowed_signers";
 
 /// Bytes of the largest file of an identity folder that is read.
 const MAX_FILE: u64 = 64 * 1024;
 
 /// `identity.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Settings {
     /// The zone's name: the principal of its signatures.
     pub zone: ZoneName,
@@ -31,6 +35,9 @@ pub(crate) struct Settings {
     pub source: SourceName,
     /// Where the zone is reached, `host:port`, tried in this order.
     pub addresses: Vec<String>,
+    /// How the network is used; a person may add it.
+    #[serde(skip)]
+    pub network: Network,
 }
 
 /// An enrolled source's identity.
@@ -41,6 +48,7 @@ pub struct Identity {
     signing_key: SigningKey,
     zone_keys: Vec<PublicKey>,
     tls: quinn::ClientConfig,
+    validity: Validity,
 }
 
 impl Identity {
@@ -55,14 +63,18 @@ impl Identity {
         if zone_keys.is_empty() {
             return Err(damaged(folder.join(ALLOWED_SIGNERS), "no signing key of the zone"));
         }
+        let certificate = text(folder, TLS_CERTIFICATE)?;
+        let validity =
+            Validity::of(&certificate).ok_or_else(|| damaged(folder.join(TLS_CERTIFICATE), "not a certificate"))?;
         let tls = quic::client_config(
             KeyExchange::HybridRequired,
+            &settings.network,
             text(folder, AUTHORITY)?.as_bytes(),
-            text(folder, TLS_CERTIFICATE)?.as_bytes(),
+            certificate.as_bytes(),
             &files::read_private(&folder.join(TLS_KEY)).map_err(|error| unreadable(folder.join(TLS_KEY), &error))?,
         )?;
         let signing_key = keys::read_signing_key(&folder.join(IDENTITY_KEY))?;
-        Ok(Self { folder: folder.to_owned(), settings, signing_key, zone_keys, tls })
+        Ok(Self { folder: folder.to_owned(), settings, signing_key, zone_keys, tls, validity })
     }
 
     /// The folder.
@@ -85,6 +97,16 @@ impl Identity {
         &self.settings.addresses
     }
 
+    /// How the network is used.
+    pub(crate) fn network(&self) -> &Network {
+        &self.settings.network
+    }
+
+    /// From when until when its certificate is good.
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
     pub(crate) fn signing_key(&self) -> &SigningKey {
         &self.signing_key
     }
@@ -98,7 +120,7 @@ impl Identity {
     }
 }
 
-fn read_settings(folder: &Path) -> Result<Settings, Error> {
+pub(crate) fn read_settings(folder: &Path) -> Result<Settings, Error> {
     let path = folder.join(SETTINGS);
     if !path.exists() {
         return Err(Error::Identity {
@@ -107,15 +129,29 @@ fn read_settings(folder: &Path) -> Result<Settings, Error> {
             hint: "Enrol first: `sluse enroll INVITE --identity DIR`.",
         });
     }
-    let settings: Settings =
-        toml::from_str(&text(folder, SETTINGS)?).map_err(|error| damaged(path.clone(), error.to_string().trim()))?;
-    if settings.addresses.is_empty() {
-        return Err(damaged(path, "no address of the zone"));
-    }
-    Ok(settings)
+    parse(&text(folder, SETTINGS)?).map_err(|problems| {
+        let told =
+            problems.iter().map(|problem| format!("line {}: {} ({})", problem.line, problem.message, problem.hint));
+        damaged(path, &told.collect::<Vec<_>>().join("; "))
+    })
 }
 
-fn text(folder: &Path, name: &str) -> Result<String, Error> {
+fn parse(settings: &str) -> Result<Settings, Vec<Problem>> {
+    toml_text::read(settings, MAX_FILE as usize, |fields| {
+        let zone = fields.need("zone", "\"sluse\"", toml_text::parsed);
+        let source = fields.need("source", "\"lab\"", toml_text::parsed);
+        let addresses =
+            fields.need("addresses", "[\"zone.example.org:7443\"]", toml_text::list(16, toml_text::text(300)));
+        let network = fields.may_table("network", Network::read);
+        let addresses = addresses?;
+        if addresses.is_empty() {
+            fields.wrong_at("addresses", "`addresses` is empty", "name where the zone is reached");
+        }
+        Some(Settings { zone: zone?, source: source?, addresses, network: network.unwrap_or_default() })
+    })
+}
+
+pub(crate) fn text(folder: &Path, name: &str) -> Result<String, Error> {
     let path = folder.join(name);
     let bytes = files::read_bounded(&path, MAX_FILE).map_err(|error| unreadable(path.clone(), &error))?;
     String::from_utf8(bytes).map_err(|_| damaged(path, "not text"))

@@ -2,6 +2,7 @@
 //!
 //! - `attempts/<key>.json`: which attempt at sending an unchanged dataset is the current one;
 //! - `<transfer>/sealed.json`: what was sealed, durable before the zone is asked to seal; receipts are compared with it;
+//! - `<transfer>/status.json`: what the zone said of it last, and when;
 //! - `<transfer>/<kind>.json` and `.json.sig`: the zone's receipts, verified.
 
 use crate::error::Error;
@@ -10,8 +11,13 @@ use sluse_host::files;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
 use sluse_protocol::ids::{AgreementId, DatasetName, TransferId};
+use sluse_protocol::time::Timestamp;
+use sluse_protocol::wire::TransferStatus;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// The file of a [`Note`].
+const NOTE: &str = "status.json";
 
 /// Bytes of the largest file of the journal.
 const MAX_FILE: u64 = 64 * 1024;
@@ -51,6 +57,16 @@ struct Attempt {
     dataset: DatasetName,
     plan: Sha256,
     attempt: u32,
+}
+
+/// What the zone said of a transfer last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Note {
+    /// When it said so, by this host's clock.
+    pub learnt: Timestamp,
+    /// What it said.
+    pub status: TransferStatus,
 }
 
 /// The journal of an identity folder.
@@ -95,6 +111,38 @@ impl Journal {
         write(&folder.join("sealed.json"), sealed)
     }
 
+    /// Remembers what the zone says of a transfer, if that is news.
+    pub fn note(&self, status: &TransferStatus) -> Result<(), Error> {
+        let folder = self.transfer(&status.transfer);
+        if self.noted(&status.transfer)?.is_some_and(|note| note.status == *status) {
+            return Ok(());
+        }
+        self.make(&folder)?;
+        write(&folder.join(NOTE), &Note { learnt: sluse_host::clock::now(), status: status.clone() })
+    }
+
+    /// What the zone said of a transfer last.
+    pub fn noted(&self, transfer: &TransferId) -> Result<Option<Note>, Error> {
+        read(&self.transfer(transfer).join(NOTE))
+    }
+
+    /// What the zone said last of every transfer that this identity sent, the latest first.
+    pub fn notes(&self) -> Result<Vec<Note>, Error> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(Error::file(&self.folder))?,
+        };
+        let mut notes = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(Error::file(&self.folder))?.file_name();
+            if let Some(transfer) = name.to_str().and_then(|name| name.parse::<TransferId>().ok()) {
+                notes.extend(self.noted(&transfer)?);
+            }
+        }
+        notes.sort_unstable_by(|one, other| other.status.transfer.cmp(&one.status.transfer));
+        Ok(notes)
+    }
+
     fn attempt_file(&self, subject: &Subject) -> PathBuf {
         self.folder.join("attempts").join(format!("{}.json", subject.key(0)))
     }
@@ -136,6 +184,7 @@ fn write(path: &Path, value: &impl Serialize) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluse_protocol::transfer::State;
 
     fn subject(plan: &[u8]) -> Subject {
         let plan = Sha256::of(plan);
@@ -151,6 +200,29 @@ mod tests {
         assert_eq!(journal.attempt(&subject(b"one")).unwrap(), 1);
         assert_eq!(journal.attempt(&subject(b"two")).unwrap(), 0);
         assert_ne!(subject(b"one").key(0), subject(b"one").key(1));
+    }
+
+    #[test]
+    fn what_the_zone_said_last_of_each_transfer_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::new(folder.path());
+        assert_eq!(journal.notes().unwrap(), []);
+        let status = |seconds, state| TransferStatus {
+            transfer: TransferId::new(Timestamp::from_unix(seconds), [1; 5]),
+            agreement: "a-1".parse().unwrap(),
+            dataset: "blood".parse().unwrap(),
+            state,
+            since: Timestamp::from_unix(seconds),
+            totals: Totals::default(),
+            reason: None,
+            receipts: Vec::new(),
+        };
+        journal.begin_attempt(&subject(b"one"), 1).unwrap();
+        journal.note(&status(1, State::Received)).unwrap();
+        journal.note(&status(2, State::Received)).unwrap();
+        journal.note(&status(1, State::Rejected)).unwrap();
+        let said: Vec<_> = journal.notes().unwrap().into_iter().map(|note| note.status).collect();
+        assert_eq!(said, [status(2, State::Received), status(1, State::Rejected)]);
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod pipeline;
 mod plan;
 mod progress;
 mod receipts;
+mod renewal;
 mod retry;
 mod send;
 mod status;
@@ -44,8 +45,9 @@ pub use identity::Identity;
 pub use outcome::{End, Outcome};
 pub use plan::{Problem, Unsendable};
 pub use progress::Progress;
+pub use renewal::{Validity, renew};
 pub use send::{Again, Options, send};
-pub use status::{Known, status};
+pub use status::{Known, journal, status};
 
 /// The runtime of one call: the network's own thread is the caller's.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {

@@ -17,6 +17,9 @@ use sluse_protocol::transfer::State;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// Clocks further apart than this are named. Nothing depends on them: the zone's decides what is valid.
+const CLOCK_SECONDS: u64 = 300;
+
 /// What is to be sent, and how long it is waited for.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -94,10 +97,11 @@ pub fn send(identity: &Identity, options: &Options, progress: &mut dyn FnMut(Pro
 
 /// Hands the dataset over, however often the zone is lost meanwhile.
 async fn hand_over(handover: &mut Handover<'_>, retry: &mut Retry) -> Result<(TransferId, State, Link), Error> {
+    let mut clock_told = false;
     loop {
         let before = handover.durable_bytes();
         let error = match open(handover.identity).await {
-            Ok(mut link) => match handover.over(&mut link).await {
+            Ok(mut link) => match told_clock(handover, &mut link, &mut clock_told).await {
                 Ok((transfer, state)) => return Ok((transfer, state, link)),
                 Err(error) => error,
             },
@@ -108,6 +112,18 @@ async fn hand_over(handover: &mut Handover<'_>, retry: &mut Retry) -> Result<(Tr
         }
         wait(retry, explain(error), handover.progress).await?;
     }
+}
+
+/// Hands over on one connection, after naming a clock that is far from the zone's, once.
+async fn told_clock(
+    handover: &mut Handover<'_>,
+    link: &mut Link,
+    told: &mut bool,
+) -> Result<(TransferId, State), Error> {
+    if link.clock_ahead().unsigned_abs() > CLOCK_SECONDS && !std::mem::replace(told, true) {
+        (handover.progress)(Progress::Clock { ahead_seconds: link.clock_ahead() });
+    }
+    handover.over(link).await
 }
 
 /// Follows a transfer as far as was asked for, however often the zone is lost meanwhile.
@@ -141,9 +157,27 @@ async fn follow(
     }
 }
 
-/// A connection to the zone that this identity belongs to.
+/// A connection to the zone that this identity belongs to; its certificate is renewed there when it is time.
 pub(crate) async fn open(identity: &Identity) -> Result<Link, Error> {
-    let link = Link::open(identity.addresses(), identity.tls()).await?;
+    let mut link = connect(identity).await?;
+    match crate::renewal::over(identity, &mut link).await {
+        Ok(None) => Ok(link),
+        Ok(Some(until)) => {
+            tracing::info!(%until, "the certificate was renewed");
+            Ok(link)
+        }
+        // The one in force is still good: what is asked for comes first. Another connection tries again.
+        Err(Error::Connection(lost)) => Err(lost.into()),
+        Err(error) => {
+            tracing::warn!("the certificate cannot be renewed: {error}");
+            Ok(link)
+        }
+    }
+}
+
+/// A connection to the zone that this identity belongs to.
+pub(crate) async fn connect(identity: &Identity) -> Result<Link, Error> {
+    let link = Link::open(identity.addresses(), identity.tls(), identity.network()).await?;
     if link.zone() != identity.zone() || link.source() != Some(identity.source()) {
         return Err(Error::Protocol("it takes this identity for another one, or is another zone"));
     }

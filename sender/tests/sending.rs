@@ -264,14 +264,22 @@ fn a_zone_that_is_away_is_given_up_in_time() {
 fn an_invite_is_used_once_and_an_identity_folder_never_overwritten() {
     let zone = Zone::start();
     let identity = zone.enrolled();
-    let error = sluse_sender::enrol(&zone.invite(), &identity).unwrap_err();
-    assert_eq!(error.exit(), Exit::Configuration);
+    let keys = |folder: &Path| std::fs::read(folder.join("identity.key")).unwrap();
+    let (first, foreign) = (keys(&identity), zone.invite().replace("source = 'lab'", "source = 'pacs'"));
+    assert_ne!(foreign, zone.invite());
+    let error = sluse_sender::enrol(&foreign, &identity).unwrap_err();
+    assert_eq!(error.exit(), Exit::Configuration, "another source's folder");
+    match sluse_sender::enrol(&zone.invite(), &identity) {
+        Err(Error::Refused(refusal)) => assert_eq!(refusal.code, Code::InviteUsed),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(keys(&identity), first);
+    Identity::load(&identity).unwrap();
     let other = zone.folder.path().join("other");
     match sluse_sender::enrol(&zone.invite(), &other) {
         Err(Error::Refused(refusal)) => assert_eq!(refusal.code, Code::InviteUsed),
         other => panic!("{other:?}"),
     }
-    let keys = |folder: &Path| std::fs::read(folder.join("identity.key")).unwrap();
     let kept = keys(&other);
     zone.inner().identity = None;
     sluse_sender::enrol(&zone.invite(), &other).unwrap();

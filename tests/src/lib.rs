@@ -5,5 +5,6 @@ pub mod data;
 pub mod outbox;
 pub mod proxy;
 pub mod raw;
+pub mod small_disk;
 pub mod source;
 pub mod zone;

@@ -59,7 +59,7 @@ impl Raw {
     pub async fn connect(zone: SocketAddr, source: &Source) -> Self {
         let tls = QuicClientConfig::try_from(client_tls(&source.identity)).expect("usable for QUIC");
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
-        config.transport_config(Arc::new(quic::transport(0)));
+        config.transport_config(Arc::new(quic::transport(&sluse_host::network::Network::default(), 0)));
         let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("an endpoint");
         let connecting = endpoint.connect_with(config, zone, wire::ZONE_HOST).expect("can connect");
         let connection = connecting.await.expect("the zone answers");

@@ -31,8 +31,13 @@ impl Zone {
 
     /// A zone that was initialised but does not run yet.
     pub fn prepare() -> Self {
+        Self::prepare_on("127.0.0.1")
+    }
+
+    /// The same on another address of this host.
+    pub fn prepare_on(host: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("sluse-test-").tempdir().expect("a temporary folder");
-        let address = free_address();
+        let address = free_address_on(host);
         let zone = Self { folder, address, daemon: None };
         let (root, listen) = (zone.root(), address.to_string());
         let init = ["zone", "init", text(&root), "--name", "sluse", "--listen", &listen, "--advertise", &listen];
@@ -138,6 +143,8 @@ impl Zone {
     /// Makes an invite for a source.
     pub fn invite(&self, name: &str) -> PathBuf {
         let invite = self.folder.path().join(format!("invite-{name}.toml"));
+        // The one before was used, or is replaced by this one.
+        let _ = fs::remove_file(&invite);
         self.operate(&["source", "invite", name, "--out", text(&invite)]).expect(0);
         invite
     }
@@ -231,7 +238,11 @@ impl Drop for Zone {
 
 /// An address on loopback that nobody listens on.
 pub fn free_address() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+    free_address_on("127.0.0.1")
+}
+
+fn free_address_on(host: &str) -> SocketAddr {
+    UdpSocket::bind((host, 0)).and_then(|socket| socket.local_addr()).expect("a free port")
 }
 
 /// A path as text: all of the tests' own are.

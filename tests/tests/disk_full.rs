@@ -1,45 +1,15 @@
 //! A full quarantine stops the transfer that met it, harms no other, and heals. Needs root, to mount a small tmpfs.
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sluse_tests::data;
+use sluse_tests::small_disk::SmallDisk;
 use sluse_tests::zone::Zone;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::PathBuf;
 use std::process::Stdio;
-
-/// A small file system where the quarantine is, unmounted at the end.
-struct Small(PathBuf);
-
-impl Small {
-    /// Puts `bytes` of tmpfs in the place of the zone's quarantine, with the same folders.
-    fn mount(zone: &Zone, bytes: u64) -> Self {
-        let place = zone.root().join("quarantine");
-        let folders: Vec<_> =
-            ["", "incoming", "sealed"].map(|name| (place.join(name), fs::metadata(place.join(name)).unwrap())).into();
-        let options = format!("size={bytes}");
-        mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
-            .expect("this test mounts a tmpfs and therefore needs root");
-        for (folder, was) in folders {
-            fs::create_dir_all(&folder).unwrap();
-            fs::set_permissions(&folder, fs::Permissions::from_mode(was.mode())).unwrap();
-            chown(&folder, Some(was.uid()), Some(was.gid())).unwrap();
-        }
-        Self(place)
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-    }
-}
 
 #[test]
 fn an_offer_larger_than_what_is_free_is_refused_for_now() {
     let mut zone = Zone::prepare();
-    let _small = Small::mount(&zone, 32 << 20);
+    let _small = SmallDisk::under_quarantine(&zone, 32 << 20);
     zone.configure(|settings| settings.replace("[receive]\n", "[receive]\nkeep_free_bytes = 0\n"));
     zone.run();
     let source = zone.source("lab");
@@ -57,7 +27,7 @@ fn an_offer_larger_than_what_is_free_is_refused_for_now() {
 #[test]
 fn a_disk_that_fills_up_in_the_middle_stops_that_transfer_and_heals_when_there_is_room() {
     let mut zone = Zone::prepare();
-    let _small = Small::mount(&zone, 96 << 20);
+    let _small = SmallDisk::under_quarantine(&zone, 96 << 20);
     zone.configure(|settings| settings.replace("[receive]\n", "[receive]\nkeep_free_bytes = 0\n"));
     zone.run();
     let source = zone.source("lab");

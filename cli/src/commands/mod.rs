@@ -6,6 +6,7 @@ mod bag;
 mod decide;
 mod demo;
 mod enroll;
+mod generate;
 mod health;
 mod receipt;
 mod room;
@@ -80,6 +81,8 @@ pub enum Command {
     Receipt(receipt::Args),
     /// Verify a delivered dataset
     Bag(bag::Args),
+    /// Write man pages and shell completions of `sluse` and `slused`
+    Generate(generate::Args),
 }
 
 impl Command {
@@ -108,6 +111,7 @@ impl Command {
             Command::Status(args) => args.run(out),
             Command::Receipt(args) => args.run(out),
             Command::Bag(args) => args.run(out),
+            Command::Generate(args) => args.run(out),
         }
     }
 }

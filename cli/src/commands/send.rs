@@ -7,6 +7,7 @@ use crate::sending::Shown;
 use serde::Serialize;
 use sluse_protocol::ids::{AgreementId, DatasetName, TransferId};
 use sluse_protocol::refusal::{Exit, Refusal};
+use sluse_protocol::time::duration;
 use sluse_protocol::transfer::State;
 use sluse_sender::{Again, Options, Outcome, Wait};
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ pub struct Args {
     /// Send an unchanged dataset as a new transfer, when the one before has ended
     #[arg(long)]
     again: bool,
+    /// Print what happens on standard output, one JSON object a line
+    #[arg(long, conflicts_with = "json")]
+    events: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -84,34 +88,57 @@ impl Args {
             give_up: self.give_up,
         };
         let mut shown = Shown::new(out);
-        let ended = sluse_sender::send(&identity, &options, &mut |progress| shown.show(progress));
+        let ended = sluse_sender::send(&identity, &options, &mut |progress| {
+            if self.events {
+                out.event(&progress);
+            }
+            shown.show(progress);
+        });
         shown.finish();
+        self.identity.warn(out);
         let outcome = ended?;
-        print(out, &outcome);
+        if self.events {
+            out.event(&Ending { event: "ended", sent: Sent::from(&outcome) });
+        } else {
+            print(out, &outcome);
+        }
         conclude(&outcome)
     }
 }
 
-fn print(out: &Output, outcome: &Outcome) {
-    let receipts: Vec<PathBuf> = outcome.receipts.iter().map(|(_, file)| file.clone()).collect();
-    if out.is_json() {
-        return out.object(&Sent {
+/// The last of the events.
+#[derive(Serialize)]
+struct Ending {
+    event: &'static str,
+    #[serde(flatten)]
+    sent: Sent,
+}
+
+impl From<&Outcome> for Sent {
+    fn from(outcome: &Outcome) -> Self {
+        Self {
             transfer: outcome.transfer.clone(),
             dataset: outcome.dataset.clone(),
             state: outcome.state,
             files: outcome.totals.files,
             bytes: outcome.totals.bytes,
             sent_bytes: outcome.sent_bytes,
-            receipts,
+            receipts: outcome.receipts.iter().map(|(_, file)| file.clone()).collect(),
             reason: outcome.reason.clone(),
-        });
+        }
+    }
+}
+
+fn print(out: &Output, outcome: &Outcome) {
+    let sent = Sent::from(outcome);
+    if out.is_json() {
+        return out.object(&sent);
     }
     out.line(format!("transfer   {}", outcome.transfer));
     out.line(format!("state      {}", outcome.state));
-    let totals = &outcome.totals;
-    let sent = bytes(outcome.sent_bytes);
-    out.line(format!("content    {} files, {}; {sent} sent now", totals.files, bytes(totals.bytes)));
-    for receipt in receipts {
+    let (all, now) = (bytes(sent.bytes), bytes(sent.sent_bytes));
+    out.line(format!("content    {} files, {all}; {now} sent now", sent.files));
+    for receipt in sent.receipts {
         out.line(format!("receipt    {}", receipt.display()));
     }
 }
@@ -129,33 +156,4 @@ fn conclude(outcome: &Outcome) -> Ended {
         None => failure,
     };
     Err(failure.hint(outcome.hint().unwrap_or_default()))
-}
-
-/// Reads a time such as `90s`, `10m`, `2h` or `1d`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "a time is a whole number and s, m, h or d, for example 90s".to_owned();
-    let unit = text.chars().next_back().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    Ok(Duration::from_secs(u64::from(number) * seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_a_unit() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
-        for text in ["", "s", "90", "-1s", "1.5h", "1 h", "9999999999s", "1µ"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 }

@@ -100,6 +100,7 @@ fn log(happening: &Happening) {
         What::Received => tracing::info!(outbox, record, transfer, "received by the zone"),
         What::PutAway { deleted } => tracing::info!(outbox, record, transfer, deleted, "put away"),
         What::Mended { rested } => tracing::info!(outbox, rested, "works again"),
+        What::Renewed { until } => tracing::info!(%until, "the certificate was renewed"),
         What::Withdrawn => tracing::info!(outbox, record, "changed or removed before it was sent"),
         What::Whole => tracing::info!(outbox, record, "whole"),
         What::Sending => tracing::debug!(outbox, record, transfer, "sending"),

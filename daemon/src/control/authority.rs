@@ -189,10 +189,10 @@ impl Authority {
         source: &SourceName,
         request_pem: &str,
         now: Timestamp,
-        days: u32,
+        life: Duration,
     ) -> Result<Issued, AuthorityError> {
         let key = request::verified_key(request_pem)?;
-        self.issue(source, None, &key, now, i64::from(days) * DAY)
+        self.issue(source, None, &key, now, i64::try_from(life.as_secs()).unwrap_or(i64::MAX))
     }
 
     fn issue(

@@ -11,7 +11,9 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::ReceiveReply;
-use sluse_protocol::sshsig::{self, NAMESPACE_CHECKPOINT, NAMESPACE_ENROL, NAMESPACE_RECEIPT, PublicKey};
+use sluse_protocol::sshsig::{
+    self, NAMESPACE_CHECKPOINT, NAMESPACE_ENROL, NAMESPACE_RECEIPT, NAMESPACE_RENEW, PublicKey,
+};
 use sluse_protocol::time::Timestamp;
 
 /// Bytes of a certificate request; one for a P-256 key has about 400.
@@ -19,6 +21,9 @@ const MAX_REQUEST_BYTES: usize = 8 * 1024;
 
 /// A source may be invited anew when its certificate runs out within so many seconds.
 const RENEWAL: i64 = 30 * 86_400;
+
+/// Certificates of one source that may be in force at once: renewals whose answers were lost leave some.
+const MAX_CERTIFICATES: i64 = 8;
 
 /// Longest life of an invite, hours.
 const MAX_INVITE_HOURS: u16 = 720;
@@ -152,9 +157,7 @@ pub struct Request {
 /// # Errors
 /// The refusal: a bad invite, a bad proof, or a bad certificate request.
 pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure> {
-    if asked.request.len() > MAX_REQUEST_BYTES {
-        return refuse(Code::TooLarge, format!("a certificate request has at most {MAX_REQUEST_BYTES} bytes"));
-    }
+    check_request(&asked.request)?;
     let Ok(identity) = PublicKey::from_openssh(&asked.identity) else {
         return refuse(Code::BadProof, "the identity key is not an Ed25519 key");
     };
@@ -169,8 +172,8 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
         if !sources::use_invite(write, &asked.certificate)? {
             return refuse(Code::InviteUsed, "the invite was used already");
         }
-        let days = control.settings.control.certificate_days;
-        let issued = control.authority.issue_source(&invite.source, &asked.request, write.now, days);
+        let life = control.settings.control.certificate_life;
+        let issued = control.authority.issue_source(&invite.source, &asked.request, write.now, life);
         let issued = issued.map_err(authority)?;
         sources::enrol(write, &invite.source, &identity, &issued.certificate_sha256, issued.expires)?;
         let key = Sha256::of(identity.to_openssh().as_bytes());
@@ -179,6 +182,67 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
         Ok((invite.source, issued))
     })?;
     Ok(ReceiveReply::Enrolled { source, certificate: issued.certificate_pem, signer: signer_line(control) })
+}
+
+/// What a source sends to have its certificate renewed.
+#[derive(Debug)]
+pub struct Renewal {
+    /// Who.
+    pub source: SourceName,
+    /// SHA-256 of the certificate that it showed.
+    pub certificate: Sha256,
+    /// PKCS#10 request, PEM.
+    pub request: String,
+    /// SSHSIG over `request`.
+    pub proof: String,
+}
+
+/// Gives a source another certificate over the one in force. That one stays good until it runs out: the answer may be lost.
+///
+/// # Errors
+/// The refusal: the certificate is not good any more, or has more than half of its life before it; a bad proof or request.
+pub fn renew(control: &Control, asked: &Renewal) -> Result<ReceiveReply, Failure> {
+    check_request(&asked.request)?;
+    let life = control.settings.control.certificate_life;
+    let issued = control.store.write(|write| {
+        let source = sources::enrolled(&write.sql, &asked.source)?;
+        let shown = sources::certificate(&write.sql, &asked.certificate)?;
+        let Some(shown) = shown.filter(|shown| shown.source == asked.source && !shown.withdrawn) else {
+            return refuse(Code::UnknownCertificate, "the certificate is not this source's, or was replaced");
+        };
+        if shown.expires < write.now {
+            return refuse(Code::CertificateExpired, format!("the certificate was good until {}", shown.expires));
+        }
+        let half = i64::try_from(life.as_secs() / 2).unwrap_or(i64::MAX);
+        if shown.expires > write.now.plus(half) {
+            let until = shown.expires;
+            return refuse(Code::WrongState, format!("the certificate is good until {until}: it is renewed later"));
+        }
+        if sources::certificates_in_force(&write.sql, &asked.source, write.now)? >= MAX_CERTIFICATES {
+            return refuse(
+                Code::WrongState,
+                format!("the source has {MAX_CERTIFICATES} certificates in force already"),
+            );
+        }
+        if let Err(bad) = sshsig::verify(&source.identity, NAMESPACE_RENEW, asked.request.as_bytes(), &asked.proof) {
+            return refuse(Code::BadProof, format!("the proof of the identity key: {bad}"));
+        }
+        let issued = control.authority.issue_source(&asked.source, &asked.request, write.now, life);
+        let issued = issued.map_err(authority)?;
+        sources::add_certificate(write, &asked.source, &issued.certificate_sha256, issued.expires)?;
+        let details =
+            json!({"certificate": issued.certificate_sha256, "expires": issued.expires, "shown": asked.certificate});
+        write.record(&Who::Source(asked.source.clone()), "source-renewed", None, details)?;
+        Ok(issued)
+    })?;
+    Ok(ReceiveReply::Renewed { certificate: issued.certificate_pem })
+}
+
+fn check_request(request: &str) -> Result<(), Failure> {
+    if request.len() > MAX_REQUEST_BYTES {
+        return refuse(Code::TooLarge, format!("a certificate request has at most {MAX_REQUEST_BYTES} bytes"));
+    }
+    Ok(())
 }
 
 fn authority(error: AuthorityError) -> Failure {

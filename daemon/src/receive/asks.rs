@@ -1,10 +1,11 @@
 //! What a source may ask of its own transfers. `control` answers; the source's name is that of its certificate.
 
-use super::bounds;
 use super::control::unexpected;
 use super::intake::Intake;
 use super::refusals::Stop;
 use super::session::Session;
+use super::{bounds, greet};
+use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::receipt::ReceiptKind;
@@ -42,6 +43,22 @@ pub async fn status(
     let request = ReceiveRequest::Status { source: session.source().clone(), transfer, unless, wait_seconds };
     match intake.control.ask(request, Vec::new()).await? {
         (ReceiveReply::Status(status), _) => session.outbox().send(&Reply::Status(status), &[]).await,
+        (other, _) => Err(unexpected(&other).into()),
+    }
+}
+
+/// Passes another certificate on to the source.
+///
+/// # Errors
+/// When `control` refuses it, or the peer is gone.
+pub async fn renew(intake: &Intake, session: &Session, request: String, proof: String) -> Result<(), Stop> {
+    let certificate = Sha256::of(&greet::certificate(session.connection())?);
+    let ask = ReceiveRequest::Renew { source: session.source().clone(), certificate, request, proof };
+    match intake.control.ask(ask, Vec::new()).await? {
+        (ReceiveReply::Renewed { certificate }, _) => {
+            tracing::info!(source = %session.source(), "a certificate was renewed");
+            session.outbox().send(&Reply::Renewed { certificate }, &[]).await
+        }
         (other, _) => Err(unexpected(&other).into()),
     }
 }

@@ -132,6 +132,8 @@ impl Incoming {
     }
 
     async fn record(&mut self, intake: &Intake) -> Result<Buffer, Stop> {
+        let wanted = self.left.min(bounds::RECORD_BYTES as u64);
+        intake.limiter.pass(usize::try_from(wanted).unwrap_or(usize::MAX)).await;
         // A buffer is taken only when there is something to put into it.
         let first = self.first().await?;
         let mut buffer = intake.buffers.take().await;

@@ -120,6 +120,7 @@ pub fn unexpected(reply: &ReceiveReply) -> Refusal {
         ReceiveReply::Done => "done",
         ReceiveReply::Peer { .. } => "peer",
         ReceiveReply::Enrolled { .. } => "enrolled",
+        ReceiveReply::Renewed { .. } => "renewed",
         ReceiveReply::Accepted { .. } => "accepted",
         ReceiveReply::Sealed { .. } => "sealed",
         ReceiveReply::Status(_) => "status",

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use sluse_host::config::{KeyExchange, Zone};
+use sluse_host::network::Network;
 use sluse_host::{files, quic};
 use sluse_protocol::limits::MAX_CHUNK_STREAMS;
 use sluse_protocol::refusal::{Code, Refusal};
@@ -56,11 +57,11 @@ pub fn server_config(zone: &Zone) -> Result<ServerConfig, RoleError> {
     tls.session_storage = Arc::new(NoServerSessionStorage {});
     tls.send_tls13_tickets = 0;
     let tls = QuicServerConfig::try_from(tls).map_err(|error| unusable(&zone.layout.tls_certificate(), &error))?;
-    Ok(bounded(ServerConfig::with_crypto(Arc::new(tls))))
+    Ok(bounded(&zone.settings.network, ServerConfig::with_crypto(Arc::new(tls))))
 }
 
-fn bounded(mut config: ServerConfig) -> ServerConfig {
-    let mut transport = quic::transport(MAX_CHUNK_STREAMS);
+fn bounded(network: &Network, mut config: ServerConfig) -> ServerConfig {
+    let mut transport = quic::transport(network, MAX_CHUNK_STREAMS);
     transport.receive_window(VarInt::from_u32(bounds::FIRST_WINDOW_BYTES)).send_window(bounds::SEND_WINDOW_BYTES);
     config
         .transport_config(Arc::new(transport))

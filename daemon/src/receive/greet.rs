@@ -92,7 +92,11 @@ async fn identify(intake: &Intake, connection: &Connection) -> Result<Option<Sou
     }
 }
 
-fn certificate(connection: &Connection) -> Result<CertificateDer<'static>, Refusal> {
+/// The certificate that a connection showed.
+///
+/// # Errors
+/// Never, once the handshake has ended.
+pub fn certificate(connection: &Connection) -> Result<CertificateDer<'static>, Refusal> {
     let chain =
         connection.peer_identity().and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
     let certificate = chain.and_then(|chain| chain.into_iter().next());

@@ -9,6 +9,7 @@ use super::registry::Registry;
 use super::session::Session;
 use super::{folder, windows::Windows};
 use sluse_host::config::Zone;
+use sluse_host::limiter::Limiter;
 use sluse_protocol::ids::SourceName;
 use sluse_protocol::refusal::{Code, Refusal};
 use std::collections::HashMap;
@@ -33,6 +34,8 @@ pub struct Intake {
     pub registry: Arc<Registry>,
     /// Flow-control windows to be given away.
     pub windows: Arc<Windows>,
+    /// What keeps to the bound on bytes a second.
+    pub limiter: Arc<Limiter>,
     sessions: Mutex<HashMap<u64, Arc<Session>>>,
     left: Notify,
     stopping: watch::Sender<bool>,
@@ -44,14 +47,16 @@ impl Intake {
     /// # Errors
     /// When one cannot be started.
     pub fn start(zone: Zone, control: Control) -> io::Result<Arc<Self>> {
+        let network = &zone.settings.network;
         Ok(Arc::new(Self {
+            windows: Arc::new(Windows::new(bounds::WINDOWS_BYTES, network.connection_window_bytes)),
+            limiter: network.limiter(),
             zone,
             control: Arc::new(control),
             pool: Pool::start()?,
             buffers: Buffers::new(),
             committer: Committer::start()?,
             registry: Arc::default(),
-            windows: Arc::new(Windows::new(bounds::WINDOWS_BYTES)),
             sessions: Mutex::default(),
             left: Notify::new(),
             stopping: watch::Sender::new(false),

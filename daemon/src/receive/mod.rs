@@ -107,7 +107,7 @@ impl Front {
         let server = door::server_config(zone)?;
         let secret = keys::read_secret(&zone.layout.reset_key())?;
         let endpoint = reset::endpoint_config(&secret).map_err(RoleError::io("random bytes"))?;
-        let socket = Prepared::new(socket).map_err(RoleError::io("use the network socket"))?;
+        let socket = Prepared::new(&zone.settings.network, socket).map_err(RoleError::io("use the network socket"))?;
         Ok(Self { endpoint, server, socket })
     }
 

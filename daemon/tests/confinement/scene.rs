@@ -106,6 +106,7 @@ pub fn zone(folder: &Path, clamd: bool) -> Zone {
         keep_free_bytes: 0,
     };
     let settings = Settings {
+        network: sluse_host::network::Network::default(),
         zone: ZoneSettings { name: "test".parse().unwrap(), allow_unconfined: false },
         receive,
         control: ControlSettings::default(),

@@ -145,6 +145,7 @@ impl Control {
                 signer: "a signer".into(),
             },
             ReceiveRequest::Enrol { .. } => return Err(Code::InviteUsed),
+            ReceiveRequest::Renew { .. } => return Err(Code::WrongState),
             ReceiveRequest::Part { upload } => {
                 state.documents.entry(upload).or_default().extend(body);
                 ReceiveReply::Done

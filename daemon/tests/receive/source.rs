@@ -75,8 +75,12 @@ pub fn client(
     };
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-    config.transport_config(Arc::new(quic::transport(0)));
-    (quic::endpoint(UdpSocket::bind("127.0.0.1:0").unwrap(), None).unwrap(), config)
+    config.transport_config(Arc::new(quic::transport(&sluse_host::network::Network::default(), 0)));
+    (
+        quic::endpoint(&sluse_host::network::Network::default(), UdpSocket::bind("127.0.0.1:0").unwrap(), None)
+            .unwrap(),
+        config,
+    )
 }
 
 /// The bytes of chunk `index` of `seed`'s dataset.

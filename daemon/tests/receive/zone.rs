@@ -89,6 +89,7 @@ impl TestZone {
         };
         adjust(&mut receive);
         let settings = Settings {
+            network: sluse_host::network::Network::default(),
             zone: ZoneSettings { name: "testzone".parse().unwrap(), allow_unconfined: false },
             receive,
             control: Default::default(),

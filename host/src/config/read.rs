@@ -4,12 +4,20 @@ use super::{
     ControlSettings, DeliverSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings, Settings,
     ZoneSettings,
 };
-use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, choice, flag, list, number, parsed, text};
+use crate::network::Network;
+use sluse_protocol::toml_text::{
+    self, Fields, Problem, Read, Value, Wrong, choice, flag, lasting, list, number, parsed, text,
+};
 use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
+use std::time::Duration;
 
 /// Days that any setting may last: ten years.
 const MAX_DAYS: u64 = 3653;
+
+/// Bounds of a certificate's life: time enough to renew it, and no longer than the authority lives.
+const SHORTEST_LIFE: Duration = Duration::from_secs(10);
+const LONGEST_LIFE: Duration = Duration::from_secs(MAX_DAYS * 86_400);
 
 /// Folders of the zone that belong to one role or to the quarantine: no setting may point into them.
 const TAKEN: [&str; 7] = ["receive", "control", "inspect", "deliver", "quarantine", "trust", "run"];
@@ -18,12 +26,14 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
     toml_text::read(text, MAX_CONFIG_BYTES, |file| {
         let zone = file.need_table("zone", "add `[zone]` with the zone's name below: `name = \"sluse\"`", zone);
         let receive = file.need_table("receive", "add `[receive]` with `listen` and `advertise` below", receive);
+        let network = file.may_table("network", Network::read);
         let control = file.may_table("control", control);
         let inspect = file.may_table("inspect", inspect);
         let deliver = file.may_table("deliver", deliver);
         Some(Settings {
             zone: zone?,
             receive: receive?,
+            network: network.unwrap_or_default(),
             control: control.unwrap_or_default(),
             inspect: inspect.unwrap_or_default(),
             deliver: deliver.unwrap_or_default(),
@@ -64,11 +74,11 @@ fn control(fields: &Fields<'_>) -> Option<ControlSettings> {
     let default = ControlSettings::default();
     let group = fields.may("operators_group", "\"sluse-operators\"", text(32));
     let receiving = fields.may("receiving_days", "14", number(1..=MAX_DAYS));
-    let certificate = fields.may("certificate_days", "365", number(1..=MAX_DAYS));
+    let certificate = fields.may("certificate_life", "\"365d\"", lasting(SHORTEST_LIFE..=LONGEST_LIFE));
     Some(ControlSettings {
         operators_group: group,
         receiving_days: receiving.unwrap_or(default.receiving_days),
-        certificate_days: certificate.unwrap_or(default.certificate_days),
+        certificate_life: certificate.unwrap_or(default.certificate_life),
     })
 }
 

@@ -6,6 +6,7 @@ use crate::time::Timestamp;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 use toml::de::DeValue;
 
 /// Reads text of 1 to `limit` bytes without control characters.
@@ -38,6 +39,21 @@ pub fn time(value: &Value<'_>) -> Read<Timestamp> {
         _ => string(value)?.to_owned(),
     };
     text.parse().map_err(|error| Wrong::new(value, format!("is {error}")).into())
+}
+
+/// Reads how long something lasts, such as `90s` or `365d`, within bounds.
+pub fn lasting(bounds: RangeInclusive<Duration>) -> impl Fn(&Value<'_>) -> Read<Duration> {
+    move |value| {
+        let lasting = crate::time::duration(string(value)?)
+            .map_err(|error| Wrong::new(value, format!("is not taken: {error}")))?;
+        match bounds.contains(&lasting) {
+            true => Ok(lasting),
+            false => {
+                let (least, most) = (bounds.start().as_secs(), bounds.end().as_secs());
+                Err(Wrong::new(value, format!("is not between {least} and {most} seconds")).into())
+            }
+        }
+    }
 }
 
 /// Reads one of some words.

@@ -3,6 +3,7 @@
 use super::record::{Record, RecordId, Why};
 use serde::Serialize;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
 
 /// One thing that happened. As JSON it is one flat object with the kind under `event`.
@@ -60,10 +61,15 @@ pub enum What {
     Failed {
         /// Why.
         why: Why,
-        /// What rests meanwhile: `zone`, `outbox` or `entry`.
+        /// What rests meanwhile: `zone`, `outbox`, `entry`, or `certificate` where that could not be renewed.
         rests: &'static str,
         /// For how long.
         milliseconds: u64,
+    },
+    /// The certificate was renewed.
+    Renewed {
+        /// Until when it is good now.
+        until: Timestamp,
     },
     /// What failed works again.
     Mended {

@@ -18,7 +18,7 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use action::{Action, Answer, Now, Rules, Standing};
@@ -111,7 +111,9 @@ impl Machine {
 
     /// An outbox was looked at.
     pub fn observed(&mut self, outbox: usize, seen: &[Seen], now: Now) -> Vec<Action> {
-        self.boxes[outbox].observed = true;
+        if !std::mem::replace(&mut self.boxes[outbox].observed, true) {
+            self.finish_receipts(outbox);
+        }
         let by_name: BTreeMap<&str, &Seen> = seen.iter().map(|seen| (seen.name.as_str(), seen)).collect();
         self.compare(outbox, &by_name);
         self.settle(outbox, &by_name, now);
@@ -251,6 +253,13 @@ impl Machine {
         self.boxes[outbox].settling.values().map(|settling| settling.since + quiet).min()
     }
 
+    /// A crash may have come between what the journal says and the receipts beside an entry.
+    fn finish_receipts(&mut self, outbox: usize) {
+        let mine = self.entries.values().filter(|entry| entry.outbox == outbox);
+        let received = mine.filter(|entry| matches!(entry.record.stage, Stage::Received | Stage::Delivered { .. }));
+        self.actions.extend(received.map(|entry| Action::Receipts(entry.record.clone())));
+    }
+
     /// Which records are still what lies in the outbox.
     fn compare(&mut self, outbox: usize, seen: &BTreeMap<&str, &Seen>) {
         let (mut gone, keep) = (Vec::new(), self.rules[outbox].delivered == Delivered::Keep);
@@ -281,13 +290,12 @@ impl Machine {
     fn settle(&mut self, outbox: usize, seen: &BTreeMap<&str, &Seen>, now: Now) {
         let mut settling = std::mem::take(&mut self.boxes[outbox].settling);
         settling.retain(|name, _| seen.contains_key(name.as_str()));
+        // While the content before is being read or moved, the new one waits.
+        let mine = self.entries.values().filter(|entry| entry.outbox == outbox);
+        let known = mine.filter(|entry| entry.present || entry.busy != Busy::No);
+        let known: BTreeSet<String> = known.map(|entry| entry.record.name.clone()).collect();
         for (name, seen) in seen {
-            let known = self.entries.values().any(|entry| {
-                let same = entry.outbox == outbox && entry.record.name == *name;
-                // While the content before is being read or moved, the new one waits.
-                same && (entry.present || entry.busy != Busy::No)
-            });
-            if known {
+            if known.contains(*name) {
                 settling.remove(*name);
                 continue;
             }
@@ -340,7 +348,10 @@ impl Machine {
         }
         let mut news = entry.receipts != receipts;
         entry.receipts = receipts;
-        if news {
+        // What is put away at once takes its receipts along.
+        let rules = &self.rules[entry.outbox];
+        let stays = rules.delivered == Delivered::Keep || !rules.after.is_zero();
+        if news && (stays || matches!(standing, Standing::Open(_))) {
             self.actions.push(Action::Receipts(entry.record.clone()));
         }
         match standing {

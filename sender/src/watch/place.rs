@@ -67,8 +67,6 @@ pub fn put_away(outbox: &Outbox, record: &Record, delete: bool) -> io::Result<()
     let (above, place) = (outbox.folder.join(kind), outbox.folder.join(kind).join(record.id().as_str()));
     files::create_folder(&above, FOLDER_MODE)?;
     files::create_folder(&place, FOLDER_MODE)?;
-    files::sync_folder(&above)?;
-    files::sync_folder(&outbox.folder)?;
     let copied = copy_receipts(outbox, record, &place.join(record.name.clone() + RECEIPTS))?;
     if let Stage::Refused { why, since } = &record.stage {
         files::replace(&place.join(WHY), explanation(outbox, record, why, *since).as_bytes(), FILE_MODE)?;
@@ -81,8 +79,9 @@ pub fn put_away(outbox: &Outbox, record: &Record, delete: bool) -> io::Result<()
         delete_entry(&target)?;
     }
     remove_beside(outbox, record, &copied)?;
-    files::sync_folder(&place)?;
-    files::sync_folder(&outbox.folder)?;
+    for folder in [&place, &above, &outbox.folder] {
+        files::sync_folder(folder)?;
+    }
     Ok(())
 }
 
@@ -127,15 +126,23 @@ fn copy_receipts(outbox: &Outbox, record: &Record, folder: &Path) -> io::Result<
                 other => other?,
             };
             let name = receipt_name(transfer, *kind, end);
-            let path = folder.join(&name);
-            if !path.exists() {
-                files::create_folder(folder, FOLDER_MODE)?;
-                files::replace(&path, &bytes, FILE_MODE)?;
-            }
+            copy_once(folder, &name, &bytes)?;
             copied.push(name);
         }
     }
     Ok(copied)
+}
+
+/// Writes a copy unless it is there. The original lies in the identity folder, durable: a copy that a crash cut short is made anew.
+fn copy_once(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let path = folder.join(name);
+    match files::read_bounded(&path, MAX_RECEIPT) {
+        Ok(there) if there == bytes => return Ok(()),
+        Ok(_) => gone(fs::remove_file(&path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => files::create_folder(folder, FOLDER_MODE)?,
+        Err(error) => return Err(error),
+    }
+    files::write_new(&path, bytes, FILE_MODE)
 }
 
 fn receipt_name(transfer: &TransferId, kind: ReceiptKind, end: &str) -> String {

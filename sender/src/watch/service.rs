@@ -18,6 +18,7 @@ use crate::send::{Again, Options};
 use crate::status::Known;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::refusal::Code;
+use sluse_protocol::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -44,6 +45,8 @@ pub enum Input {
     Sent(RecordId, Sent),
     /// A zone answered, or did not.
     Answered(usize, Result<Vec<Answer>, Why>),
+    /// A certificate was looked at, and renewed where it was time; when to look again.
+    Certificate(usize, Result<Option<Timestamp>, Why>, Duration),
     /// It is time to stop.
     Stop,
 }
@@ -69,6 +72,8 @@ pub struct Watcher {
     journal: Journal,
     machine: Machine,
     keepers: Vec<OutboxState>,
+    /// When each identity's certificate is looked at next; none while that is done.
+    certificates: Vec<Option<Duration>>,
     sender: Sender<Input>,
     inputs: Receiver<Input>,
     begun: Instant,
@@ -108,7 +113,18 @@ impl Watcher {
             start("outbox", move || keeper.run(&taken))?;
             keepers.push(OutboxState { commands, looking: false, look_at: Duration::ZERO, trouble: None });
         }
-        Ok(Self { settings, identities, journal, machine, keepers, sender, inputs, begun: Instant::now() })
+        let certificates = vec![Some(Duration::ZERO); identities.len()];
+        Ok(Self {
+            settings,
+            certificates,
+            identities,
+            journal,
+            machine,
+            keepers,
+            sender,
+            inputs,
+            begun: Instant::now(),
+        })
     }
 
     /// What stops it.
@@ -124,8 +140,10 @@ impl Watcher {
         loop {
             alive();
             self.look_where_due(tell);
+            self.renew_where_due()?;
             let now = self.now();
-            let next = self.next_look().into_iter().chain(self.machine.wake_at(now)).min();
+            let certificates = self.certificates.iter().copied().flatten();
+            let next = self.next_look().into_iter().chain(self.machine.wake_at(now)).chain(certificates).min();
             let wait = next.map_or(SLEEP, |next| next.saturating_sub(now.uptime)).min(SLEEP);
             let actions = match self.inputs.recv_timeout(wait) {
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -188,8 +206,36 @@ impl Watcher {
             Input::Accepted(id, transfer) => self.machine.accepted(&id, transfer, now),
             Input::Sent(id, sent) => self.machine.sent(&id, sent, now),
             Input::Answered(zone, answers) => self.machine.answered(zone, answers, now),
+            Input::Certificate(zone, renewed, again) => {
+                self.certificates[zone] = Some(now.uptime + again);
+                match renewed {
+                    Ok(None) => {}
+                    Ok(Some(until)) => tell(&Happening::at_zone(What::Renewed { until })),
+                    Err(why) => {
+                        let milliseconds = u64::try_from(again.as_millis()).unwrap_or(u64::MAX);
+                        tell(&Happening::at_zone(What::Failed { why, rests: "certificate", milliseconds }));
+                    }
+                }
+                Vec::new()
+            }
             Input::Stop => Vec::new(),
         }
+    }
+
+    /// Certificates are renewed also where nothing is sent for months.
+    fn renew_where_due(&mut self) -> Result<(), Error> {
+        let now = self.begun.elapsed();
+        for zone in 0..self.identities.len() {
+            if self.certificates[zone].is_some_and(|at| at <= now) {
+                self.certificates[zone] = None;
+                let (identity, sender) = (self.identities[zone].clone(), self.sender.clone());
+                start("certificate", move || {
+                    let renewed = crate::renew(&identity).map_err(why);
+                    let _ = sender.send(Input::Certificate(zone, renewed, look_again(&identity)));
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn listed(
@@ -310,13 +356,22 @@ fn hand_over(outbox: &Outbox, record: &Record, again: bool, inputs: &Sender<Inpu
     Sent::of(result)
 }
 
-fn ask(identity: &Path, transfers: &[(RecordId, TransferId)]) -> Result<Vec<Answer>, Why> {
-    let failed = |error: Error| match Failure::of(&error) {
+/// How long a certificate need not be looked at: a small part of its life, an hour at most.
+fn look_again(identity: &Path) -> Duration {
+    let life = Identity::load(identity).map_or(0, |identity| identity.validity().life());
+    Duration::from_secs(u64::try_from(life / 20).unwrap_or(0).clamp(1, 3600))
+}
+
+fn why(error: Error) -> Why {
+    match Failure::of(&error) {
         Failure::Zone(why) | Failure::Outbox(why) | Failure::Later(why) | Failure::Never(why) => why,
-    };
-    let identity = Identity::load(identity).map_err(failed)?;
+    }
+}
+
+fn ask(identity: &Path, transfers: &[(RecordId, TransferId)]) -> Result<Vec<Answer>, Why> {
+    let identity = Identity::load(identity).map_err(why)?;
     let ids: Vec<TransferId> = transfers.iter().map(|(_, transfer)| transfer.clone()).collect();
-    let learnt = crate::status::ask_after(&identity, &ids).map_err(failed)?;
+    let learnt = crate::status::ask_after(&identity, &ids).map_err(why)?;
     let mut answers = Vec::with_capacity(learnt.len());
     for ((id, _), (transfer, known)) in transfers.iter().zip(learnt) {
         match known {

@@ -106,7 +106,7 @@ impl Zone {
         tls.alpn_protocols = vec![wire::ALPN.to_vec()];
         let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls).unwrap();
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-        config.transport_config(Arc::new(sluse_host::quic::transport(8)));
+        config.transport_config(Arc::new(sluse_host::quic::transport(&sluse_host::network::Network::default(), 8)));
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -115,7 +115,8 @@ impl Zone {
         let ca_pem = ca.pem();
         let served = Arc::new(Served { inner: Arc::clone(&inner), ca });
         runtime.block_on(async {
-            let endpoint = sluse_host::quic::endpoint(socket, Some(config)).unwrap();
+            let endpoint =
+                sluse_host::quic::endpoint(&sluse_host::network::Network::default(), socket, Some(config)).unwrap();
             tokio::spawn(served.accept(endpoint));
         });
         Self {
@@ -303,6 +304,7 @@ impl Served {
                     let (statement, signature) = found.receipts[&kind].clone();
                     (Reply::Receipt { signature }, statement.into_bytes())
                 }
+                Request::Renew { .. } => return Err(Refusal::new(Code::WrongState, "not renewed here")),
                 Request::Part => panic!("a part of nothing"),
             };
             send(replies, &reply, &body).await;

@@ -22,7 +22,9 @@ fn a_source_gets_its_key_certified_and_nothing_else_of_its_request() {
     let authority = authority();
     let key = KeyPair::generate().unwrap();
     let source = "epic".parse().unwrap();
-    let issued = authority.issue_source(&source, &request(&key), Timestamp::from_unix(NOW), 365).unwrap();
+    let issued = authority
+        .issue_source(&source, &request(&key), Timestamp::from_unix(NOW), Duration::from_secs(365 * 86_400))
+        .unwrap();
     let der = der(&issued.certificate_pem);
     let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
     let ca = self::der(authority.ca_pem());
@@ -44,7 +46,9 @@ fn a_request_that_another_key_signed_or_that_was_changed_gets_nothing() {
     let authority = authority();
     let key = KeyPair::generate().unwrap();
     let ask = |pem: &str| {
-        authority.issue_source(&"epic".parse().unwrap(), pem, Timestamp::from_unix(NOW), 1).map_err(|e| e.to_string())
+        authority
+            .issue_source(&"epic".parse().unwrap(), pem, Timestamp::from_unix(NOW), Duration::from_secs(86_400))
+            .map_err(|e| e.to_string())
     };
     let mut changed = request(&key);
     let tail = changed.len() - "12345678\n-----END CERTIFICATE REQUEST-----\n".len();

@@ -1,6 +1,6 @@
 //! What `receive` asks, most of it for a source.
 
-use crate::control::enrolment::{self, Request};
+use crate::control::enrolment::{self, Renewal, Request};
 use crate::control::failure::{Failure, refuse};
 use crate::control::offers::{self, Offer};
 use crate::control::seals::{self, Sealing};
@@ -50,6 +50,9 @@ impl Link {
             ReceiveRequest::Identify => enrolment::identify(control, body).map(bare),
             ReceiveRequest::Enrol { certificate, token, request, identity, proof } => {
                 enrol(control, &Request { certificate, token, request, identity, proof })
+            }
+            ReceiveRequest::Renew { source, certificate, request, proof } => {
+                enrolment::renew(control, &Renewal { source, certificate, request, proof }).map(bare)
             }
             ReceiveRequest::Part { upload } => {
                 self.uploads.part(&control.documents, upload, body).map(|()| bare(ReceiveReply::Done))

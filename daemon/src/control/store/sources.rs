@@ -190,11 +190,27 @@ pub fn enrol(
     )?;
     let withdraw = "UPDATE certificates SET withdrawn = ? WHERE source = ? AND withdrawn IS NULL";
     write.sql.execute(withdraw, params![now, name.as_str()])?;
+    add_certificate(write, name, certificate, expires)
+}
+
+/// Adds a certificate to those that a source has.
+pub fn add_certificate(
+    write: &Write<'_>,
+    name: &SourceName,
+    certificate: &Sha256,
+    expires: Timestamp,
+) -> Result<(), Failure> {
     write.sql.execute(
         "INSERT INTO certificates (sha256, source, expires) VALUES (?, ?, ?)",
         params![certificate.to_string(), name.as_str(), expires.unix()],
     )?;
     Ok(())
+}
+
+/// How many of a source's certificates are in force.
+pub fn certificates_in_force(sql: &Connection, name: &SourceName, now: Timestamp) -> Result<i64, Failure> {
+    let text = "SELECT count(*) FROM certificates WHERE source = ? AND withdrawn IS NULL AND expires >= ?";
+    Ok(sql.prepare_cached(text)?.query_row(params![name.as_str(), now.unix()], |row| row.get(0))?)
 }
 
 /// Shuts a source out.

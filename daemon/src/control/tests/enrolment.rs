@@ -88,6 +88,58 @@ fn invites_and_certificates_run_out() {
     assert_refused(&identify(&bench, &certificate), Code::CertificateExpired);
 }
 
+/// Asks for another certificate with the one that is shown, as whoever has `key`.
+fn renew(bench: &Bench, shown: &str, key: &sluse_protocol::sshsig::SigningKey) -> ReceiveReply {
+    let tls = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let request = rcgen::CertificateParams::default().serialize_request(&tls).unwrap().pem().unwrap();
+    let proof = key.sign(sluse_protocol::sshsig::NAMESPACE_RENEW, request.as_bytes());
+    let certificate = sluse_protocol::digest::Sha256::of(&der(shown));
+    bench.ask(ReceiveRequest::Renew { source: lab(), certificate, request, proof }).0
+}
+
+fn renewed(reply: ReceiveReply) -> String {
+    match reply {
+        ReceiveReply::Renewed { certificate } => certificate,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_certificate_is_renewed_in_the_second_half_of_its_life_and_stays_good_beside_the_new_one() {
+    let bench = Bench::empty();
+    let first = enrolled(bench.enrol_with(&invite(&bench, "lab")));
+    assert_refused(&renew(&bench, &first, &identity_key()), Code::WrongState);
+    bench.wait(250 * DAY);
+    let second = renewed(renew(&bench, &first, &identity_key()));
+    for certificate in [&first, &second] {
+        assert_eq!(identify(&bench, certificate), ReceiveReply::Peer { source: Some(lab()) });
+    }
+    assert_refused(&renew(&bench, &second, &identity_key()), Code::WrongState);
+    bench.wait(120 * DAY);
+    assert_refused(&identify(&bench, &first), Code::CertificateExpired);
+    assert_refused(&renew(&bench, &first, &identity_key()), Code::CertificateExpired);
+    assert_eq!(identify(&bench, &second), ReceiveReply::Peer { source: Some(lab()) });
+    assert_eq!(bench.acts().iter().filter(|act| *act == "source-renewed").count(), 1);
+}
+
+#[test]
+fn a_renewal_needs_the_identity_key_and_a_certificate_in_force_and_leaves_eight_at_most() {
+    let bench = Bench::empty();
+    let first = enrolled(bench.enrol_with(&invite(&bench, "lab")));
+    bench.wait(200 * DAY);
+    let other = sluse_protocol::sshsig::SigningKey::from_seed(&[9; 32]).unwrap();
+    assert_refused(&renew(&bench, &first, &other), Code::BadProof);
+    for _ in 0..7 {
+        renewed(renew(&bench, &first, &identity_key()));
+    }
+    assert_refused(&renew(&bench, &first, &identity_key()), Code::WrongState);
+    let replaced = enrolled(bench.enrol_with(&invite(&bench, "lab")));
+    assert_refused(&renew(&bench, &first, &identity_key()), Code::UnknownCertificate);
+    bench.operate(OperatorRequest::SourceRevoke { name: lab(), reason: "stolen".into() });
+    bench.wait(200 * DAY);
+    assert_refused(&renew(&bench, &replaced, &identity_key()), Code::RevokedSource);
+}
+
 #[test]
 fn a_certificate_of_another_zone_is_unknown() {
     let (here, there) = (Bench::empty(), Bench::empty());

@@ -135,6 +135,22 @@ fn a_transfer_that_the_zone_accepted_before_a_crash_is_not_begun_anew_after_it()
     assert_eq!(sends(&machine.observed(0, &[seen("a", 1)], at(1))), [("a".into(), false)]);
 }
 
+#[test]
+fn receipts_that_a_crash_kept_from_being_put_beside_an_entry_are_put_there_after_it() {
+    let record = Record {
+        outbox: "lab".into(),
+        name: "a".into(),
+        fingerprint: Sha256::of(&[1]),
+        transfer: Some(transfer(1)),
+        stage: Stage::Delivered { since: at(0).clock },
+    };
+    let mut machine = Machine::new(vec![rules(Whole::Rename, Delivered::Keep)], 2, vec![record.clone()]);
+    // Other content lies there by now: the receipts of what was there are owed all the same.
+    let actions = machine.observed(0, &[seen("a", 2)], at(1));
+    assert_eq!(actions[0], Action::Receipts(record));
+    assert!(!machine.observed(0, &[seen("a", 2)], at(2)).iter().any(|action| matches!(action, Action::Receipts(_))));
+}
+
 /// A zone and an outbox that misbehave at random, and a watcher that is killed at random.
 struct World {
     machine: Machine,
@@ -148,6 +164,8 @@ struct World {
     /// What the zone took, by content: whether it was delivered.
     zone: BTreeMap<u8, bool>,
     put_away: BTreeSet<u8>,
+    /// What a person put there, and nobody offered since: the same files put back may be offered again.
+    offered_by_person: BTreeSet<u8>,
     second: u64,
 }
 
@@ -164,6 +182,7 @@ impl World {
             putting: Vec::new(),
             zone: BTreeMap::new(),
             put_away: BTreeSet::new(),
+            offered_by_person: BTreeSet::new(),
             second: 0,
         }
     }
@@ -182,9 +201,10 @@ impl World {
                 Action::Keep(record) => drop(self.journal.insert(record.id(), record)),
                 Action::Forget(id) => drop(self.journal.remove(&id)),
                 Action::Send { record, .. } => {
+                    let content = Self::content(&record);
                     assert!(self.journal.contains_key(&record.id()), "remembered before it is sent");
                     assert!(
-                        !self.zone.contains_key(&Self::content(&record)),
+                        !self.zone.contains_key(&content) || self.offered_by_person.contains(&content),
                         "sent although this watcher knew: {record:?}"
                     );
                     self.under_way.push(record);
@@ -208,6 +228,7 @@ impl World {
             // Somebody writes, or takes away what is not under way.
             0 => {
                 self.outbox.insert(format!("e{}", pick % 3), pick);
+                self.offered_by_person.insert(pick);
                 Vec::new()
             }
             1 | 2 => {
@@ -247,7 +268,8 @@ impl World {
 
     fn take(&mut self, record: &Record) -> Sent {
         let content = Self::content(record);
-        self.zone.insert(content, false);
+        self.zone.entry(content).or_insert(false);
+        self.offered_by_person.remove(&content);
         Sent::Received(transfer(content))
     }
 

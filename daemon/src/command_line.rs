@@ -1,0 +1,48 @@
+//! The command line of `slused`.
+
+use crate::start::Handed;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The daemon of a Sluse landing zone: one role, or all four as children of one command.
+#[derive(Debug, Parser)]
+#[command(name = "slused", version, about = "The daemon of a Sluse landing zone")]
+pub struct Cli {
+    /// What to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `slused` can run.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// All four roles as child processes of this one
+    All(ZoneArgs),
+    /// The role that faces the network
+    Receive(RoleArgs),
+    /// The role that decides, remembers and signs
+    Control(RoleArgs),
+    /// The role that reads quarantined content
+    Inspect(RoleArgs),
+    /// The role that writes to the rooms
+    Deliver(RoleArgs),
+}
+
+/// Which zone.
+#[derive(Debug, Args)]
+pub struct ZoneArgs {
+    /// The zone's configuration, sluse.toml in its folder
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// What a role is given.
+#[derive(Debug, Args)]
+pub struct RoleArgs {
+    /// The zone.
+    #[command(flatten)]
+    pub zone: ZoneArgs,
+    /// What the supervisor hands over.
+    #[command(flatten)]
+    pub handed: Handed,
+}
