@@ -43,8 +43,12 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes under way at once; each costs about 100 KiB.
 pub const HANDSHAKES: usize = 256;
 
-/// Handshakes under way from one address.
+/// Handshakes under way from one IPv4 address or one IPv6 network (/64).
 pub const HANDSHAKES_PER_ADDRESS: usize = 64;
+
+/// Connections with one certificate that were not greeted yet: more than a source opens at once, far fewer than there are
+/// places.
+pub const UNGREETED_PER_CERTIFICATE: usize = 32;
 
 /// From so many handshakes on, a peer must show first that its address is its own (QUIC retry).
 pub const HANDSHAKES_ON_TRUST: usize = 16;
