@@ -1,5 +1,6 @@
 //! Every bound of this role that is no part of the protocol, with its unit and its reason.
 
+use sluse_protocol::limits::MAX_DOCUMENT_BYTES;
 use std::time::Duration;
 
 /// Bytes of a buffer in which a chunk's bytes are collected before they are hashed, encrypted and written: a multiple of
@@ -30,6 +31,10 @@ pub const WRITE: Duration = Duration::from_secs(30);
 
 /// A frame that has begun must be whole by then; the next part of an announced document must begin by then.
 pub const FRAME: Duration = Duration::from_secs(60);
+
+/// Plans and manifests of one source that are on their way to `control` at once, bytes: the two largest. `control` takes
+/// four times as much from all sources together, so that one alone does not keep the others out.
+pub const DOCUMENTS_BYTES: u64 = 2 * MAX_DOCUMENT_BYTES;
 
 /// A connection on which nothing is asked and no chunk arrives for this long is closed.
 pub const SILENCE: Duration = Duration::from_secs(300);

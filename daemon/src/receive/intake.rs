@@ -3,6 +3,7 @@
 use super::bounds;
 use super::commit::Committer;
 use super::control::Control;
+use super::documents::Documents;
 use super::pool::{Buffers, Pool, lock};
 use super::refusals::{no_space, storage};
 use super::registry::Registry;
@@ -33,6 +34,8 @@ pub struct Intake {
     pub registry: Arc<Registry>,
     /// Flow-control windows to be given away.
     pub windows: Arc<Windows>,
+    /// What arrives for `control`, by source.
+    pub documents: Arc<Documents>,
     sessions: Mutex<HashMap<u64, Arc<Session>>>,
     left: Notify,
     stopping: watch::Sender<bool>,
@@ -52,6 +55,7 @@ impl Intake {
             committer: Committer::start()?,
             registry: Arc::default(),
             windows: Arc::new(Windows::new(bounds::WINDOWS_BYTES)),
+            documents: Arc::default(),
             sessions: Mutex::default(),
             left: Notify::new(),
             stopping: watch::Sender::new(false),
