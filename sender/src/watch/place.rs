@@ -65,8 +65,8 @@ pub fn tell_problem(outbox: &Outbox, why: Option<&Why>) -> io::Result<()> {
 pub fn put_away(outbox: &Outbox, record: &Record, delete: bool) -> io::Result<()> {
     let kind = if matches!(record.stage, Stage::Refused { .. }) { REJECTED } else { DELIVERED };
     let (above, place) = (outbox.folder.join(kind), outbox.folder.join(kind).join(record.id().as_str()));
-    files::create_folder(&above, FOLDER_MODE)?;
-    files::create_folder(&place, FOLDER_MODE)?;
+    make_folder(&above)?;
+    make_folder(&place)?;
     files::sync_folder(&above)?;
     files::sync_folder(&outbox.folder)?;
     let copied = copy_receipts(outbox, record, &place.join(record.name.clone() + RECEIPTS))?;
@@ -84,6 +84,16 @@ pub fn put_away(outbox: &Outbox, record: &Record, delete: bool) -> io::Result<()
     files::sync_folder(&place)?;
     files::sync_folder(&outbox.folder)?;
     Ok(())
+}
+
+/// Makes a folder in an outbox, or finds it. Whoever fills the outbox could put a link there, to another outbox for
+/// example, and have us carry what is theirs to where they may not write.
+fn make_folder(path: &Path) -> io::Result<()> {
+    files::create_folder(path, FOLDER_MODE)?;
+    if fs::symlink_metadata(path)?.is_dir() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} is a link, where the watcher's own folder belongs: remove it", path.display())))
 }
 
 /// Moves the entry if it is still the record's content; whether it lies at `target` then.
@@ -129,7 +139,7 @@ fn copy_receipts(outbox: &Outbox, record: &Record, folder: &Path) -> io::Result<
             let name = receipt_name(transfer, *kind, end);
             let path = folder.join(&name);
             if !path.exists() {
-                files::create_folder(folder, FOLDER_MODE)?;
+                make_folder(folder)?;
                 files::replace(&path, &bytes, FILE_MODE)?;
             }
             copied.push(name);
@@ -219,6 +229,25 @@ mod tests {
             }
             let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
             assert_eq!(left, ["_rejected"]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_put_away_through_a_link() {
+        for link in ["_rejected", "below"] {
+            let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let outbox = outbox(folder.path(), "complete = \"rename\"");
+            fs::write(folder.path().join("a.csv"), "a").unwrap();
+            let record = record(&outbox, "a.csv", refused());
+            let mut path = folder.path().join("_rejected");
+            if link == "below" {
+                fs::create_dir(&path).unwrap();
+                path = path.join(record.id().as_str());
+            }
+            std::os::unix::fs::symlink(elsewhere.path(), &path).unwrap();
+            put_away(&outbox, &record, false).unwrap_err();
+            assert!(folder.path().join("a.csv").exists());
+            assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "{link}");
         }
     }
 
