@@ -130,7 +130,7 @@ pub struct Limits {
     pub max_bytes: u64,
     /// Files and folders of one transfer.
     pub max_files: u64,
-    /// Bytes of all transfers under this agreement that are not settled yet.
+    /// Bytes of all transfers under this agreement that are not settled yet, and of the plans of all but the last.
     pub max_open_bytes: u64,
 }
 

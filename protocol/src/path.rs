@@ -163,6 +163,10 @@ pub fn check_windows(path: &DataPath) -> Result<(), PathProblem> {
 
 /// Checks one component by what Windows can hold.
 pub(crate) fn check_windows_component(name: &str) -> Result<(), PathProblem> {
+    // What was mapped can be longer than what was sent: some characters are several in NFC.
+    if name.len() > MAX_COMPONENT_BYTES {
+        return Err(PathProblem::TooLong);
+    }
     if name.contains([':', '*', '?', '"', '<', '>', '|']) {
         return Err(PathProblem::WindowsCharacter);
     }
@@ -261,6 +265,14 @@ mod tests {
         assert_eq!(check_windows(&decomposed), Err(PathProblem::NotNfc));
         assert_eq!(map_windows(&decomposed).as_str(), "bläser");
         assert_eq!(collision_key(&decomposed), collision_key(&path("BLÄSER")));
+    }
+
+    #[test]
+    fn a_name_that_outgrows_file_systems_when_it_is_mapped_is_too_long() {
+        let sent = path(&"\u{1d160}".repeat(30));
+        let mapped = map_windows(&sent);
+        assert!(mapped.as_str().len() > MAX_COMPONENT_BYTES);
+        assert_eq!(check_windows(&mapped), Err(PathProblem::TooLong));
     }
 
     proptest! {

@@ -25,7 +25,7 @@ pub struct OfferFacts<'a> {
     pub room: Option<&'a RoomName>,
     /// What is offered.
     pub totals: Totals,
-    /// Bytes under this agreement that are not settled.
+    /// Bytes of the other transfers under this agreement that are not settled, and of their plans.
     pub open_bytes: u64,
     /// Datasets delivered under this agreement, or being delivered.
     pub delivered: u64,

@@ -25,6 +25,10 @@ use std::time::Duration;
 /// pool for a moment.
 const IDENTITY_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Transfers of one source that are received at the same time: every offer looks at all that are, and every one takes an
+/// identity, a folder and entries of the log, however few bytes it has.
+const MAX_RECEIVING: u64 = 1000;
+
 /// What a source offers.
 #[derive(Debug, Clone)]
 pub struct Offer {
@@ -161,6 +165,7 @@ fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
             return again(offer, transfer);
         }
         let (_, room) = judge(&write.sql, offer, write.now)?;
+        check_count(&write.sql, &offer.source)?;
         check_space(control, write, offer, plan.bytes)?;
         let random = random::bytes::<5>().map_err(Failure::io("random bytes"))?;
         let id = TransferId::new(write.now, *random);
@@ -177,6 +182,13 @@ fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
         control.documents.remove(&id, Which::Plan)?;
     }
     committed
+}
+
+fn check_count(sql: &rusqlite::Connection, source: &SourceName) -> Result<(), Failure> {
+    if transfers::count_receiving(sql, source)? < MAX_RECEIVING {
+        return Ok(());
+    }
+    refuse(Code::QuotaExceeded, format!("{MAX_RECEIVING} transfers of this source are being received already"))
 }
 
 fn insert(

@@ -5,7 +5,7 @@
 
 use super::bag::{self, Documents};
 use super::error::DeliverError;
-use super::place::Place;
+use super::place::{Facts, Place};
 use super::tags;
 use crate::quarantine::ReadError;
 use crate::quarantine::dataset::Dataset;
@@ -48,8 +48,10 @@ pub fn deliver(
     let name = granted.transfer.as_str();
     let incoming = room.make(INCOMING, 0o700).map_err(DeliverError::io("the room's incoming folder"))?;
     incoming.remove_tree(name).map_err(DeliverError::io("removing what an earlier attempt left"))?;
+    let ours = make_ours(&incoming, name).inspect_err(|_| give_up(&room, &incoming, granted))?;
     let tagmanifest = if target.has(name).map_err(DeliverError::io("the dataset's folder"))? {
-        already_there(&target, granted)?
+        incoming.remove_if_empty(name);
+        already_there(&target, granted, ours)?
     } else {
         let written = write(&incoming, sealed, granted, identity, documents);
         let tagmanifest = match written {
@@ -66,6 +68,20 @@ pub fn deliver(
         place.sync().map_err(DeliverError::io("syncing the room"))?;
     }
     Ok(Visible { bag: format!("{}/{name}", granted.dataset), tagmanifest })
+}
+
+/// Makes the bag's folder, and sees that nobody but us may exchange what will lie in it before it is visible: who can write
+/// to the room can make our incoming folder before we do. The owner is compared with that of what we just made, since file
+/// systems of other hosts name us as they like.
+fn make_ours(incoming: &Place, name: &str) -> Result<Facts, DeliverError> {
+    let facts = || -> io::Result<(Facts, Facts)> { Ok((incoming.make(name, 0o755)?.facts()?, incoming.facts()?)) };
+    let (ours, above) = facts().map_err(DeliverError::io("making the bag"))?;
+    if above.are_of(ours) {
+        return Ok(ours);
+    }
+    Err(DeliverError::Fault(format!(
+        "others may write to the room's folder {INCOMING}: remove it, or give it to us alone"
+    )))
 }
 
 fn write(
@@ -121,11 +137,14 @@ fn give_up(room: &Place, incoming: &Place, granted: &GrantStatement) {
 }
 
 /// Checks that what stands under the bag's name is this transfer's: it was read back before it came there.
-fn already_there(target: &Place, granted: &GrantStatement) -> Result<Sha256, DeliverError> {
+fn already_there(target: &Place, granted: &GrantStatement, ours: Facts) -> Result<Sha256, DeliverError> {
     let other = |_| DeliverError::Fault("something else stands in the room under the bag's name".into());
-    let digest = |name: &str| -> io::Result<Sha256> {
-        bag::digest_of(&mut target.folder(granted.transfer.as_str())?.file(name)?)
-    };
+    let bag = target.folder(granted.transfer.as_str()).map_err(other)?;
+    if !bag.facts().map_err(other)?.are_of(ours) {
+        // The manifest alone does not tell: it is in the bag for all who read there, and can be copied.
+        return Err(other(io::ErrorKind::PermissionDenied.into()));
+    }
+    let digest = |name: &str| -> io::Result<Sha256> { bag::digest_of(&mut bag.file(name)?) };
     if digest(tags::SOURCE_MANIFEST).map_err(other)? != granted.manifest_sha256 {
         return Err(other(io::ErrorKind::InvalidData.into()));
     }

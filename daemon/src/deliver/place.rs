@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat, openat2, renameat, renameat2};
-use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::CString;
 use std::fs::File;
@@ -16,6 +16,20 @@ const MAX_DEPTH: u32 = 1100;
 /// An open folder.
 #[derive(Debug)]
 pub struct Place(OwnedFd);
+
+/// Whose a folder is: what the file system says of one that we just made, it must say of every one that is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    user: u32,
+    mode: u32,
+}
+
+impl Facts {
+    /// Whether a folder with these facts is of who made `ours`, and nobody may write to it who may not write to that.
+    pub fn are_of(self, ours: Facts) -> bool {
+        self.user == ours.user && self.mode & !ours.mode & 0o022 == 0
+    }
+}
 
 impl AsFd for Place {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -98,6 +112,15 @@ impl Place {
             Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Whose this folder is, and who may write to it.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn facts(&self) -> io::Result<Facts> {
+        let stat = fstat(&self.0)?;
+        Ok(Facts { user: stat.st_uid, mode: stat.st_mode })
     }
 
     /// Removes the folder `name` if it is empty.

@@ -8,7 +8,7 @@ use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, SigningKey};
 use sluse_protocol::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -222,6 +222,37 @@ fn something_else_under_the_bags_name_is_never_replaced() {
     let control = begin(&zone, signer());
     assert!(matches!(control.deliver(&zone, &transfer, NameRule::Posix), DeliverOutcome::Fault { .. }));
     assert_eq!(tree(&bag(&zone)).len(), 1);
+}
+
+#[test]
+fn nothing_is_written_where_others_could_exchange_it_before_it_is_visible() {
+    let spoils: [fn(&Path); 2] = [
+        |incoming| fs::set_permissions(incoming, fs::Permissions::from_mode(0o777)).unwrap(),
+        |incoming| chown(incoming, Some(65_534), None).expect("this test needs root"),
+    ];
+    for spoil in spoils {
+        let zone = TestZone::new();
+        let transfer = zone.sealed(ID, &dataset());
+        let incoming = room(&zone).join(".sluse-incoming");
+        fs::create_dir(&incoming).unwrap();
+        spoil(&incoming);
+        let control = begin(&zone, signer());
+        let outcome = control.deliver(&zone, &transfer, NameRule::Posix);
+        assert!(matches!(outcome, DeliverOutcome::Fault { .. }), "{outcome:?}");
+        assert!(!bag(&zone).exists() && !incoming.join(ID).exists());
+    }
+}
+
+#[test]
+fn a_bag_of_somebody_elses_is_not_taken_for_the_delivered_one() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let control = begin(&zone, signer());
+    assert!(matches!(control.deliver(&zone, &transfer, NameRule::Posix), DeliverOutcome::Visible { .. }));
+    fs::write(bag(&zone).join("tagmanifest-sha256.txt"), "of another bag\n").unwrap();
+    chown(bag(&zone), Some(65_534), None).expect("this test needs root");
+    let outcome = control.deliver(&zone, &transfer, NameRule::Posix);
+    assert!(matches!(outcome, DeliverOutcome::Fault { .. }), "{outcome:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Every bound of this role that is no part of the protocol, with its unit and its reason.
 
+use sluse_protocol::limits::MAX_DOCUMENT_BYTES;
 use std::time::Duration;
 
 /// Bytes of a buffer in which a chunk's bytes are collected before they are hashed, encrypted and written: a multiple of
@@ -31,6 +32,10 @@ pub const WRITE: Duration = Duration::from_secs(30);
 /// A frame that has begun must be whole by then; the next part of an announced document must begin by then.
 pub const FRAME: Duration = Duration::from_secs(60);
 
+/// Plans and manifests of one source that are on their way to `control` at once, bytes: the two largest. `control` takes
+/// four times as much from all sources together, so that one alone does not keep the others out.
+pub const DOCUMENTS_BYTES: u64 = 2 * MAX_DOCUMENT_BYTES;
+
 /// A connection on which nothing is asked and no chunk arrives for this long is closed.
 pub const SILENCE: Duration = Duration::from_secs(300);
 
@@ -43,8 +48,12 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes under way at once; each costs about 100 KiB.
 pub const HANDSHAKES: usize = 256;
 
-/// Handshakes under way from one address.
+/// Handshakes under way from one IPv4 address or one IPv6 network (/64).
 pub const HANDSHAKES_PER_ADDRESS: usize = 64;
+
+/// Connections with one certificate that were not greeted yet: more than a source opens at once, far fewer than there are
+/// places.
+pub const UNGREETED_PER_CERTIFICATE: usize = 32;
 
 /// From so many handshakes on, a peer must show first that its address is its own (QUIC retry).
 pub const HANDSHAKES_ON_TRUST: usize = 16;

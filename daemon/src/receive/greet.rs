@@ -19,8 +19,8 @@ use sluse_protocol::wire::{Reply, Request, VERSIONS, negotiate};
 use std::sync::Arc;
 use tokio::time::timeout;
 
-/// Serves a connection from its handshake to its end.
-pub async fn serve(intake: Arc<Intake>, connection: Connection) {
+/// Serves a connection from its handshake to its end; calls `greeted` once it is known who is there.
+pub async fn serve(intake: Arc<Intake>, connection: Connection, greeted: impl FnOnce()) {
     let opened = timeout(sluse_protocol::limits::HELLO_TIMEOUT, connection.accept_bi()).await;
     let Ok(Ok((outgoing, incoming))) = opened else {
         let silent = violation("no hello in time");
@@ -29,7 +29,10 @@ pub async fn serve(intake: Arc<Intake>, connection: Connection) {
     };
     let (outbox, mut inbox) = (Outbox::new(outgoing), Inbox::new(incoming));
     match greet(&intake, &connection, &outbox, &mut inbox).await {
-        Ok(Peer::Source(source)) => serve_source(&intake, connection, outbox, inbox, source).await,
+        Ok(Peer::Source(source)) => {
+            greeted();
+            serve_source(&intake, connection, outbox, inbox, source).await;
+        }
         Ok(Peer::Enrolled) => drop(timeout(bounds::LINGER, connection.closed()).await),
         Err(Stop::Gone) => {}
         Err(Stop::Refused(refusal)) => {
@@ -92,10 +95,10 @@ async fn identify(intake: &Intake, connection: &Connection) -> Result<Option<Sou
     }
 }
 
-/// The certificate that a connection showed.
+/// The certificate that the peer showed.
 ///
 /// # Errors
-/// Never, once the handshake has ended.
+/// Never, unless the TLS library broke its word.
 pub fn certificate(connection: &Connection) -> Result<CertificateDer<'static>, Refusal> {
     let chain =
         connection.peer_identity().and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());

@@ -3,6 +3,7 @@
 use super::bounds;
 use super::commit::Committer;
 use super::control::Control;
+use super::documents::Documents;
 use super::pool::{Buffers, Pool, lock};
 use super::refusals::{no_space, storage};
 use super::registry::Registry;
@@ -36,6 +37,8 @@ pub struct Intake {
     pub windows: Arc<Windows>,
     /// What keeps to the bound on bytes a second.
     pub limiter: Arc<Limiter>,
+    /// What arrives for `control`, by source.
+    pub documents: Arc<Documents>,
     sessions: Mutex<HashMap<u64, Arc<Session>>>,
     left: Notify,
     stopping: watch::Sender<bool>,
@@ -57,6 +60,7 @@ impl Intake {
             buffers: Buffers::new(),
             committer: Committer::start()?,
             registry: Arc::default(),
+            documents: Arc::default(),
             sessions: Mutex::default(),
             left: Notify::new(),
             stopping: watch::Sender::new(false),

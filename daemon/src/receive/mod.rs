@@ -36,6 +36,7 @@ mod changes;
 mod chunks;
 mod commit;
 mod control;
+mod documents;
 mod door;
 mod folder;
 mod frames;

@@ -42,6 +42,7 @@ pub struct Offer {
 pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut Inbox, offer: Offer) -> Result<(), Stop> {
     inbox.announce(offer.plan_bytes);
     check(&offer)?;
+    let announced = intake.documents.announce(session.source(), offer.plan_bytes)?;
     let upload = intake.control.upload();
     while let Some(part) = inbox.part().await? {
         upload.part(part).await?;
@@ -60,7 +61,9 @@ pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut In
         plan_sha256: offer.plan_sha256,
         free_bytes: free.map_err(|error| storage("ask for free space", &error))?,
     };
-    match intake.control.ask(request, Vec::new()).await? {
+    let answer = intake.control.ask(request, Vec::new()).await;
+    drop(announced);
+    match answer? {
         (ReceiveReply::Accepted { transfer, state: State::Receiving, recipient, totals }, _) => {
             receive(intake, session, transfer, recipient, totals).await
         }

@@ -42,6 +42,7 @@ pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut In
     if seal.manifest_bytes > MAX_DOCUMENT_BYTES {
         return Err(Refusal::new(Code::TooLarge, "the manifest is larger than the protocol allows").into());
     }
+    let _announced = intake.documents.announce(session.source(), seal.manifest_bytes)?;
     let complete = Arc::clone(&transfer);
     let chunk_list = intake.pool.run(move || complete.chunk_list()).await.map_err(panicked)?;
     let chunk_list = chunk_list.ok_or_else(|| Refusal::new(Code::MissingChunks, "not every chunk is durable"))?;

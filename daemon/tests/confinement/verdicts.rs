@@ -78,7 +78,6 @@ const INSPECT: &[&str] = &[
     "read a sealed chunk",
     "list a sealed transfer",
     "write to a sealed chunk",
-    "truncate a sealed chunk",
     "add a sealed chunk",
     "seal a transfer",
     "unseal a transfer",

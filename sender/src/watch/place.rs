@@ -65,8 +65,8 @@ pub fn tell_problem(outbox: &Outbox, why: Option<&Why>) -> io::Result<()> {
 pub fn put_away(outbox: &Outbox, record: &Record, delete: bool) -> io::Result<()> {
     let kind = if matches!(record.stage, Stage::Refused { .. }) { REJECTED } else { DELIVERED };
     let (above, place) = (outbox.folder.join(kind), outbox.folder.join(kind).join(record.id().as_str()));
-    files::create_folder(&above, FOLDER_MODE)?;
-    files::create_folder(&place, FOLDER_MODE)?;
+    make_folder(&above)?;
+    make_folder(&place)?;
     let copied = copy_receipts(outbox, record, &place.join(record.name.clone() + RECEIPTS))?;
     if let Stage::Refused { why, since } = &record.stage {
         files::replace(&place.join(WHY), explanation(outbox, record, why, *since).as_bytes(), FILE_MODE)?;
@@ -83,6 +83,16 @@ pub fn put_away(outbox: &Outbox, record: &Record, delete: bool) -> io::Result<()
         files::sync_folder(folder)?;
     }
     Ok(())
+}
+
+/// Makes a folder in an outbox, or finds it. Whoever fills the outbox could put a link there, to another outbox for
+/// example, and have us carry what is theirs to where they may not write.
+fn make_folder(path: &Path) -> io::Result<()> {
+    files::create_folder(path, FOLDER_MODE)?;
+    if fs::symlink_metadata(path)?.is_dir() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} is a link, where the watcher's own folder belongs: remove it", path.display())))
 }
 
 /// Moves the entry if it is still the record's content; whether it lies at `target` then.
@@ -139,7 +149,7 @@ fn copy_once(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     match files::read_bounded(&path, MAX_RECEIPT) {
         Ok(there) if there == bytes => return Ok(()),
         Ok(_) => gone(fs::remove_file(&path))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => files::create_folder(folder, FOLDER_MODE)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_folder(folder)?,
         Err(error) => return Err(error),
     }
     files::write_new(&path, bytes, FILE_MODE)
@@ -226,6 +236,25 @@ mod tests {
             }
             let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
             assert_eq!(left, ["_rejected"]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_put_away_through_a_link() {
+        for link in ["_rejected", "below"] {
+            let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let outbox = outbox(folder.path(), "complete = \"rename\"");
+            fs::write(folder.path().join("a.csv"), "a").unwrap();
+            let record = record(&outbox, "a.csv", refused());
+            let mut path = folder.path().join("_rejected");
+            if link == "below" {
+                fs::create_dir(&path).unwrap();
+                path = path.join(record.id().as_str());
+            }
+            std::os::unix::fs::symlink(elsewhere.path(), &path).unwrap();
+            put_away(&outbox, &record, false).unwrap_err();
+            assert!(folder.path().join("a.csv").exists());
+            assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "{link}");
         }
     }
 

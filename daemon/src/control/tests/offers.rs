@@ -1,8 +1,11 @@
 //! What may come, and what is promised to it.
 
+use crate::control::store::identities;
+use crate::control::store::transfers::{self, Offered};
 use crate::control::testing::*;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
+use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Code;
 use sluse_protocol::roles::{ReceiveReply, ReceiveRequest};
@@ -85,6 +88,54 @@ fn bytes_under_way_count_against_the_agreements_quota() {
     assert_refused(&bench.offer(&dataset(2)), Code::QuotaExceeded);
     bench.operate(OperatorRequest::Cancel { transfer, reason: "quota".into() });
     bench.accepted(&dataset(2));
+}
+
+#[test]
+fn plans_under_way_count_against_the_agreements_quota() {
+    let bench = Bench::new();
+    bench.agree(
+        &agreement("small")
+            .replace("max_open_bytes = 1_000_000_000", "max_open_bytes = 100")
+            .replace("max_bytes = 1_000_000_000", "max_bytes = 100"),
+    );
+    let empty = |key| Dataset { key, agreement: "small", files: vec![("empty.csv", 0)], ..Dataset::default() };
+    assert!(empty(1).plan().len() > 50);
+    let accepted = (1..10).take_while(|key| matches!(bench.offer(&empty(*key)), ReceiveReply::Accepted { .. })).count();
+    assert!(accepted <= 2, "{accepted} datasets without a byte were accepted");
+    assert_refused(&bench.offer(&empty(20)), Code::QuotaExceeded);
+}
+
+#[test]
+fn a_source_has_a_thousand_transfers_under_way_at_most() {
+    let bench = Bench::new();
+    let first = bench.accepted(&Dataset::default());
+    let copied = bench.control.store.write(|write| {
+        for number in 1..1000 {
+            let id = TransferId::new(write.now, [1, 0, 0, (number >> 8) as u8, number as u8]);
+            identities::add(write, &recipient(1000 + number))?;
+            let identity = identities::take(write, &id)?.unwrap();
+            let offered = Offered {
+                id: id.clone(),
+                source: lab(),
+                agreement: "lab".parse().unwrap(),
+                room: "room".parse().unwrap(),
+                dataset: "extract".parse().unwrap(),
+                key: Sha256::of(id.as_str().as_bytes()),
+                plan_sha256: Sha256::of(b"plan"),
+                plan_bytes: 1,
+                totals: Totals { files: 1, folders: 0, bytes: 0 },
+                identity,
+            };
+            transfers::insert(write, &offered)?;
+            write.sql.execute("UPDATE transfers SET state = 'receiving' WHERE id = ?", [id.as_str()])?;
+        }
+        Ok(())
+    });
+    copied.unwrap();
+    assert_refused(&bench.offer(&Dataset { key: 1, ..Dataset::default() }), Code::QuotaExceeded);
+    assert_eq!(bench.accepted(&Dataset::default()), first, "what is under way goes on");
+    bench.operate(OperatorRequest::Cancel { transfer: first, reason: "room".into() });
+    bench.accepted(&Dataset { key: 1, ..Dataset::default() });
 }
 
 #[test]

@@ -105,13 +105,19 @@ pub fn first_to_purge(
     Ok(due.into_iter().find(|transfer| wanted(transfer)))
 }
 
-/// Bytes of the transfers under an agreement that are not settled.
+/// Bytes of the transfers under an agreement that are not settled, with their plans, which lie on disk like them.
 pub fn open_bytes(sql: &Connection, agreement: &AgreementId) -> Result<u64, Failure> {
     let text = format!(
-        "SELECT coalesce(sum(bytes), 0) AS bytes FROM transfers WHERE agreement = ? AND state NOT IN ({})",
+        "SELECT coalesce(sum(bytes + plan_bytes), 0) AS bytes FROM transfers WHERE agreement = ? AND state NOT IN ({})",
         settled()
     );
     Ok(sql.prepare_cached(&text)?.query_row([agreement.as_str()], |row| row::count(row, "bytes"))?)
+}
+
+/// How many transfers of a source are being received.
+pub fn count_receiving(sql: &Connection, source: &SourceName) -> Result<u64, Failure> {
+    let text = "SELECT count(*) AS count FROM transfers WHERE source = ? AND state = 'receiving'";
+    Ok(sql.prepare_cached(text)?.query_row([source.as_str()], |row| row::count(row, "count"))?)
 }
 
 /// Datasets that were delivered under an agreement, or are being delivered; `except` is not counted.
