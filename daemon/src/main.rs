@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use sluse_host::config::Zone;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::roles::Role;
+use slused::inspect::jail::{nursery, parser};
 use slused::start::{self, Handed};
 use slused::{RoleError, supervise};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,10 @@ enum Command {
     Inspect(RoleArgs),
     /// The role that writes to the rooms
     Deliver(RoleArgs),
+    /// Starts parsers for the role inspect, which starts this by itself
+    Nursery(nursery::Args),
+    /// Reads hostile content without any rights, for the role inspect; the nursery starts it
+    Parser(parser::Args),
 }
 
 #[derive(Args)]
@@ -64,6 +69,8 @@ fn run(command: &Command) -> Result<(), RoleError> {
         Command::Control(args) => role(Role::Control, args),
         Command::Inspect(args) => role(Role::Inspect, args),
         Command::Deliver(args) => role(Role::Deliver, args),
+        Command::Nursery(args) => nursery::run(*args),
+        Command::Parser(args) => parser::run(*args, parser::readers),
     }
 }
 
