@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::zone_folder::ZoneFolder;
 use sluse_host::layout::Layout;
 use sluse_host::rpc::{CallError, Client};
-use sluse_protocol::operator::{OperatorReply, OperatorRequest};
+use sluse_protocol::operator::{AgreementInfo, OperatorReply, OperatorRequest, RoomInfo, SourceInfo};
 use sluse_protocol::refusal::Exit;
 use std::io;
 
@@ -53,6 +53,65 @@ impl Operator {
                 .because(&error)
                 .hint("try again; `sluse health` says how the zone is")),
         }
+    }
+
+    /// Everything of a list that comes in pages: `ask` makes the request for what comes after an item, `page` takes the items
+    /// out of an answer and whether there are more.
+    ///
+    /// # Errors
+    /// When the zone refuses, gives no answer, or one to another question.
+    fn list<T>(
+        &self,
+        ask: impl Fn(Option<&T>) -> OperatorRequest,
+        page: impl Fn(OperatorReply) -> Option<(Vec<T>, bool)>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut all = Vec::new();
+        loop {
+            let (reply, _) = self.ask(&ask(all.last()), &[])?;
+            let (items, more) = page(reply).ok_or_else(unexpected)?;
+            let more = more && !items.is_empty();
+            all.extend(items);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The sources by name.
+    ///
+    /// # Errors
+    /// When the zone refuses, or gives no answer.
+    pub fn sources(&self) -> Result<Vec<SourceInfo>, Failure> {
+        let ask = |last: Option<&SourceInfo>| OperatorRequest::SourceList { after: last.map(|last| last.name.clone()) };
+        self.list(ask, |reply| match reply {
+            OperatorReply::Sources { sources, more } => Some((sources, more)),
+            _ => None,
+        })
+    }
+
+    /// The rooms by name.
+    ///
+    /// # Errors
+    /// When the zone refuses, or gives no answer.
+    pub fn rooms(&self) -> Result<Vec<RoomInfo>, Failure> {
+        let ask = |last: Option<&RoomInfo>| OperatorRequest::RoomList { after: last.map(|last| last.name.clone()) };
+        self.list(ask, |reply| match reply {
+            OperatorReply::Rooms { rooms, more } => Some((rooms, more)),
+            _ => None,
+        })
+    }
+
+    /// The agreements by id.
+    ///
+    /// # Errors
+    /// When the zone refuses, or gives no answer.
+    pub fn agreements(&self) -> Result<Vec<AgreementInfo>, Failure> {
+        let ask =
+            |last: Option<&AgreementInfo>| OperatorRequest::AgreementList { after: last.map(|last| last.id.clone()) };
+        self.list(ask, |reply| match reply {
+            OperatorReply::Agreements { agreements, more } => Some((agreements, more)),
+            _ => None,
+        })
     }
 
     /// Asks for something to be done.

@@ -4,6 +4,7 @@ use crate::failure::{Ended, Failure};
 use crate::safe;
 use serde::Serialize;
 use sluse_protocol::refusal::Exit;
+use sluse_protocol::time::Timestamp;
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 
@@ -38,6 +39,20 @@ impl Output {
     /// Prints data for a program.
     pub fn object(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
+            Ok(text) => self.write(&(safe::json(&text) + "\n")),
+            Err(error) => self.keep(io::Error::other(error)),
+        }
+    }
+
+    /// Prints one thing that happened for a program: one JSON object in one line, with its time.
+    pub fn event(&self, event: &impl Serialize) {
+        #[derive(Serialize)]
+        struct Timed<'a, T> {
+            time: Timestamp,
+            #[serde(flatten)]
+            event: &'a T,
+        }
+        match serde_json::to_string(&Timed { time: sluse_host::clock::now(), event }) {
             Ok(text) => self.write(&(safe::json(&text) + "\n")),
             Err(error) => self.keep(io::Error::other(error)),
         }

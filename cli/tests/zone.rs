@@ -36,9 +36,10 @@ fn a_new_zone_is_closed_to_others_and_has_nothing_to_mend() {
     for role in ["receive", "control", "inspect", "deliver"] {
         assert_eq!(mode(role), 0o700, "{role}");
     }
-    for key in
-        ["receive/tls.key", "control/ca.key", "control/signing.key", "inspect/quarantine.key", "deliver/deliver.key"]
-    {
+    let receives = ["receive/tls.key", "receive/reset.key"];
+    let controls = ["control/ca.key", "control/signing.key"];
+    let ages = ["inspect/quarantine.key", "deliver/deliver.key"];
+    for key in [receives, controls, ages].concat() {
         assert_eq!(mode(key), 0o600, "{key}");
     }
     assert_eq!((mode("quarantine/incoming"), mode("quarantine/sealed")), (0o2770, 0o2750));
@@ -94,6 +95,18 @@ fn what_is_wrong_with_a_zone_is_named_with_its_remedy() {
     let tls = || swap("receive/tls.key", "control/ca.key");
     problem(&tls, &tls, "TLS certificate: key and certificate do not belong together");
     let away = |from: &str, to: &str| fs::rename(dir.join(from), dir.join(to)).unwrap();
+    let (reset, one) = (dir.join("receive/reset.key"), "receive/reset.key");
+    let mended = || {
+        let (_, found) = check(&dir);
+        let mend = found["problems"][0]["mend"].as_str().unwrap().to_owned();
+        assert!(Command::new("sh").args(["-c", &mend]).status().unwrap().success(), "{mend}");
+    };
+    problem(&|| fs::remove_file(&reset).unwrap(), &mended, "reset.key: No such file");
+    let again = || {
+        fs::remove_file(&reset).unwrap();
+        mended();
+    };
+    problem(&|| fs::write(&reset, "short").unwrap(), &again, &format!("{one}: not a key of the expected kind"));
     problem(&|| away("rooms", "gone"), &|| away("gone", "rooms"), "rooms: No such file");
     let config = fs::read_to_string(dir.join("sluse.toml")).unwrap();
     let write = |text: &str| fs::write(dir.join("sluse.toml"), text).unwrap();

@@ -28,8 +28,9 @@ pub struct Handed {
 /// # Errors
 /// Why it cannot start or go on.
 pub fn role(role: Role, zone: Zone, handed: &Handed) -> Result<(), RoleError> {
-    // Roles that are different users share what they must by group; nothing is anybody else's.
-    umask(Mode::from_bits_truncate(0o027));
+    // `receive` lets the roles that take over from it read, by group. What the others make is theirs alone, unless they say
+    // otherwise where they make it.
+    umask(Mode::from_bits_truncate(if role == Role::Receive { 0o027 } else { 0o077 }));
     name_process(role)?;
     // Inherited descriptors first: nothing else is open yet.
     let link = handed.link_fd.map(inherited).transpose()?;

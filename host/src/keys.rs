@@ -1,10 +1,11 @@
-//! Ed25519 signing keys as files: 32 bytes of seed in hexadecimal, readable by their owner alone.
+//! Secrets as files: 32 bytes in hexadecimal, readable by their owner alone; Ed25519 signing keys among them.
 
 use crate::{files, random};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::sshsig::{BadSignature, PublicKey, SigningKey};
 use std::io;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// A key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,16 +27,37 @@ pub enum KeyError {
     },
 }
 
+/// 32 random bytes that stay in one file: a signing key's seed, or what other keys are derived from.
+pub type Secret = Zeroizing<[u8; 32]>;
+
+/// Makes a secret and writes it to `path`, which must not exist.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn create_secret(path: &Path) -> Result<Secret, KeyError> {
+    let io = |error| KeyError::Io { path: path.to_owned(), error };
+    let secret = random::bytes::<32>().map_err(io)?;
+    let text = Zeroizing::new(Sha256(*secret).to_string() + "\n");
+    files::write_new(path, text.as_bytes(), 0o600).map_err(io)?;
+    Ok(secret)
+}
+
+/// Reads a secret.
+///
+/// # Errors
+/// When the file cannot be read, may be read by others, or is not a secret.
+pub fn read_secret(path: &Path) -> Result<Secret, KeyError> {
+    let bytes = files::read_private(path).map_err(|error| KeyError::Io { path: path.to_owned(), error })?;
+    let secret = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<Sha256>().ok());
+    secret.map(|secret| Zeroizing::new(secret.0)).ok_or_else(|| KeyError::Format { path: path.to_owned() })
+}
+
 /// Makes a signing key and writes it to `path`, which must not exist.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn create_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
-    let io = |error| KeyError::Io { path: path.to_owned(), error };
-    let seed = random::bytes::<32>().map_err(io)?;
-    let text = zeroize::Zeroizing::new(Sha256(*seed).to_string() + "\n");
-    files::write_new(path, text.as_bytes(), 0o600).map_err(io)?;
-    SigningKey::from_seed(&seed).map_err(|_| KeyError::Format { path: path.to_owned() })
+    signing_key(&create_secret(path)?, path)
 }
 
 /// Reads a signing key.
@@ -43,10 +65,11 @@ pub fn create_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
 /// # Errors
 /// When the file cannot be read, may be read by others, or is not a key.
 pub fn read_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
-    let bytes = files::read_private(path).map_err(|error| KeyError::Io { path: path.to_owned(), error })?;
-    let seed = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<Sha256>().ok());
-    let key = seed.and_then(|seed| SigningKey::from_seed(&seed.0).ok());
-    key.ok_or_else(|| KeyError::Format { path: path.to_owned() })
+    signing_key(&read_secret(path)?, path)
+}
+
+fn signing_key(seed: &Secret, path: &Path) -> Result<SigningKey, KeyError> {
+    SigningKey::from_seed(seed).map_err(|_| KeyError::Format { path: path.to_owned() })
 }
 
 /// Reads a public key line (OpenSSH) from a file.

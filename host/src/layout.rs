@@ -91,6 +91,11 @@ impl Layout {
         self.role(Role::Receive).join("tls.crt")
     }
 
+    /// What `receive` derives its stateless resets' keys from.
+    pub fn reset_key(&self) -> PathBuf {
+        self.role(Role::Receive).join("reset.key")
+    }
+
     /// The quarantine's private key: an age identity file.
     pub fn quarantine_key(&self) -> PathBuf {
         self.role(Role::Inspect).join("quarantine.key")

@@ -8,5 +8,6 @@ pub mod layout;
 pub mod logging;
 pub mod quic;
 pub mod random;
+pub mod reset;
 pub mod rpc;
 pub mod udp;

@@ -3,7 +3,7 @@
 use crate::config::KeyExchange;
 use crate::udp::Prepared;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -53,7 +53,7 @@ pub fn transport(incoming_chunks: u32) -> TransportConfig {
 /// # Errors
 /// When the socket cannot be used by the runtime.
 pub fn endpoint(socket: UdpSocket, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
-    Prepared::new(socket)?.endpoint(server)
+    Prepared::new(socket)?.endpoint(EndpointConfig::default(), server)
 }
 
 /// Certificates or a key that TLS cannot use.

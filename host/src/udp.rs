@@ -40,9 +40,12 @@ impl Prepared {
     ///
     /// # Errors
     /// When the runtime cannot use it.
-    pub fn endpoint(self, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
+    pub fn endpoint(
+        self,
+        mut config: EndpointConfig,
+        server: Option<quinn::ServerConfig>,
+    ) -> io::Result<quinn::Endpoint> {
         let socket = Arc::new(Socket { io: tokio::net::UdpSocket::from_std(self.socket)?, state: self.state });
-        let mut config = EndpointConfig::default();
         config.max_udp_payload_size(quic::MAX_UDP_PAYLOAD).map_err(io::Error::other)?;
         quinn::Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))
     }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod check;
+mod pattern;
 pub use crate::toml_text::Problem;
 pub use check::{MAX_TEXT_BYTES, parse};
+pub use pattern::{BadPattern, MAX_MATCH_BYTES, Pattern};
 
 /// A checked agreement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,6 +153,27 @@ pub struct Content {
     pub forbidden_paths: Vec<String>,
     /// What a class of finding leads to, where it is not the class's default.
     pub actions: BTreeMap<Class, Action>,
+    /// Whether direct identifiers are looked for: national identity numbers, names and birth dates in their fields.
+    /// Where an agreement does not say, they are, unless its data is identifiable.
+    pub forbid_identifiers: bool,
+    /// What pseudonyms look like: a whole patient identifier or name in DICOM, HL7 and ODM must match.
+    pub pseudonym: Option<Pattern>,
+    /// What else may not stand anywhere in a file.
+    pub patterns: Vec<NamedPattern>,
+    /// The columns that tables may have. Empty: any.
+    pub columns: Vec<String>,
+    /// Whether DICOM files may have private (odd-group) elements.
+    pub private_elements: bool,
+}
+
+/// A named pattern of an agreement's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedPattern {
+    /// Its name; findings show it.
+    pub name: String,
+    /// What it looks for.
+    pub pattern: Pattern,
 }
 
 impl Default for Content {
@@ -160,6 +183,11 @@ impl Default for Content {
             engines: vec!["file-type".into(), "signatures".into()],
             forbidden_paths: Vec::new(),
             actions: BTreeMap::new(),
+            forbid_identifiers: true,
+            pseudonym: None,
+            patterns: Vec::new(),
+            columns: Vec::new(),
+            private_elements: false,
         }
     }
 }

@@ -35,11 +35,22 @@ classes! {
     Malware, "malware", Block, "An engine names malware.";
     Executable, "executable", Block, "A program, library or script that a computer would run.";
     Encrypted, "encrypted", Hold, "Encrypted by its sender: it cannot be inspected.";
+    Bomb, "bomb", Hold, "An archive made to overwhelm what opens it, or past the limits to which archives are opened.";
+    Polyglot, "polyglot", Hold, "One file that is two: programs disagree about what it is.";
+    ActiveContent, "active-content", Hold, "A document that acts when it is opened: scripts, launches, embedded files.";
+    Path, "path", Hold, "A name in an archive that plays tricks: it leads elsewhere, looks like another, or stands twice.";
     Malformed, "malformed", Hold, "Not what its format requires.";
     TypeNotAllowed, "type-not-allowed", Hold, "A known type that the agreement does not list.";
     TypeUnknown, "type-unknown", Hold, "A type that no inspector recognises.";
     TypeMismatch, "type-mismatch", Warn, "The content is of another type than the name says.";
     NotInspected, "not-inspected", Hold, "An engine that the agreement requires did not read all of it: absent, timed out, crashed, or too large for it.";
+    Identifier, "identifier", Block, "National identity numbers, certain by their place or their number.";
+    IdentifierReview, "identifier-review", Hold, "Digits that may be a national identity number: a person must look.";
+    IdentifierTest, "identifier-test", Warn, "Synthetic national identity numbers, as test data has them.";
+    NamedPattern, "named-pattern", Hold, "Something that one of the agreement's own patterns looks for.";
+    NotDeidentified, "not-deidentified", Hold, "Names, birth dates or other signs that persons were not de-identified.";
+    ColumnNotAgreed, "column-not-agreed", Hold, "A column that the agreement's list does not have.";
+    Irregular, "irregular", Warn, "Readable, but not quite as its format asks.";
 }
 
 impl std::fmt::Display for Class {
@@ -118,6 +129,16 @@ mod tests {
     fn each_class_stands_in_documents_as_its_name() {
         for class in Class::ALL {
             assert_eq!(serde_json::to_string(class).unwrap(), format!("\"{class}\""));
+        }
+    }
+
+    #[test]
+    fn the_documentation_states_each_class_and_its_default() {
+        let page = include_str!("../../docs/findings.md");
+        for class in Class::ALL {
+            let default = serde_json::to_string(&class.default_action()).unwrap();
+            let row = format!("| `{class}` | {} |", default.trim_matches('"'));
+            assert!(page.contains(&row), "{row}");
         }
     }
 

@@ -27,7 +27,10 @@ pub enum OperatorRequest {
         hours: u16,
     },
     /// Who is enrolled or invited. Answered by `Sources`.
-    SourceList,
+    SourceList {
+        /// Only those after this one, for the next page.
+        after: Option<SourceName>,
+    },
     /// Shut a source out, its running transfers included. Answered by `Done`.
     SourceRevoke {
         /// The source.
@@ -45,11 +48,17 @@ pub enum OperatorRequest {
         names: NameRule,
     },
     /// The rooms. Answered by `Rooms`.
-    RoomList,
+    RoomList {
+        /// Only those after this one, for the next page.
+        after: Option<RoomName>,
+    },
     /// Add an agreement; its TOML text in the body. Answered by `Done`.
     AgreementAdd,
     /// The agreements. Answered by `Agreements`.
-    AgreementList,
+    AgreementList {
+        /// Only those after this one, for the next page.
+        after: Option<AgreementId>,
+    },
     /// One agreement. Answered by `Agreement`, its text in the body.
     AgreementShow {
         /// Which.
@@ -140,18 +149,24 @@ pub enum OperatorReply {
     },
     /// The sources by name.
     Sources {
-        /// Each source.
+        /// Each source, as many as fit.
         sources: Vec<SourceInfo>,
+        /// Whether there are more.
+        more: bool,
     },
     /// The rooms by name.
     Rooms {
-        /// Each room.
+        /// Each room, as many as fit.
         rooms: Vec<RoomInfo>,
+        /// Whether there are more.
+        more: bool,
     },
     /// The agreements by id.
     Agreements {
-        /// Each agreement.
+        /// Each agreement, as many as fit.
         agreements: Vec<AgreementInfo>,
+        /// Whether there are more.
+        more: bool,
     },
     /// One agreement; its text stands in the body.
     Agreement(AgreementInfo),

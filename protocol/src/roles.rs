@@ -262,6 +262,15 @@ pub enum InspectRequest {
         /// How.
         outcome: InspectOutcome,
     },
+    /// A `Mint`, `Wrap` or `Purge` was not done: it is handed out again later. Answered by `Done`.
+    NotDone {
+        /// Which.
+        task: QuickTask,
+        /// Whose fault it is.
+        cause: FaultCause,
+        /// Why, in a sentence.
+        reason: String,
+    },
     /// A `Wrap` was done; the identity, encrypted to `deliver`'s key (age, binary), in the body. Answered by `Done`.
     Wrapped {
         /// The transfer.
@@ -272,6 +281,44 @@ pub enum InspectRequest {
         /// The transfer.
         transfer: TransferId,
     },
+}
+
+/// A task of `inspect`'s that reads no dataset, as it is named when it was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum QuickTask {
+    /// Making identities.
+    Mint,
+    /// Re-wrapping an identity.
+    Wrap {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// Destroying identity and bytes.
+    Purge {
+        /// The transfer.
+        transfer: TransferId,
+    },
+}
+
+/// What a role that could not do a task thinks of it. The text is the stable code in journals and in `sluse health`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultCause {
+    /// A disk, memory, a file that is not there: it may heal by itself.
+    Retrying,
+    /// A grant that is not `control`'s, or does not say what was asked for: somebody may be forging, or a key was exchanged.
+    BadGrant,
+}
+
+impl FaultCause {
+    /// The stable code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retrying => "retrying",
+            Self::BadGrant => "bad-grant",
+        }
+    }
 }
 
 /// An engine that cannot be used.
@@ -342,6 +389,8 @@ pub enum InspectReply {
     },
     /// Re-wrap a transfer's identity to `deliver`.
     Wrap {
+        /// The transfer that the grant must be for.
+        transfer: TransferId,
         /// The grant's statement.
         grant: String,
         /// Its signature.
@@ -404,6 +453,11 @@ pub enum DeliverOutcome {
         /// A sentence without names of files.
         reason: String,
     },
+    /// The grant is not good: nothing was opened.
+    BadGrant {
+        /// A sentence.
+        reason: String,
+    },
     /// The room or the disk failed: to be tried again.
     Fault {
         /// A sentence.
@@ -421,6 +475,8 @@ pub enum DeliverReply {
     Idle,
     /// Deliver a transfer; its identity, encrypted to `deliver`'s key (age, binary), in the body.
     Deliver {
+        /// The transfer that the grant must be for.
+        transfer: TransferId,
         /// The grant's statement.
         grant: String,
         /// Its signature.

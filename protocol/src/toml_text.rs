@@ -7,7 +7,7 @@
 mod nearest;
 mod readers;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -99,6 +99,8 @@ pub struct Fields<'a> {
     line: usize,
     known: RefCell<Vec<&'static str>>,
     missing: RefCell<Vec<(&'static str, Problem)>>,
+    /// Whether the names in this table are people's own.
+    any_name: Cell<bool>,
 }
 
 impl std::fmt::Debug for Fields<'_> {
@@ -109,7 +111,15 @@ impl std::fmt::Debug for Fields<'_> {
 
 impl<'a> Fields<'a> {
     fn new(source: Source<'a>, path: String, table: &'a DeTable<'a>, line: usize) -> Self {
-        Self { source, path, table, line, known: RefCell::default(), missing: RefCell::default() }
+        Self {
+            source,
+            path,
+            table,
+            line,
+            known: RefCell::default(),
+            missing: RefCell::default(),
+            any_name: Cell::new(false),
+        }
     }
 
     /// A field that must be there; `example` shows what to write.
@@ -167,6 +177,47 @@ impl<'a> Fields<'a> {
         built
     }
 
+    /// A table of at most `limit` tables with names that people give, `[name.this]` and `[name.that]`, of which there must be
+    /// one. `build` takes each one's name and fields.
+    pub fn need_tables<T>(
+        &self,
+        name: &'static str,
+        why: &str,
+        limit: usize,
+        build: impl Fn(&str, &Fields<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.need_table(name, why, |fields| {
+            fields.any_name.set(true);
+            if fields.table.is_empty() || fields.table.len() > limit {
+                let message = format!("[{}] has not between 1 and {limit} sections", fields.path);
+                self.wrong_at(name, message, why);
+                return None;
+            }
+            let mut built = Vec::with_capacity(fields.table.len());
+            for (key, value) in fields.table.iter() {
+                let (key, line) = (key.get_ref().as_ref(), line_of(self.source.text, key.span().start));
+                let full = fields.full(key);
+                let Some(table) = value.get_ref().as_table() else {
+                    self.complain(
+                        line,
+                        format!("`{full}` is no section"),
+                        format!("write `[{full}]` and its fields below"),
+                    );
+                    continue;
+                };
+                if !is_name(key) {
+                    let message = format!("`{full}` is no name: a name is 1 to 64 of a-z, 0-9, '.', '_' and '-'");
+                    self.complain(line, message, "rename the section".into());
+                    continue;
+                }
+                let inner = Fields::new(self.source, full, table, line);
+                built.extend(build(key, &inner));
+                inner.end();
+            }
+            (built.len() == fields.table.len()).then_some(built)
+        })
+    }
+
     /// Adds a problem at a field, or at the table where the field is not there.
     pub fn wrong_at(&self, name: &str, message: impl Into<String>, hint: impl Into<String>) {
         let line = self.table.get(name).map_or(self.line, |value| line_of(self.source.text, value.span().start));
@@ -175,6 +226,9 @@ impl<'a> Fields<'a> {
 
     /// Whatever nobody took is unknown. What is missing is told unless it stands there misspelt.
     fn end(self) {
+        if self.any_name.get() {
+            return;
+        }
         let known = self.known.borrow();
         let mut meant = Vec::new();
         for (name, _) in self.table.iter() {
@@ -210,6 +264,11 @@ impl<'a> Fields<'a> {
     fn complain(&self, line: usize, message: String, hint: String) {
         self.source.problems.borrow_mut().push(Problem { line, message, hint });
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn line_of(text: &str, at: usize) -> usize {

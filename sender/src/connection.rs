@@ -306,6 +306,7 @@ pub(crate) fn ended(error: &ConnectionError) -> Error {
             Some(code) => Refusal::new(code, "the zone does not take this certificate").into(),
             None => Lost::Ended(error.to_string()).into(),
         },
+        ConnectionError::Reset => Lost::Restarted.into(),
         ConnectionError::TimedOut => Lost::Ended("nothing was heard from the zone for too long".into()).into(),
         other => Lost::Ended(other.to_string()).into(),
     }

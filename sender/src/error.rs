@@ -105,6 +105,9 @@ pub enum Lost {
     /// The connection ended.
     #[error("{0}")]
     Ended(String),
+    /// The zone does not know the connection: it was killed and started again.
+    #[error("the zone was restarted")]
+    Restarted,
     /// No answer to a request in time.
     #[error("the zone did not answer a request in time")]
     Unanswered,

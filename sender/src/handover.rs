@@ -12,6 +12,7 @@ use crate::pipeline::{self, Reading, fault};
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::receipts::Receipts;
+use crate::send::Again;
 use sluse_protocol::document::Header;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
@@ -29,7 +30,7 @@ pub(crate) struct Handover<'a> {
     pub subject: Subject,
     pub plan: Arc<Plan>,
     /// Whether an attempt that ended is followed by a new one.
-    pub again: bool,
+    pub again: Again,
     pub progress: &'a mut dyn FnMut(Progress),
     /// Plain bytes that were sent.
     pub sent: u64,
@@ -60,7 +61,7 @@ impl<'a> Handover<'a> {
         journal: &'a Journal,
         subject: Subject,
         plan: Plan,
-        again: bool,
+        again: Again,
         progress: &'a mut dyn FnMut(Progress),
     ) -> Result<Self, Error> {
         let (plan, pool) = (Arc::new(plan), Pool::new(BUFFERS, limits::CHUNK_BYTES as usize));
@@ -100,10 +101,10 @@ impl<'a> Handover<'a> {
     async fn offer(&mut self, link: &mut Link) -> Result<Accepted, Error> {
         let attempt = self.journal.attempt(&self.subject)?;
         let accepted = self.offer_attempt(link, attempt).await?;
-        if !(self.again && accepted.state.is_settled()) {
+        if !self.again.wants(accepted.state) {
             return Ok(accepted);
         }
-        self.again = false;
+        self.again = Again::Never;
         self.journal.begin_attempt(&self.subject, attempt + 1)?;
         self.offer_attempt(link, attempt + 1).await
     }

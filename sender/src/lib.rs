@@ -1,7 +1,7 @@
 //! The source's half of Sluse: enrolment, and resumable sending of a dataset to a landing zone.
 //!
 //! [`enrol`] makes an [`Identity`] of an invite; [`send`] sends a dataset with it; [`status`] asks what became of it.
-//! All three block; they run a small runtime of their own for the network.
+//! All three block; they run a small runtime of their own for the network. [`watch`] does all that by itself, for outboxes.
 //!
 //! The life of a dataset here, one stage a file:
 //!
@@ -35,6 +35,7 @@ mod retry;
 mod send;
 mod status;
 mod stream;
+pub mod watch;
 
 pub use enrol::{Enrolled, MAX_INVITE_BYTES, enrol};
 pub use error::{BadEvidence, Error, Lost};
@@ -43,7 +44,7 @@ pub use identity::Identity;
 pub use outcome::{End, Outcome};
 pub use plan::{Problem, Unsendable};
 pub use progress::Progress;
-pub use send::{Options, send};
+pub use send::{Again, Options, send};
 pub use status::{Known, status};
 
 /// The runtime of one call: the network's own thread is the caller's.

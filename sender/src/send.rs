@@ -27,13 +27,34 @@ pub struct Options {
     /// The dataset's name.
     pub dataset: DatasetName,
     /// Whether an unchanged dataset whose transfer has ended is sent as a new one.
-    pub again: bool,
+    pub again: Again,
     /// How far the transfer is followed.
     pub wait: Wait,
     /// For how long it is followed after it was received.
     pub wait_timeout: Duration,
     /// How long the zone may be away, without any progress, before the sender gives up.
     pub give_up: Duration,
+}
+
+/// When an unchanged dataset is sent as a new transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Never: the transfer that there was is its transfer.
+    Never,
+    /// When the transfer before did not reach its room.
+    Lost,
+    /// When the transfer before ended, however it did.
+    Ended,
+}
+
+impl Again {
+    pub(crate) fn wants(self, state: State) -> bool {
+        match self {
+            Again::Never => false,
+            Again::Lost => state.is_lost(),
+            Again::Ended => state.is_settled(),
+        }
+    }
 }
 
 /// Sends a dataset and follows it as far as [`Options::wait`] says. The same unchanged dataset is the same transfer: it is

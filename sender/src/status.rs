@@ -44,6 +44,32 @@ pub fn status(identity: &Identity, transfer: Option<&TransferId>) -> Result<Vec<
     })
 }
 
+/// What was learnt of one transfer.
+pub(crate) type Learnt = (TransferId, Result<Known, Error>);
+
+/// Asks for several transfers on one connection. What is wrong with one of them hides no other.
+///
+/// # Errors
+/// When the zone cannot be reached, or is lost meanwhile.
+pub(crate) fn ask_after(identity: &Identity, transfers: &[TransferId]) -> Result<Vec<Learnt>, Error> {
+    crate::runtime()?.block_on(async {
+        let mut link = open(identity).await?;
+        let mut learnt = Vec::with_capacity(transfers.len());
+        for transfer in transfers {
+            let known = match ask_status(&mut link, transfer, None, 0).await {
+                Ok(status) => with_receipts(identity, &mut link, status).await,
+                Err(error) => Err(error),
+            };
+            match known {
+                Err(error) if !matches!(error, Error::Refused(_) | Error::Evidence { .. }) => return Err(error),
+                known => learnt.push((transfer.clone(), known)),
+            }
+        }
+        link.finish().await;
+        Ok(learnt)
+    })
+}
+
 async fn list(link: &mut Link) -> Result<Vec<TransferStatus>, Error> {
     match link.ask(&Request::List { limit: LATEST }).await? {
         (Reply::Transfers { transfers }, _) => Ok(transfers),

@@ -7,7 +7,7 @@ mod zone;
 use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::refusal::{Code, Exit, Refusal};
 use sluse_protocol::transfer::State;
-use sluse_sender::{End, Error, Identity, Options, Outcome, Progress, Wait};
+use sluse_sender::{Again, End, Error, Identity, Options, Outcome, Progress, Wait};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zone::{Zone, noise, write};
@@ -39,7 +39,7 @@ impl Case {
             paths: paths.iter().map(|path| path.to_path_buf()).collect(),
             agreement: "trial".parse().unwrap(),
             dataset: "study".parse().unwrap(),
-            again: false,
+            again: Again::Never,
             wait: Wait::Received,
             wait_timeout: Duration::from_secs(2),
             give_up: Duration::from_secs(20),
@@ -143,7 +143,7 @@ fn the_same_dataset_is_not_sent_twice_and_again_sends_it_anew() {
     let second = case.send().unwrap();
     assert_eq!((&second.transfer, second.sent_bytes), (&first.transfer, 0));
     assert_eq!(second.receipts, first.receipts);
-    let again = |options: &mut Options| options.again = true;
+    let again = |options: &mut Options| options.again = Again::Ended;
     let unfinished = case.send_with(again).unwrap();
     assert_eq!(unfinished.transfer, first.transfer, "it has not ended");
     case.set_state(State::Delivered);

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod data;
+pub mod outbox;
 pub mod proxy;
 pub mod raw;
 pub mod source;

@@ -1,10 +1,13 @@
 //! Nothing that was acknowledged is sent again, whatever is cut, killed or moved.
 
+use quinn::ConnectionError;
 use sluse_tests::data;
 use sluse_tests::proxy::Proxy;
+use sluse_tests::raw::Raw;
 use sluse_tests::source::Source;
 use sluse_tests::zone::{PATIENCE, Zone};
 use std::fs;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -139,6 +142,48 @@ fn a_killed_landing_zone_that_is_started_again_carries_on() {
     case.assert_delivered_once(&sent);
     let resent = sent["sent_bytes"].as_u64().unwrap() - case.bytes.len() as u64;
     assert!(resent <= IN_FLIGHT, "{resent} sent again; {durable} were durable");
+}
+
+#[test]
+fn a_source_is_told_that_its_receive_was_killed_and_does_not_wait_for_silence() {
+    let case = case(160 << 20);
+    let child = case.spawn();
+    case.wait_for_durable(40 << 20);
+    let durable = case.durable();
+    assert!(case.zone.kill("receive"));
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("Trying again: no connection to the zone: the zone was restarted"), "{told}");
+    assert!(!told.contains("nothing was heard"), "{told}");
+    let sent: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    case.assert_delivered_once(&sent);
+    let resent = sent["sent_bytes"].as_u64().unwrap() - case.bytes.len() as u64;
+    assert!(resent <= IN_FLIGHT, "{resent} sent again; {durable} were durable");
+}
+
+#[tokio::test]
+async fn every_connection_of_a_receive_that_was_killed_is_reset_and_none_times_out() {
+    let zone = Zone::start();
+    let source = zone.source("lab");
+    let mut connections = Vec::new();
+    for _ in 0..16 {
+        connections.push(Raw::greet(zone.address, &source).await);
+    }
+    assert!(zone.kill("receive"));
+    for raw in &mut connections {
+        // Something to say: the next keep-alive would do as well.
+        raw.bytes(b"x").await;
+    }
+    for raw in &connections {
+        assert_eq!(raw.connection.closed().await, ConnectionError::Reset);
+    }
+    // What comes from nowhere gets no answer: not even a reset that it could be told from.
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.send_to(&[0x41; 600], zone.address).unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    Raw::greet(zone.address, &source).await;
+    assert!(stranger.recv(&mut [0; 2000]).is_err());
 }
 
 #[test]

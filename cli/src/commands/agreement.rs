@@ -100,8 +100,7 @@ pub fn read(file: &Path) -> Result<(Agreement, String), Failure> {
 }
 
 fn list(operator: &Operator, out: &Output) -> Ended {
-    let (reply, _) = operator.ask(&OperatorRequest::AgreementList, &[])?;
-    let OperatorReply::Agreements { agreements } = reply else { return Err(unexpected()) };
+    let agreements = operator.agreements()?;
     if out.is_json() {
         out.object(&agreements);
         return Ok(Exit::Done);

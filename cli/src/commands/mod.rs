@@ -14,6 +14,7 @@ mod show;
 mod source;
 mod status;
 mod transfers;
+mod watch;
 mod zone;
 
 use crate::failure::Ended;
@@ -70,6 +71,8 @@ pub enum Command {
     Enroll(enroll::Args),
     /// Send a dataset, or go on with one
     Send(send::Args),
+    /// Send what is put into outboxes, unattended
+    Watch(watch::Args),
     /// The source's own transfers, and their receipts
     Status(status::Args),
     // Anywhere: rooms and auditors.
@@ -101,6 +104,7 @@ impl Command {
             Command::Demo(args) => args.run(out),
             Command::Enroll(args) => args.run(out),
             Command::Send(args) => args.run(out),
+            Command::Watch(args) => args.run(out),
             Command::Status(args) => args.run(out),
             Command::Receipt(args) => args.run(out),
             Command::Bag(args) => args.run(out),

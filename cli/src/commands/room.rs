@@ -1,13 +1,13 @@
 //! `sluse room`: where datasets go.
 
 use crate::failure::{Ended, Failure};
-use crate::operator::{Operator, unexpected};
+use crate::operator::Operator;
 use crate::output::Output;
 use crate::zone_folder::ZoneFolder;
 use sluse_host::config::Zone;
 use sluse_host::files;
 use sluse_protocol::ids::RoomName;
-use sluse_protocol::operator::{OperatorReply, OperatorRequest};
+use sluse_protocol::operator::OperatorRequest;
 use sluse_protocol::path::NameRule;
 use sluse_protocol::refusal::Exit;
 use std::os::unix::fs::MetadataExt as _;
@@ -103,8 +103,7 @@ pub fn add(operator: &Operator, zone: &Zone, name: &RoomName, folder: &str, name
 }
 
 fn list(operator: &Operator, out: &Output) -> Ended {
-    let (reply, _) = operator.ask(&OperatorRequest::RoomList, &[])?;
-    let OperatorReply::Rooms { rooms } = reply else { return Err(unexpected()) };
+    let rooms = operator.rooms()?;
     if out.is_json() {
         out.object(&rooms);
         return Ok(Exit::Done);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sluse_protocol::ids::{AgreementId, DatasetName, TransferId};
 use sluse_protocol::refusal::{Exit, Refusal};
 use sluse_protocol::transfer::State;
-use sluse_sender::{Options, Outcome, Wait};
+use sluse_sender::{Again, Options, Outcome, Wait};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ impl Args {
             paths: self.paths,
             agreement: self.agreement,
             dataset: self.dataset,
-            again: self.again,
+            again: if self.again { Again::Ended } else { Again::Never },
             wait: match self.wait {
                 Until::Received => Wait::Received,
                 Until::Released => Wait::Released,

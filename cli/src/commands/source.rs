@@ -99,8 +99,7 @@ fn invite(operator: &Operator, out: &Output, name: SourceName, hours: u16, file:
 }
 
 fn list(operator: &Operator, out: &Output) -> Ended {
-    let (reply, _) = operator.ask(&OperatorRequest::SourceList, &[])?;
-    let OperatorReply::Sources { sources } = reply else { return Err(unexpected()) };
+    let sources = operator.sources()?;
     if out.is_json() {
         out.object(&sources);
         return Ok(Exit::Done);

@@ -13,7 +13,7 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::path::DataPath;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::{Code, Refusal};
-use sluse_protocol::roles::DeliverOutcome;
+use sluse_protocol::roles::{DeliverOutcome, FaultCause};
 use sluse_protocol::transfer::{Event, State};
 
 /// Bytes of a document in one answer.
@@ -83,7 +83,11 @@ pub fn delivered(
     let task = Task::Deliver(id.clone());
     let receipt = match outcome {
         DeliverOutcome::Fault { reason } => {
-            control.work.failed(link, task, &reason, control.store.now());
+            control.work.failed(link, task, FaultCause::Retrying, &reason, control.store.now());
+            return Ok(None);
+        }
+        DeliverOutcome::BadGrant { reason } => {
+            control.work.failed(link, task, FaultCause::BadGrant, &reason, control.store.now());
             return Ok(None);
         }
         DeliverOutcome::Integrity { reason } => fail(control, id, &reason).map(|()| None),
@@ -91,7 +95,9 @@ pub fn delivered(
     };
     match &receipt {
         Ok(_) => control.work.done(link, &task),
-        Err(failure) => control.work.failed(link, task, &failure.to_string(), control.store.now()),
+        Err(failure) => {
+            control.work.failed(link, task, FaultCause::Retrying, &failure.to_string(), control.store.now())
+        }
     }
     receipt
 }

@@ -6,7 +6,7 @@ use super::store::transfers::Transfer;
 use super::store::{agreements, identities, sources, transfers};
 use super::views;
 use sluse_protocol::operator::{Health, HealthProblem};
-use sluse_protocol::roles::Role;
+use sluse_protocol::roles::{FaultCause, Role};
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
 
@@ -113,7 +113,14 @@ fn check_transfers(control: &Control, now: Timestamp, found: &mut Found) -> Resu
         let id = trouble.task.transfer().map(|id| format!(" of {id}")).unwrap_or_default();
         let (task, failures) = (trouble.task.as_str(), trouble.failures);
         let message = format!("{task}{id} failed {failures} times, next at {}: {}", trouble.next, trouble.reason);
-        found.problem("retrying", message, "It is tried again by itself, at most ten minutes apart.");
+        let hint = match trouble.cause {
+            FaultCause::Retrying => "It is tried again by itself, at most ten minutes apart.",
+            FaultCause::BadGrant => {
+                "Nothing was opened. Somebody forges grants, or keys were exchanged: `sluse zone check`, and restart the zone \
+                 if trust/ was changed while it ran."
+            }
+        };
+        found.problem(trouble.cause.as_str(), message, hint);
     }
     let states = [State::Received, State::Inspecting, State::Released, State::Delivering, State::Held];
     let waiting = control.store.read(|sql| transfers::all_in(sql, &states))?;

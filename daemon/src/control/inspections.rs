@@ -16,7 +16,7 @@ use sluse_protocol::path::DataPath;
 use sluse_protocol::policy::{self, Decision};
 use sluse_protocol::receipt::DecisionRecord;
 use sluse_protocol::refusal::{Code, Refusal};
-use sluse_protocol::roles::InspectOutcome;
+use sluse_protocol::roles::{FaultCause, InspectOutcome, QuickTask};
 use sluse_protocol::transfer::{Event, State};
 
 /// Engines of one report.
@@ -64,7 +64,7 @@ pub fn taken(control: &Control, link: LinkId, id: &TransferId, refused: Option<R
     let task = Task::TakeOver(id.clone());
     match refused {
         Some(refusal) if refusal.is_temporary() || refusal.code == Code::Internal => {
-            control.work.failed(link, task, &refusal.message, control.store.now());
+            control.work.failed(link, task, FaultCause::Retrying, &refusal.message, control.store.now());
             return Ok(());
         }
         Some(refusal) => {
@@ -100,7 +100,7 @@ pub fn inspected(
     let task = Task::Inspect(id.clone());
     let judged = match outcome {
         InspectOutcome::Fault { reason } => {
-            control.work.failed(link, task, &reason, control.store.now());
+            control.work.failed(link, task, FaultCause::Retrying, &reason, control.store.now());
             return Ok(());
         }
         InspectOutcome::Integrity { reason, file } => fail(control, id, &reason, file),
@@ -110,7 +110,7 @@ pub fn inspected(
         Ok(()) => control.work.done(link, &task),
         Err(failure) => {
             let reason = failure.to_string();
-            control.work.failed(link, task, &reason, control.store.now());
+            control.work.failed(link, task, FaultCause::Retrying, &reason, control.store.now());
             return Err(failure);
         }
     }
@@ -247,11 +247,27 @@ fn check_report(report: &Report, id: &TransferId) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A quick task was not done, and is to be tried again.
+pub fn not_done(control: &Control, link: LinkId, task: QuickTask, cause: FaultCause, reason: &str) {
+    let task = match task {
+        QuickTask::Mint => Task::Mint,
+        QuickTask::Wrap { transfer } => Task::Wrap(transfer),
+        QuickTask::Purge { transfer } => Task::Purge(transfer),
+    };
+    control.work.failed(link, task, cause, reason, control.store.now());
+}
+
 /// An identity was re-wrapped to `deliver`.
 pub fn wrapped(control: &Control, link: LinkId, id: &TransferId, identity: &[u8]) -> Result<(), Failure> {
     let task = Task::Wrap(id.clone());
     if identity.is_empty() || identity.len() > MAX_WRAPPED_BYTES {
-        control.work.failed(link, task, "the identity could not be re-wrapped", control.store.now());
+        control.work.failed(
+            link,
+            task,
+            FaultCause::Retrying,
+            "the identity could not be re-wrapped",
+            control.store.now(),
+        );
         return refuse(Code::Invalid, "that is no wrapped identity");
     }
     control.store.write(|write| {
@@ -277,6 +293,8 @@ pub fn purged(control: &Control, link: LinkId, id: &TransferId) -> Result<(), Fa
         if transfer.purge_after.is_none_or(|due| due > control.store.now()) {
             return refuse(Code::WrongState, format!("transfer {id} was not to be purged"));
         }
+        // The identity that was wrapped to `deliver` went from its row when the transfer was settled.
+        control.store.forget_deleted()?;
         control.documents.remove(id, Which::Plan)?;
         if transfer.delivered.is_none() {
             control.documents.remove(id, Which::Manifest)?;

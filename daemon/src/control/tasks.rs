@@ -109,7 +109,8 @@ fn wrap(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
         }
         let now = control.store.now();
         let (grant, signature) = control.store.read(|sql| releases::grant(control, sql, &transfer, now))?;
-        return Ok(Some((Task::Wrap(transfer.id), InspectReply::Wrap { grant, signature })));
+        let reply = InspectReply::Wrap { transfer: transfer.id.clone(), grant, signature };
+        return Ok(Some((Task::Wrap(transfer.id), reply)));
     }
     Ok(None)
 }
@@ -179,9 +180,10 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
             let by = Who::Deliver;
             control.store.write(|write| transition::apply(write, &transfer.id, Event::Deliver, &by, json!({})))?;
         }
-        choice.hand_out(Task::Deliver(transfer.id));
+        choice.hand_out(Task::Deliver(transfer.id.clone()));
         let documents = BAG_DOCUMENTS.iter().map(|name| (*name).to_owned()).collect();
-        return Ok(Some((DeliverReply::Deliver { grant, signature, documents }, identity)));
+        let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };
+        return Ok(Some((task, identity)));
     }
     Ok(None)
 }

@@ -5,6 +5,7 @@
 
 use super::live::LinkId;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::roles::FaultCause;
 use sluse_protocol::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -79,6 +80,8 @@ pub struct Trouble {
     pub failures: u32,
     /// When it is tried again.
     pub next: Timestamp,
+    /// Whose fault it is.
+    pub cause: FaultCause,
     /// Why, in a sentence.
     pub reason: String,
 }
@@ -114,7 +117,7 @@ impl Work {
             let restarts = inner.restarts.entry(task.clone()).or_default();
             *restarts += 1;
             if *restarts > FREE_RESTARTS {
-                inner.fail(task, "the role ended while it worked on this", now);
+                inner.fail(task, FaultCause::Retrying, "the role ended while it worked on this", now);
             }
         }
     }
@@ -133,17 +136,19 @@ impl Work {
         inner.restarts.remove(task);
     }
 
-    /// A task failed by our fault and is to be tried again.
-    pub fn failed(&self, link: LinkId, task: Task, reason: &str, now: Timestamp) {
+    /// A task failed by our fault and is to be tried again. One that the connection does not have changes nothing.
+    pub fn failed(&self, link: LinkId, task: Task, cause: FaultCause, reason: &str, now: Timestamp) {
         let mut inner = self.lock();
-        inner.drop_from(link, &task);
-        tracing::warn!(
-            task = task.as_str(),
-            transfer = task.transfer().map(TransferId::as_str),
-            reason,
-            "to be retried"
-        );
-        inner.fail(task, reason, now);
+        let (name, transfer, code) = (task.as_str(), task.transfer().map(TransferId::as_str), cause.as_str());
+        if !inner.drop_from(link, &task) {
+            tracing::warn!(task = name, transfer, code, "a task failed that its role was not given");
+            return;
+        }
+        match cause {
+            FaultCause::Retrying => tracing::warn!(task = name, transfer, code, reason, "to be retried"),
+            FaultCause::BadGrant => tracing::error!(task = name, transfer, code, reason, "a grant of ours was refused"),
+        }
+        inner.fail(task, cause, reason, now);
     }
 
     /// Takes back quick tasks that were handed out long ago and never answered for.
@@ -161,7 +166,7 @@ impl Work {
                 transfer = task.transfer().map(TransferId::as_str),
                 "never answered for"
             );
-            inner.fail(task, "the role never answered for it", now);
+            inner.fail(task, FaultCause::Retrying, "the role never answered for it", now);
         }
     }
 
@@ -183,17 +188,16 @@ impl Work {
 }
 
 impl Inner {
-    fn drop_from(&mut self, link: LinkId, task: &Task) {
-        if let Some(tasks) = self.in_hands.get_mut(&link) {
-            tasks.remove(task);
-        }
+    /// Takes a task from a connection; whether it had it.
+    fn drop_from(&mut self, link: LinkId, task: &Task) -> bool {
+        self.in_hands.get_mut(&link).is_some_and(|tasks| tasks.remove(task).is_some())
     }
 
-    fn fail(&mut self, task: Task, reason: &str, now: Timestamp) {
+    fn fail(&mut self, task: Task, cause: FaultCause, reason: &str, now: Timestamp) {
         let failures = self.troubles.get(&task).map_or(0, |trouble| trouble.failures) + 1;
         let wait = (FIRST_WAIT << (failures - 1).min(20)).min(LONGEST_WAIT);
         let reason = reason.chars().filter(|c| !c.is_control()).take(300).collect();
-        self.troubles.insert(task.clone(), Trouble { task, failures, next: now.plus(wait), reason });
+        self.troubles.insert(task.clone(), Trouble { task, failures, next: now.plus(wait), cause, reason });
     }
 }
 
@@ -263,7 +267,7 @@ mod tests {
         let mut now = 0;
         for wait in [5, 10, 20, 40, 80, 160, 320, 600, 600] {
             assert!(take(&work, link, now));
-            work.failed(link, task(), "disk", at(now));
+            work.failed(link, task(), FaultCause::Retrying, "disk", at(now));
             assert!(!take(&work, link, now + wait - 1), "{wait}");
             now += wait;
         }
@@ -289,6 +293,16 @@ mod tests {
         assert_eq!(work.troubles().iter().map(|trouble| &trouble.task).collect::<Vec<_>>(), [&wrap]);
         let allowed = |task: &Task| work.choose(link, at(606)).unwrap().allows(task);
         assert!(allowed(&wrap) && !allowed(&task()));
+    }
+
+    #[test]
+    fn a_task_that_a_connection_does_not_have_cannot_fail_there() {
+        let (live, work) = (Live::default(), Work::default());
+        let link = live.connect(Role::Inspect);
+        work.open(link);
+        work.failed(link, task(), FaultCause::Retrying, "disk", at(0));
+        assert_eq!(work.troubles(), []);
+        assert!(take(&work, link, 0));
     }
 
     #[test]

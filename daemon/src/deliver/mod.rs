@@ -16,7 +16,7 @@ use sluse_host::keys;
 use sluse_host::layout::transfer_folder;
 use sluse_protocol::grant::ReleaseGrant;
 use sluse_protocol::ids::TransferId;
-use sluse_protocol::roles::{DeliverOutcome, DeliverReply, DeliverRequest, Role};
+use sluse_protocol::roles::{DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
 use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,9 +102,9 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
         let (task, wrapped) = deliver.link.ask(&DeliverRequest::Next, &[])?;
         match task {
             DeliverReply::Idle => deliver.settle_all()?,
-            DeliverReply::Deliver { grant, signature, documents } => {
+            DeliverReply::Deliver { transfer, grant, signature, documents } => {
                 let doing = Arc::clone(&deliver);
-                let given = deliveries.give(move || doing.task(&grant, &signature, documents, &wrapped));
+                let given = deliveries.give(move || doing.task(&transfer, (&grant, &signature), documents, &wrapped));
                 if given.is_err() {
                     // Not to be forgotten: `control` hands out again what was in work when the link ends.
                     return Err(RoleError::State("more tasks than deliver can do".into()));
@@ -118,20 +118,19 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
 }
 
 impl Deliver {
-    fn task(&self, statement: &str, signature: &str, documents: Vec<String>, wrapped: &[u8]) {
+    fn task(&self, transfer: &TransferId, grant: (&str, &str), documents: Vec<String>, wrapped: &[u8]) {
         if self.link.is_lost() {
             // Nobody would hear of it: `control` hands it out again.
             return;
         }
-        let grant = match ReleaseGrant::verify(statement, signature, &self.signer) {
+        let grant = match self.check(transfer, grant) {
             Ok(grant) => grant,
-            Err(error) => {
-                // Whose it is cannot be known, so nobody is told; `control` raises its alert.
-                tracing::error!(%error, "a grant was refused");
-                return;
+            Err(reason) => {
+                tracing::error!(%transfer, code = FaultCause::BadGrant.as_str(), reason, "a grant was refused");
+                let outcome = DeliverOutcome::BadGrant { reason };
+                return self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
             }
         };
-        let transfer = &grant.statement().transfer;
         let done = catch_unwind(AssertUnwindSafe(|| self.deliver(&grant, documents, wrapped)))
             .unwrap_or_else(|_| Err(DeliverError::Fault("deliver crashed over it".into())));
         let outcome = match done {
@@ -149,12 +148,20 @@ impl Deliver {
         self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
     }
 
+    /// The grant, if it is `control`'s, for this transfer and this key; or why it is not.
+    fn check(&self, transfer: &TransferId, (statement, signature): (&str, &str)) -> Result<ReleaseGrant, String> {
+        let grant = ReleaseGrant::verify(statement, signature, &self.signer).map_err(|error| error.to_string())?;
+        if grant.statement().transfer != *transfer {
+            return Err("the grant is for another transfer".into());
+        }
+        if grant.statement().deliver != self.key.to_public().to_string() {
+            return Err("the grant is for another key than deliver's".into());
+        }
+        Ok(grant)
+    }
+
     fn deliver(&self, grant: &ReleaseGrant, documents: Vec<String>, wrapped: &[u8]) -> Result<(), DeliverError> {
         let granted = grant.statement();
-        let ours = self.key.to_public().to_string();
-        if granted.deliver != ours {
-            return Err(DeliverError::Fault("the grant is for another key than deliver's".into()));
-        }
         let identity = identity::unwrap(wrapped, &self.key, &granted.identity)
             .map_err(|error| DeliverError::Fault(format!("the transfer's identity: {error}")))?;
         let sealed = transfer_folder(&self.zone.layout.sealed(), &granted.transfer);

@@ -100,7 +100,7 @@ fn task(zone: &TestZone, transfer: &TestTransfer, names: NameRule, key: &Signing
     let (grant, signature) = ReleaseGrant::sign(&cleared, statement(zone, transfer, names), key);
     let documents = ["receipts/received.json", "findings.json", "source-manifest.jsonl"].map(String::from).to_vec();
     let wrapped = identity::wrap(&transfer.identity, &zone.deliver.to_public()).unwrap();
-    (DeliverReply::Deliver { grant, signature, documents }, wrapped)
+    (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents }, wrapped)
 }
 
 fn dataset() -> Vec<TestFile> {
@@ -263,7 +263,19 @@ fn without_controls_signature_nothing_is_delivered() {
     let control = begin(&zone, signer());
     let stranger = SigningKey::from_seed(&[8; 32]).unwrap();
     control.tasks.send(task(&zone, &transfer, NameRule::Posix, &stranger)).unwrap();
-    assert!(control.told.recv_timeout(Duration::from_millis(500)).is_err());
+    let mut of_another = task(&zone, &transfer, NameRule::Posix, &signer());
+    if let DeliverReply::Deliver { transfer, .. } = &mut of_another.0 {
+        *transfer = "20261122-101500-7f3k9a2n".parse().unwrap();
+    }
+    control.tasks.send(of_another).unwrap();
+    let mut refused: Vec<_> = (0..2)
+        .map(|_| match control.told() {
+            DeliverRequest::Delivered { transfer, outcome: DeliverOutcome::BadGrant { .. } } => transfer.to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    refused.sort();
+    assert_eq!(refused, [ID, "20261122-101500-7f3k9a2n"]);
     assert_eq!(tree(&room(&zone)).len(), 0);
 }
 

@@ -18,12 +18,11 @@ use sluse_host::{files, keys};
 use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
-use sluse_protocol::roles::{InspectOutcome, InspectReply, InspectRequest, Role};
+use sluse_protocol::roles::{FaultCause, InspectOutcome, InspectReply, InspectRequest, QuickTask, Role};
 use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub mod engine;
 pub mod engines;
@@ -51,9 +50,6 @@ const QUEUED_INSPECTIONS: usize = 1024;
 /// Threads for quick tasks, and how many of these wait.
 const QUICK: (usize, usize) = (4, 256);
 
-/// How long to wait before a task that failed for want of disk is tried again, and how often.
-const RETRY: (Duration, u32) = (Duration::from_secs(2), 5);
-
 /// What the role works with.
 struct Inspect {
     zone: Zone,
@@ -62,6 +58,7 @@ struct Inspect {
     deliver: Recipient,
     watch: Watch,
     jail: Arc<Jail>,
+    minting: Mutex<()>,
     link: Link<InspectRequest, InspectReply>,
 }
 
@@ -106,7 +103,12 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
     let watch = Watch::new(&zone, signatures, Arc::clone(&jail));
     link.tell(&watch.tested().report(), &[])?;
-    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, link });
+    let minting = Mutex::default();
+    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, minting, link });
+    let untold = mint::untold(&inspect.zone.layout, &inspect.quarantine).map_err(RoleError::io("untold identities"))?;
+    if let Some(recipients) = untold {
+        inspect.tell_minted(recipients);
+    }
     keep_watching(&inspect)?;
     serve(&inspect)
 }
@@ -170,7 +172,7 @@ impl Inspect {
         let done = catch_unwind(AssertUnwindSafe(|| match task {
             InspectReply::Mint { count } => self.mint(count),
             InspectReply::TakeOver { transfer, chunks, chunk_list } => self.take_over(&transfer, chunks, chunk_list),
-            InspectReply::Wrap { grant, signature } => self.wrap(&grant, &signature),
+            InspectReply::Wrap { transfer, grant, signature } => self.wrap(&transfer, &grant, &signature),
             InspectReply::Purge { transfer, recipient } => self.purge(&transfer, &recipient),
             InspectReply::Done | InspectReply::Idle | InspectReply::Inspect { .. } | InspectReply::Refused(_) => {}
         }));
@@ -180,11 +182,27 @@ impl Inspect {
     }
 
     fn mint(&self, count: u16) {
-        let made =
-            self.patiently("making identities", || mint::mint(&self.zone.layout, &self.quarantine.to_public(), count));
-        if let Some(recipients) = made {
-            self.link.tell_or_end(&InspectRequest::Identities { recipients }, &[]);
+        let _one_batch_at_a_time = self.minting.lock().unwrap_or_else(PoisonError::into_inner);
+        match mint::mint(&self.zone.layout, &self.quarantine.to_public(), count) {
+            Ok(recipients) => self.tell_minted(recipients),
+            Err(error) => self.not_done(QuickTask::Mint, FaultCause::Retrying, &format!("making identities: {error}")),
         }
+    }
+
+    /// Tells `control` of new identities; they are noted as untold until it has answered.
+    fn tell_minted(&self, recipients: Vec<String>) {
+        self.link.tell_or_end(&InspectRequest::Identities { recipients }, &[]);
+        if !self.link.is_lost()
+            && let Err(error) = mint::told(&self.zone.layout)
+        {
+            tracing::warn!(%error, "new identities are still noted as untold: they are told again at the next start");
+        }
+    }
+
+    fn not_done(&self, task: QuickTask, cause: FaultCause, reason: &str) {
+        tracing::error!(?task, code = cause.as_str(), reason, "a task was not done");
+        let reason = reason.to_owned();
+        self.link.tell_or_end(&InspectRequest::NotDone { task, cause, reason }, &[]);
     }
 
     fn take_over(&self, transfer: &TransferId, chunks: u32, chunk_list: Sha256) {
@@ -232,33 +250,28 @@ impl Inspect {
         self.link.tell_or_end(&InspectRequest::Inspected { transfer: transfer.clone(), outcome }, &body);
     }
 
-    fn wrap(&self, grant: &str, signature: &str) {
+    fn wrap(&self, transfer: &TransferId, grant: &str, signature: &str) {
         let Self { zone, quarantine, signer, deliver, .. } = self;
-        match wrap::wrap(&zone.layout, quarantine, signer, deliver, (grant, signature)) {
-            Ok((transfer, wrapped)) => self.link.tell_or_end(&InspectRequest::Wrapped { transfer }, &wrapped),
-            // Nothing is told: what has no good grant stays closed, and `control` raises its alert.
-            Err(error) => tracing::error!(%error, "an identity was not handed to deliver"),
+        match wrap::wrap(&zone.layout, quarantine, signer, deliver, transfer, (grant, signature)) {
+            Ok(wrapped) => self.link.tell_or_end(&InspectRequest::Wrapped { transfer: transfer.clone() }, &wrapped),
+            Err(error) => {
+                let task = QuickTask::Wrap { transfer: transfer.clone() };
+                self.not_done(task, error.cause(), &format!("re-wrapping an identity: {error}"));
+            }
         }
     }
 
     fn purge(&self, transfer: &TransferId, recipient: &str) {
-        if self.patiently("purging", || purge::purge(&self.zone.layout, transfer, recipient)).is_some() {
-            tracing::info!(%transfer, "transfer purged");
-            self.link.tell_or_end(&InspectRequest::Purged { transfer: transfer.clone() }, &[]);
-        }
-    }
-
-    /// Tries what only the disk can refuse a few times, then ends the link, so that `control` hands it out again.
-    fn patiently<T>(&self, what: &str, mut attempt: impl FnMut() -> std::io::Result<T>) -> Option<T> {
-        for _ in 0..RETRY.1 {
-            match attempt() {
-                Ok(done) => return Some(done),
-                Err(error) => tracing::error!(what, %error, "to be tried again"),
+        match purge::purge(&self.zone.layout, transfer, recipient) {
+            Ok(()) => {
+                tracing::info!(%transfer, "transfer purged");
+                self.link.tell_or_end(&InspectRequest::Purged { transfer: transfer.clone() }, &[]);
             }
-            std::thread::sleep(RETRY.0);
+            Err(error) => {
+                let task = QuickTask::Purge { transfer: transfer.clone() };
+                self.not_done(task, FaultCause::Retrying, &format!("purging: {error}"));
+            }
         }
-        self.link.end();
-        None
     }
 }
 

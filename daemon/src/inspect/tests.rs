@@ -10,6 +10,7 @@ use sluse_protocol::time::Timestamp;
 use std::fs;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 const ID: &str = "20261122-101500-7f3k9a2m";
 
@@ -198,7 +199,7 @@ fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: 
         deliver: deliver.to_public().to_string(),
     };
     let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, key);
-    InspectReply::Wrap { grant, signature }
+    InspectReply::Wrap { transfer: transfer.id.clone(), grant, signature }
 }
 
 #[test]
@@ -208,13 +209,46 @@ fn an_identity_is_handed_to_deliver_on_controls_word_alone() {
     let control = begin(&zone);
     control.told();
     let stranger = SigningKey::from_seed(&[8; 32]).unwrap();
-    control.tasks.send(granted(&zone, &transfer, &stranger, &zone.deliver)).unwrap();
-    control.tasks.send(granted(&zone, &transfer, &zone.signer, &Identity::generate())).unwrap();
+    let mut of_another = granted(&zone, &transfer, &zone.signer, &zone.deliver);
+    if let InspectReply::Wrap { transfer, .. } = &mut of_another {
+        *transfer = "20261122-101500-7f3k9a2n".parse().unwrap();
+    }
+    for bad in [
+        granted(&zone, &transfer, &stranger, &zone.deliver),
+        granted(&zone, &transfer, &zone.signer, &Identity::generate()),
+        of_another,
+    ] {
+        control.tasks.send(bad).unwrap();
+        let (told, body) = control.told();
+        let InspectRequest::NotDone { cause, .. } = told else { panic!("{told:?}") };
+        assert_eq!((cause, body.len()), (FaultCause::BadGrant, 0));
+    }
     control.tasks.send(granted(&zone, &transfer, &zone.signer, &zone.deliver)).unwrap();
     let (InspectRequest::Wrapped { transfer: named }, wrapped) = control.told() else { panic!() };
     assert_eq!(named, transfer.id);
     assert!(identity::unwrap(&wrapped, &zone.deliver, &transfer.recipient()).is_ok());
     assert!(control.told.recv_timeout(Duration::from_millis(300)).is_err());
+}
+
+#[test]
+fn what_could_not_be_done_is_told_with_its_reason() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let control = begin(&zone);
+    control.told();
+    let identity = zone.layout().identity(&transfer.recipient());
+    std::fs::rename(&identity, identity.with_extension("away")).unwrap();
+    control.tasks.send(granted(&zone, &transfer, &zone.signer, &zone.deliver)).unwrap();
+    let (told, _) = control.told();
+    let InspectRequest::NotDone { task, cause, reason } = told else { panic!("{told:?}") };
+    assert_eq!((task, cause), (QuickTask::Wrap { transfer: transfer.id.clone() }, FaultCause::Retrying));
+    assert!(reason.contains("identity is not there"), "{reason}");
+    std::fs::create_dir(&identity).unwrap();
+    control.tasks.send(InspectReply::Purge { transfer: transfer.id.clone(), recipient: transfer.recipient() }).unwrap();
+    let (told, _) = control.told();
+    let InspectRequest::NotDone { task, cause, .. } = told else { panic!("{told:?}") };
+    assert_eq!((task, cause), (QuickTask::Purge { transfer: transfer.id.clone() }, FaultCause::Retrying));
+    assert!(transfer.folder.exists(), "bytes go only after the identity");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use age::x25519::{Identity, Recipient};
 use sluse_host::layout::Layout;
 use sluse_protocol::grant::{BadGrant, ReleaseGrant};
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::roles::FaultCause;
 use sluse_protocol::sshsig::PublicKey;
 
 /// Why an identity is not re-wrapped.
@@ -14,6 +15,9 @@ pub enum WrapError {
     /// The grant is not `control`'s.
     #[error(transparent)]
     Grant(#[from] BadGrant),
+    /// The grant is for another transfer than the task.
+    #[error("the grant is for another transfer")]
+    OtherTransfer,
     /// The grant names another key than `deliver`'s.
     #[error("the grant names another key than deliver's")]
     OtherKey,
@@ -22,7 +26,17 @@ pub enum WrapError {
     Identity(String),
 }
 
-/// The grant's transfer, and its identity wrapped to `deliver`.
+impl WrapError {
+    /// Whose fault it is.
+    pub fn cause(&self) -> FaultCause {
+        match self {
+            Self::Grant(_) | Self::OtherTransfer | Self::OtherKey => FaultCause::BadGrant,
+            Self::Identity(_) => FaultCause::Retrying,
+        }
+    }
+}
+
+/// The identity of `transfer`, wrapped to `deliver`, on a grant for it.
 ///
 /// # Errors
 /// When the grant is not good, or the identity is not there.
@@ -31,15 +45,18 @@ pub fn wrap(
     quarantine: &Identity,
     signer: &PublicKey,
     deliver: &Recipient,
+    transfer: &TransferId,
     (statement, signature): (&str, &str),
-) -> Result<(TransferId, Vec<u8>), WrapError> {
+) -> Result<Vec<u8>, WrapError> {
     let grant = ReleaseGrant::verify(statement, signature, signer)?;
     let granted = grant.statement();
+    if granted.transfer != *transfer {
+        return Err(WrapError::OtherTransfer);
+    }
     if granted.deliver != deliver.to_string() {
         return Err(WrapError::OtherKey);
     }
     let opened = identities::open(layout, quarantine, &granted.identity);
     let opened = opened.map_err(|error| WrapError::Identity(error.to_string()))?;
-    let wrapped = identity::wrap(&opened, deliver).map_err(|error| WrapError::Identity(error.to_string()))?;
-    Ok((granted.transfer.clone(), wrapped))
+    identity::wrap(&opened, deliver).map_err(|error| WrapError::Identity(error.to_string()))
 }

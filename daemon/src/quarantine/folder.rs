@@ -18,7 +18,8 @@ impl Folder {
     /// # Errors
     /// When it is not there, or is no folder.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        // O_PATH: `deliver` may pass through the folder to names that it knows, not list it.
+        let flags = OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(Self(open(path, flags, Mode::empty())?))
     }
 

@@ -10,12 +10,13 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Mode of a transfer's folder. The quarantine's group, `inspect`, takes it over and destroys it. Others may read: in
-/// `incoming` nobody else gets as far as here, and in `sealed` only `deliver` does.
-const FOLDER_MODE: u32 = 0o775;
+/// Mode of a transfer's folder. It has the group of `incoming`, whose other member, `inspect`, takes it over and destroys
+/// it. Others may pass through it to a name that they know: that is for `deliver`, once the folder lies in `sealed`, where
+/// nobody else gets as far as here. What `receive` makes in it has `receive`'s own group, since the set-group bit is gone.
+const FOLDER_MODE: u32 = 0o771;
 
-/// Mode of what lies in it.
-const FILE_MODE: u32 = 0o644;
+/// Mode of what lies in it: `inspect` and `deliver` are in `receive`'s group, and may read. Others may nothing.
+const FILE_MODE: u32 = 0o640;
 
 /// An incoming transfer's folder.
 #[derive(Debug)]
@@ -37,10 +38,10 @@ impl Folder {
             // A folder that was there may have been made by a process that was killed before what follows.
             _ => {}
         }
-        // The umask may have taken bits away; the set-group bit that the parent passed on must stay.
+        // The umask took bits away, and the parent passed on its set-group bit.
         let mode = std::fs::symlink_metadata(&path)?.permissions().mode() & 0o7777;
-        if mode & 0o777 != FOLDER_MODE {
-            std::fs::set_permissions(&path, Permissions::from_mode(mode & 0o7000 | FOLDER_MODE))?;
+        if mode != FOLDER_MODE {
+            std::fs::set_permissions(&path, Permissions::from_mode(FOLDER_MODE))?;
         }
         files::sync_folder(&incoming)?;
         let no_link = nix::libc::O_NOFOLLOW | nix::libc::O_DIRECTORY;

@@ -54,10 +54,11 @@ mod windows;
 use crate::{RoleError, confine};
 use control::Control;
 use intake::Intake;
-use quinn::{Endpoint, ServerConfig};
+use quinn::{Endpoint, EndpointConfig, ServerConfig};
 use sluse_host::config::Zone;
 use sluse_host::rpc::{CallError, Client};
 use sluse_host::udp::Prepared;
+use sluse_host::{keys, reset};
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::roles::Role;
 use std::net::UdpSocket;
@@ -96,6 +97,7 @@ pub fn run_until(
 
 /// What is read and asked of the system before confinement.
 struct Front {
+    endpoint: EndpointConfig,
     server: ServerConfig,
     socket: Prepared,
 }
@@ -103,10 +105,10 @@ struct Front {
 impl Front {
     fn prepare(zone: &Zone, socket: UdpSocket) -> Result<Self, RoleError> {
         let server = door::server_config(zone)?;
-        // Who may do what with folders and files in the quarantine is decided where they are made.
-        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o002));
+        let secret = keys::read_secret(&zone.layout.reset_key())?;
+        let endpoint = reset::endpoint_config(&secret).map_err(RoleError::io("random bytes"))?;
         let socket = Prepared::new(socket).map_err(RoleError::io("use the network socket"))?;
-        Ok(Self { server, socket })
+        Ok(Self { endpoint, server, socket })
     }
 
     fn serve(
@@ -140,7 +142,8 @@ async fn serve(
     front: Front,
     stop: impl Future<Output = Result<(), RoleError>>,
 ) -> Result<(), RoleError> {
-    let endpoint = front.socket.endpoint(Some(front.server)).map_err(RoleError::io("use the network socket"))?;
+    let endpoint = front.socket.endpoint(front.endpoint, Some(front.server));
+    let endpoint = endpoint.map_err(RoleError::io("use the network socket"))?;
     let address = endpoint.local_addr().map_err(RoleError::io("use the network socket"))?;
     tracing::info!(%address, "receiving");
     let tasks = [

@@ -82,6 +82,7 @@ fn files(zone: &Zone) -> Vec<PathBuf> {
         layout.ca_key(),
         layout.signing_key(),
         layout.tls_key(),
+        layout.reset_key(),
         layout.quarantine_key(),
         layout.identity("age1x"),
         layout.deliver_key(),

@@ -100,7 +100,6 @@ impl Reader for Inmate {
             }),
             "send garbage" => put(&[0, 0, 0, 4, 0, 0, 0, 0, b'{', b'}', b'}', b'}']),
             "send a frame without end" => put(&[255; 8]),
-            "be done early" => say(&FromParser::Done { bytes: self.size }),
             "panic" => panic!("a name: Ola Nordmann"),
             "exit" => std::process::exit(0),
             _ => {}

@@ -78,6 +78,7 @@ impl TestZone {
         std::fs::write(layout.tls_certificate(), &server.certificate).unwrap();
         std::fs::write(layout.tls_key(), &server.key).unwrap();
         std::fs::set_permissions(layout.tls_key(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        sluse_host::keys::create_secret(&layout.reset_key()).unwrap();
         let mut receive = ReceiveSettings {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: Vec::new(),

@@ -1,8 +1,8 @@
 //! Reading and checking an agreement's text, with line and hint for everything that is wrong.
 
 use super::{
-    Agreement, Content, Identifiability, LegalBasis, LegalBasisKind, Limits, Reference, Rek, Release, ReleaseRule,
-    Retention,
+    Agreement, Content, Identifiability, LegalBasis, LegalBasisKind, Limits, NamedPattern, Pattern, Reference, Rek,
+    Release, ReleaseRule, Retention,
 };
 use crate::finding::{Action, Class};
 use crate::limits::{CHUNK_BYTES, MAX_CHUNKS, MAX_ENTRIES};
@@ -11,6 +11,7 @@ use crate::toml_text::{
     self, Fields, Problem, Read, Value, Wrong, choice, flag, list, number, parsed, text, time, unknown_word,
 };
 use crate::types::FileType;
+use std::collections::HashSet;
 
 /// Bytes of the longest agreement: it must fit into the body of a frame.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
@@ -65,7 +66,9 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         reference,
     );
     let limits = file.may_table("limits", limits);
-    let content = file.may_table("content", content);
+    let identifiable = identifiability == Some(Identifiability::Identifiable);
+    let content = file.may_table("content", |fields| content(fields, identifiable));
+    let no_content = || Content { forbid_identifiers: !identifiable, ..Content::default() };
     let release = file.need_table("release", "add `[release]` with `rule = \"automatic\"` below", |fields| {
         Some(Release { rule: fields.need("rule", "\"one-reviewer\"", choice(RULES))? })
     });
@@ -100,7 +103,7 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         dpia: dpia?,
         processing_agreement: processing_agreement?,
         limits: limits.unwrap_or_default(),
-        content: content.unwrap_or_default(),
+        content: content.unwrap_or_else(no_content),
         release: release?,
         retention: retention?,
     })
@@ -175,7 +178,7 @@ fn limits(fields: &Fields<'_>) -> Option<Limits> {
     })
 }
 
-fn content(fields: &Fields<'_>) -> Option<Content> {
+fn content(fields: &Fields<'_>, identifiable: bool) -> Option<Content> {
     let default = Content::default();
     let types = fields.may("types", "[\"csv\", \"parquet\"]", list(200, file_type)).unwrap_or_default();
     let engines = fields.may("engines", "[\"file-type\", \"signatures\"]", list(10, engine));
@@ -192,12 +195,52 @@ fn content(fields: &Fields<'_>) -> Option<Content> {
         let taken = |class: &Class| Some((*class, fields.may(class.as_str(), "\"hold\"", action(*class))?));
         Some(Class::ALL.iter().filter_map(taken).collect())
     });
+    let forbid = fields.may("forbid_identifiers", "true", flag);
+    if forbid == Some(false) && !identifiable {
+        let message = "`content.forbid_identifiers` is false, but `identifiability` says that nobody is named";
+        fields.wrong_at("forbid_identifiers", message, "leave it out, or write `identifiability = \"identifiable\"`");
+    }
+    let forbid_identifiers = forbid.unwrap_or(!identifiable);
+    let pseudonym = fields.may("pseudonym", "\"P[0-9]{6}\"", parsed::<Pattern>);
+    if pseudonym.is_some() && !forbid_identifiers {
+        let message = "`content.pseudonym` is not checked where identifiers are allowed";
+        fields.wrong_at("pseudonym", message, "leave it out, or write `forbid_identifiers = true`");
+    }
+    let patterns = fields.may("patterns", PATTERNS, list(50, named_pattern)).unwrap_or_default();
+    let mut names = HashSet::new();
+    if let Some(twice) = patterns.iter().find(|one| !names.insert(&one.name)) {
+        fields.wrong_at("patterns", format!("two patterns are called {:?}", twice.name), "give each its own name");
+    }
+    let columns = fields.may("columns", "[\"pseudonym\", \"age\"]", list(10_000, text(NAME)));
+    let private_elements = fields.may("private_elements", "true", flag);
     Some(Content {
         types,
         engines,
         forbidden_paths: forbidden.unwrap_or_default(),
         actions: actions.unwrap_or_default(),
+        forbid_identifiers,
+        pseudonym,
+        patterns,
+        columns: columns.unwrap_or_default(),
+        private_elements: private_elements.unwrap_or(false),
     })
+}
+
+const PATTERNS: &str = "[{ name = \"hospital number\", pattern = \"NPR-[0-9]{8}\" }]";
+
+fn named_pattern(value: &Value<'_>) -> Read<NamedPattern> {
+    let Some(table) = value.get_ref().as_table() else {
+        let wrong = Wrong::new(value, "is a list of `{ name = …, pattern = … }`");
+        return Err(wrong.hint(format!("write for example `patterns = {PATTERNS}`")).into());
+    };
+    if let Some((other, _)) = table.iter().find(|(name, _)| !["name", "pattern"].contains(&name.get_ref().as_ref())) {
+        let message = format!("has an unknown field `{}`", other.get_ref());
+        return Err(Wrong::new(value, message).hint("a pattern has `name` and `pattern`").into());
+    }
+    let (Some(name), Some(pattern)) = (table.get("name"), table.get("pattern")) else {
+        return Err(Wrong::new(value, "lacks `name` or `pattern`").hint("a pattern has both").into());
+    };
+    Ok(NamedPattern { name: text(100)(name)?, pattern: parsed(pattern)? })
 }
 
 fn file_type(value: &Value<'_>) -> Read<String> {

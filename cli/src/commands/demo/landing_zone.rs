@@ -3,7 +3,7 @@
 use crate::commands::room;
 use crate::commands::zone::init::{NewZone, create};
 use crate::failure::Failure;
-use crate::operator::{Operator, unexpected};
+use crate::operator::Operator;
 use crate::output::Output;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -86,9 +86,7 @@ impl LandingZone {
         if self.agreed.contains(&agreement.id.to_string()) {
             return Ok(());
         }
-        let rooms = self.operator.ask(&OperatorRequest::RoomList, &[])?.0;
-        let OperatorReply::Rooms { rooms } = rooms else { return Err(unexpected()) };
-        if rooms.iter().all(|room| room.name != agreement.to) {
+        if self.operator.rooms()?.iter().all(|room| room.name != agreement.to) {
             let zone = Zone::load(&self.layout.config())?;
             room::add(&self.operator, &zone, &agreement.to, agreement.to.as_str(), NameRule::Posix)?;
         }

@@ -88,6 +88,12 @@ fn look(zone: &Zone, found: &mut Found) -> Result<(), Failure> {
             found.problem(what, mend);
         }
     }
+    for (user, group) in accounts.outside() {
+        found.problem(
+            format!("the user {user} is not in the group {group}"),
+            format!("usermod -aG {group} {user}, and start the zone again"),
+        );
+    }
     if Uid::effective().is_root() && !accounts.complete() {
         let what = format!("there is no {}: the roles share one user", accounts.missing().join(", no "));
         found.warning(what, "docs/operations.md shows how to make them");

@@ -188,6 +188,7 @@ fn make_keys(zone: &Zone) -> Result<(), Failure> {
     let new = authority::create(name, clock::now())
         .map_err(|error| Failure::new(Exit::Fault, "cannot make the certificate authority").because(&error))?;
     let signer = keys::create_signing_key(&layout.signing_key())?.public();
+    keys::create_secret(&layout.reset_key())?;
     let allowed = signer.to_allowed_signer(name.as_str(), &[NAMESPACE_RECEIPT, NAMESPACE_CHECKPOINT]);
     let written = write(&layout.ca_key(), new.ca_key.as_bytes(), 0o600)
         .and_then(|()| write(&layout.ca_certificate(), new.ca_certificate.as_bytes(), 0o644))

@@ -3,6 +3,7 @@
 use super::check::Found;
 use age::x25519::{Identity, Recipient};
 use sluse_host::config::Zone;
+use sluse_host::keys::KeyError;
 use sluse_host::{clock, files, keys};
 use sluse_protocol::sshsig::{NAMESPACE_CHECKPOINT, NAMESPACE_RECEIPT, PublicKey};
 use slused::control::authority;
@@ -29,6 +30,11 @@ pub fn look(zone: &Zone, found: &mut Found) {
         if let (Some(key), Some(certificate), Some(ca)) = (private(&key, found), text(&certificate, found), &ca) {
             certified(what, authority::check_pair(&key, &certificate, ca), found);
         }
+    }
+    if private(&layout.reset_key(), found).is_some()
+        && let Err(error @ KeyError::Format { .. }) = keys::read_secret(&layout.reset_key())
+    {
+        found.problem(error.to_string(), "remove it, and run this again: it says how to make a new one");
     }
     for (key, recipient) in
         [(layout.quarantine_key(), layout.quarantine_recipient()), (layout.deliver_key(), layout.deliver_recipient())]

@@ -2,12 +2,14 @@
 //!
 //! A role's own folder is closed to everybody else (0700), its keys too (0600); `trust` is open to all (0755, 0644). The
 //! quarantine is handed on between roles. `incoming` is `receive`'s; its group lets `inspect` take a sealed transfer away
-//! (2770: what is made there keeps the group). `sealed` is `inspect`'s; its group lets `deliver` read (2750), and nobody
-//! else, `receive` among them, can enter. Where all roles are one user, the modes are the same and only the owner differs.
+//! (2770: what is made there keeps the group). `sealed` is `inspect`'s; its group lets `deliver` in (2750), and nobody
+//! else, `receive` among them, can enter. What `receive` writes has its own group, so that `inspect` and `deliver`, which are
+//! in it, can read. Where all roles are one user, the modes are the same and only the owner differs.
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use sluse_host::config::Zone;
 use sluse_protocol::roles::Role;
+use std::ffi::CString;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -38,6 +40,8 @@ pub struct Place {
     pub group: Option<&'static str>,
     /// Whether a site may share it with others, as it does with rooms.
     pub shared: bool,
+    /// Whether a new one does as well: a key that nothing was encrypted to or signed with.
+    pub renewable: bool,
 }
 
 /// The group of what `receive` writes and `inspect` takes over.
@@ -46,12 +50,21 @@ pub const QUARANTINE_GROUP: &str = "sluse-quarantine";
 /// The group of what `inspect` holds and `deliver` reads: that user's own.
 pub const SEALED_GROUP: &str = "sluse-deliver";
 
+/// Who must be in which group besides its own: [`QUARANTINE_GROUP`], and that of what `receive` wrote.
+const MEMBERS: [(Role, &[&str]); 3] = [
+    (Role::Receive, &[QUARANTINE_GROUP]),
+    (Role::Inspect, &[QUARANTINE_GROUP, "sluse-receive"]),
+    (Role::Deliver, &["sluse-receive"]),
+];
+
 /// Every place of the zone, folders before what lies in them.
 pub fn all(zone: &Zone) -> Vec<Place> {
     let layout = &zone.layout;
     let owned = |role: Role| Owner::Role(role);
-    let folder = |path, mode, owner| Place { path, folder: true, mode, owner, group: None, shared: false };
-    let file = |path, mode, owner| Place { path, folder: false, mode, owner, group: None, shared: false };
+    let place =
+        |path, folder, mode, owner| Place { path, folder, mode, owner, group: None, shared: false, renewable: false };
+    let folder = |path, mode, owner| place(path, true, mode, owner);
+    let file = |path, mode, owner| place(path, false, mode, owner);
     let mut places = vec![
         folder(layout.root().to_owned(), 0o755, Owner::Maker),
         file(layout.config(), 0o644, Owner::Maker),
@@ -77,6 +90,7 @@ pub fn all(zone: &Zone) -> Vec<Place> {
     places.extend([
         file(layout.tls_certificate(), 0o644, owned(Role::Receive)),
         file(layout.tls_key(), 0o600, owned(Role::Receive)),
+        Place { renewable: true, ..file(layout.reset_key(), 0o600, owned(Role::Receive)) },
         file(layout.ca_key(), 0o600, owned(Role::Control)),
         file(layout.signing_key(), 0o600, owned(Role::Control)),
         file(layout.quarantine_key(), 0o600, owned(Role::Inspect)),
@@ -116,6 +130,24 @@ impl Accounts {
         self.missing().is_empty()
     }
 
+    /// Role users who are not in a group that they need, as `(user, group)`.
+    pub fn outside(&self) -> Vec<(String, &'static str)> {
+        let groups = |role: Role| {
+            let user = self.users.iter().find(|(of, _)| *of == role).and_then(|(_, user)| user.as_ref())?;
+            getgrouplist(&CString::new(user.name.as_bytes()).ok()?, user.gid).ok()
+        };
+        let mut outside = Vec::new();
+        for (role, wanted) in MEMBERS {
+            let Some(has) = groups(role) else { continue };
+            let wanted = wanted.iter().filter(|name| {
+                let group = Group::from_name(name).ok().flatten();
+                !group.is_some_and(|group| has.contains(&group.gid))
+            });
+            outside.extend(wanted.map(|name| (user_name(role), *name)));
+        }
+        outside
+    }
+
     /// The owner and group that a place should have; `None` for what should stay as it is.
     pub fn of(&self, place: &Place) -> (Option<Uid>, Option<Gid>) {
         let user = match place.owner {
@@ -149,12 +181,25 @@ impl Place {
         std::fs::set_permissions(&self.path, Permissions::from_mode(self.mode))
     }
 
+    /// How to mend that it is missing.
+    fn replacement(&self, accounts: &Accounts) -> String {
+        if !self.renewable {
+            return "restore it from the backup".into();
+        }
+        let path = self.path.display();
+        let make = format!("(umask 077; head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n' > {path})");
+        match accounts.of(self) {
+            (Some(user), Some(group)) => format!("{make}; chown {user}:{group} {path}"),
+            _ => make,
+        }
+    }
+
     /// What is wrong with the place and how to mend it; `None` when nothing is.
     pub fn problem(&self, accounts: &Accounts) -> Option<(String, String)> {
         let path = self.path.display();
         let found = match std::fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
-            Err(error) => return Some((format!("{path}: {error}"), "restore it from the backup".into())),
+            Err(error) => return Some((format!("{path}: {error}"), self.replacement(accounts))),
             Ok(found) => found,
         };
         if found.is_dir() != self.folder {

@@ -25,6 +25,10 @@ fn handle(control: &Control, link: LinkId, request: InspectRequest, body: &[u8])
         InspectRequest::Inspected { transfer, outcome } => {
             inspections::inspected(control, link, &transfer, outcome, body)
         }
+        InspectRequest::NotDone { task, cause, reason } => {
+            inspections::not_done(control, link, task, cause, &reason);
+            Ok(())
+        }
         InspectRequest::Wrapped { transfer } => inspections::wrapped(control, link, &transfer, body),
         InspectRequest::Purged { transfer } => inspections::purged(control, link, &transfer),
     }?;

@@ -143,9 +143,9 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::InspectAgain { transfer, reason } => {
             done(acts::inspect_again(control, operator, &transfer, &reason))
         }
-        OperatorRequest::SourceList => questions::sources(control),
-        OperatorRequest::RoomList => questions::rooms(control),
-        OperatorRequest::AgreementList => questions::agreements(control),
+        OperatorRequest::SourceList { after } => questions::sources(control, after.as_ref()),
+        OperatorRequest::RoomList { after } => questions::rooms(control, after.as_ref()),
+        OperatorRequest::AgreementList { after } => questions::agreements(control, after.as_ref()),
         OperatorRequest::AgreementShow { id } => questions::agreement(control, &id),
         OperatorRequest::Transfers { state, before } => questions::transfers(control, state, before.as_ref()),
         OperatorRequest::Show { transfer } => questions::show(control, &transfer),

@@ -8,7 +8,7 @@ use crate::control::store::{agreements, audit, receipts, rooms, sources, transfe
 use crate::control::views;
 use serde::Serialize;
 use sluse_protocol::audit::checkpoint as checkpoint_text;
-use sluse_protocol::ids::{AgreementId, TransferId};
+use sluse_protocol::ids::{AgreementId, RoomName, SourceName, TransferId};
 use sluse_protocol::operator::OperatorReply;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::Code;
@@ -21,29 +21,27 @@ const STEP: usize = 512 * 1024;
 /// Transfers of one page.
 const PAGE: u16 = 500;
 
-pub fn sources(control: &Control) -> Answer {
-    let sources = whole(control.store.read(sources::all)?)?;
-    Ok((OperatorReply::Sources { sources }, Vec::new()))
+pub fn sources(control: &Control, after: Option<&SourceName>) -> Answer {
+    let (sources, more) = page(control.store.read(sources::all)?, after, |source| &source.name);
+    Ok((OperatorReply::Sources { sources, more }, Vec::new()))
 }
 
-pub fn rooms(control: &Control) -> Answer {
-    let rooms = whole(control.store.read(rooms::all)?)?;
-    Ok((OperatorReply::Rooms { rooms }, Vec::new()))
+pub fn rooms(control: &Control, after: Option<&RoomName>) -> Answer {
+    let (rooms, more) = page(control.store.read(rooms::all)?, after, |room| &room.name);
+    Ok((OperatorReply::Rooms { rooms, more }, Vec::new()))
 }
 
-pub fn agreements(control: &Control) -> Answer {
+pub fn agreements(control: &Control, after: Option<&AgreementId>) -> Answer {
     let now = control.store.now();
     let all = control.store.read(agreements::all)?;
-    let agreements = whole(all.iter().map(|stored| views::agreement(stored, now)).collect())?;
-    Ok((OperatorReply::Agreements { agreements }, Vec::new()))
+    let infos = all.iter().map(|stored| views::agreement(stored, now)).collect();
+    let (agreements, more) = page(infos, after, |agreement| &agreement.id);
+    Ok((OperatorReply::Agreements { agreements, more }, Vec::new()))
 }
 
-/// A list that has no pages: told whole, or refused, never cut unseen.
-fn whole<T: Serialize>(items: Vec<T>) -> Result<Vec<T>, crate::control::failure::Failure> {
-    match views::fitting(items) {
-        (items, false) => Ok(items),
-        (_, true) => refuse(Code::TooLarge, "the list is longer than one answer holds"),
-    }
+/// What of a list, which is in the order of its names, comes after a name and fits one answer; and whether more follows.
+fn page<T: Serialize, N: Ord>(items: Vec<T>, after: Option<&N>, name: impl Fn(&T) -> &N) -> (Vec<T>, bool) {
+    views::fitting(items.into_iter().skip_while(|item| after.is_some_and(|after| name(item) <= after)).collect())
 }
 
 pub fn agreement(control: &Control, id: &AgreementId) -> Answer {

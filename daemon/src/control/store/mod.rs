@@ -131,6 +131,8 @@ impl Store {
         sql.pragma_update(None, "foreign_keys", true).map_err(failed)?;
         // No temporary files outside the role's own folder.
         sql.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
+        // What is deleted is overwritten: a wrapped identity must not outlive its transfer in a free page.
+        sql.pragma_update(None, "secure_delete", true).map_err(failed)?;
         schema::migrate(&mut sql)?;
         let tree = audit::verify(&sql).map_err(|failure| RoleError::State(format!("{}: {failure}", path.display())))?;
         let position = tree.position();
@@ -160,6 +162,15 @@ impl Store {
     /// Where the audit log ends.
     pub fn audit_position(&self) -> Position {
         self.lock().tree.position()
+    }
+
+    /// Takes what was deleted out of the write-ahead log too, where earlier versions of pages stand.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn forget_deleted(&self) -> Result<(), Failure> {
+        let busy: i64 = self.lock().sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy == 0 { Ok(()) } else { Err(Failure::broken("the write-ahead log is in use by somebody else")) }
     }
 
     /// Changes, all of it or nothing.

@@ -159,7 +159,9 @@ fn the_list_of_sources_says_who_is_invited_enrolled_and_shut_out() {
     invite(&bench, "pacs");
     invite(&bench, "never");
     bench.operate(OperatorRequest::SourceRevoke { name: "never".parse().unwrap(), reason: "typo".into() });
-    let OperatorReply::Sources { sources } = bench.operate(OperatorRequest::SourceList) else { panic!() };
+    let OperatorReply::Sources { sources, .. } = bench.operate(OperatorRequest::SourceList { after: None }) else {
+        panic!()
+    };
     let listed: Vec<_> = sources.iter().map(|s| (s.name.as_str(), s.status.as_str())).collect();
     assert_eq!(listed, [("lab", "enrolled"), ("never", "revoked"), ("pacs", "invited")]);
 }

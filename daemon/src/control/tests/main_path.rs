@@ -62,7 +62,7 @@ fn grants_for_wrapping_and_delivering_are_controls_word_on_this_manifest() {
     let dataset = Dataset::default();
     let transfer = bench.released(&dataset);
     let signer = bench.control.store.signer.key.public();
-    let InspectReply::Wrap { grant, signature } = bench.next_task() else { panic!() };
+    let InspectReply::Wrap { grant, signature, .. } = bench.next_task() else { panic!() };
     let grant = ReleaseGrant::verify(&grant, &signature, &signer).unwrap();
     assert_eq!(grant.statement().transfer, transfer);
     assert_eq!(Some(grant.statement().manifest_sha256), bench.show(&transfer).manifest_sha256);

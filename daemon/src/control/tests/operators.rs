@@ -150,3 +150,33 @@ fn health_names_what_is_wrong_and_what_a_person_should_know() {
     bench.control.live.disconnect(receive);
     assert!(codes(&health(&bench).problems).contains(&"role-missing"));
 }
+
+#[test]
+fn a_list_that_no_single_answer_holds_comes_in_pages() {
+    let bench = Bench::new();
+    let names: Vec<String> = (0..400).map(|number| format!("room-{number:03}")).collect();
+    for name in &names {
+        // 400 of these are far more than the 256 KiB of an answer.
+        let folder = vec![format!("{name}-{}", "x".repeat(200)); 5].join("/");
+        let add = OperatorRequest::RoomAdd { name: name.parse().unwrap(), folder, names: NameRule::Posix };
+        assert_eq!(bench.operate(add), OperatorReply::Done);
+    }
+    let (mut found, mut pages, mut after) = (Vec::new(), 0, None);
+    loop {
+        let OperatorReply::Rooms { rooms, more } = bench.operate(OperatorRequest::RoomList { after }) else { panic!() };
+        after = rooms.last().map(|room| room.name.clone());
+        found.extend(rooms.into_iter().map(|room| room.name.to_string()));
+        pages += 1;
+        if !more {
+            break;
+        }
+    }
+    found.retain(|name| name.starts_with("room-"));
+    assert!(pages > 1 && found == names, "{pages} pages, {} rooms", found.len());
+    let OperatorReply::Sources { sources, more } =
+        bench.operate(OperatorRequest::SourceList { after: Some("lab".parse().unwrap()) })
+    else {
+        panic!()
+    };
+    assert!(!more && sources.iter().all(|source| source.name.as_str() > "lab"));
+}

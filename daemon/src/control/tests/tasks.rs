@@ -1,9 +1,9 @@
 //! What the other roles are given to do, and when.
 
 use crate::control::testing::*;
-use sluse_protocol::operator::OperatorRequest;
+use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::roles::{
-    DeliverOutcome, DeliverReply, DeliverRequest, InspectOutcome, InspectReply, InspectRequest,
+    DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, InspectOutcome, InspectReply, InspectRequest, QuickTask,
 };
 use sluse_protocol::transfer::State;
 
@@ -68,6 +68,42 @@ fn our_own_fault_changes_no_state_and_is_tried_again_later() {
     bench.wait(5);
     assert!(matches!(bench.deliver(DeliverRequest::Next).0, DeliverReply::Deliver { .. }));
     assert!(matches!(bench.visible(&transfer).0, DeliverReply::Receipt { .. }));
+}
+
+#[test]
+fn a_task_that_was_not_done_is_in_health_with_its_reason_and_is_handed_out_again() {
+    let bench = Bench::new();
+    let transfer = bench.released(&Dataset::default());
+    let problem = |bench: &Bench| {
+        let OperatorReply::Health(health) = bench.operate(OperatorRequest::Health) else { panic!() };
+        let told = |code: &str| ["retrying", "bad-grant"].contains(&code);
+        health.problems.into_iter().find(|problem| told(&problem.code)).map(|problem| (problem.code, problem.message))
+    };
+    let not_done = |cause, reason: &str| {
+        let task = QuickTask::Wrap { transfer: transfer.clone() };
+        assert_eq!(
+            bench.inspect(InspectRequest::NotDone { task, cause, reason: reason.into() }, &[]),
+            InspectReply::Done
+        );
+    };
+    not_done(FaultCause::BadGrant, "nobody asked");
+    assert_eq!(problem(&bench), None, "what it was not given cannot fail");
+    assert!(matches!(bench.next_task(), InspectReply::Wrap { .. }));
+    not_done(FaultCause::Retrying, "the disk is full");
+    let (code, message) = problem(&bench).unwrap();
+    assert!(code == "retrying" && message.contains("the disk is full"), "{code}: {message}");
+    bench.wait(5);
+    assert!(matches!(bench.next_task(), InspectReply::Wrap { .. }), "handed out again");
+    not_done(FaultCause::BadGrant, "the grant's signature: wrong");
+    assert_eq!(problem(&bench).unwrap().0, "bad-grant");
+    bench.wait(10);
+    bench.wrap(&transfer);
+    assert_eq!(problem(&bench), None);
+    let (_, _) = bench.deliver(DeliverRequest::Next);
+    let outcome = DeliverOutcome::BadGrant { reason: "the grant's signature: wrong".into() };
+    bench.deliver(DeliverRequest::Delivered { transfer: transfer.clone(), outcome });
+    assert_eq!(problem(&bench).unwrap().0, "bad-grant");
+    assert_eq!(bench.state(&transfer), State::Delivering, "our own fault changes no state");
 }
 
 #[test]

@@ -135,27 +135,27 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
         (
             "malformed = \"block\"",
             "malware = \"warn\"",
-            "67: `content.actions.malware` would let malware into the room | write \"block\", or \"hold\" where a person is to decide",
+            "74: `content.actions.malware` would let malware into the room | write \"block\", or \"hold\" where a person is to decide",
         ),
         (
             "malformed = \"block\"",
             "malfromed = \"reject\"",
-            "67: unknown field `content.actions.malfromed` | did you mean `malformed`?",
+            "74: unknown field `content.actions.malfromed` | did you mean `malformed`?",
         ),
         (
             "malformed = \"block\"",
             "malformed = \"reject\"",
-            "67: `content.actions.malformed` does not know \"reject\" | one of: allow, warn, hold, block",
+            "74: `content.actions.malformed` does not know \"reject\" | one of: allow, warn, hold, block",
         ),
         (
             "rule = \"automatic\"",
             "rule = \"auto\"",
-            "72: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer",
+            "79: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer",
         ),
         (
             "hold_days = 30",
             "hold_days = 0",
-            "77: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
+            "84: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
         ),
     ];
     for (old, new, expected) in cases {
@@ -178,4 +178,54 @@ fn an_agreement_longer_than_any_is_not_even_read() {
 fn times_may_be_written_as_toml_times() {
     let plain = EPIC.replace("\"2026-01-01T00:00:00Z\"", "2026-01-01T00:00:00Z");
     assert_eq!(parse(&plain), parse(EPIC));
+}
+
+#[test]
+fn identifiers_are_forbidden_unless_the_data_is_identifiable() {
+    let epic = parse(EPIC).unwrap();
+    assert!(epic.content.forbid_identifiers);
+    let genome = include_str!("../../../../config/agreements/genome-once.toml");
+    assert!(!parse(genome).unwrap().content.forbid_identifiers);
+    let forbids = genome.replace("[content]", "[content]\nforbid_identifiers = true");
+    assert!(parse(&forbids).unwrap().content.forbid_identifiers);
+    let told = told("forbid_identifiers = true", "forbid_identifiers = false");
+    assert!(told.contains("`identifiability` says that nobody is named"), "{told}");
+}
+
+/// The example without its rules for identifiers, columns and patterns.
+fn without_rules() -> String {
+    let rule = |line: &&str| ["forbid_identifiers", "columns", "patterns"].iter().any(|name| line.starts_with(name));
+    EPIC.lines().filter(|line| !rule(line)).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn an_agreement_names_pseudonyms_patterns_and_columns() {
+    let text = without_rules().replace(
+        "[content]",
+        "[content]\npseudonym = \"P[0-9]{6}\"\ncolumns = [\"a\", \"b\"]\nprivate_elements = true\n\
+         patterns = [{ name = \"mrn\", pattern = \"MRN[0-9]{7}\" }]",
+    );
+    let content = parse(&text).unwrap().content;
+    assert_eq!(content.pseudonym.as_ref().map(Pattern::as_str), Some("P[0-9]{6}"));
+    assert_eq!((content.columns.len(), content.private_elements), (2, true));
+    assert_eq!((content.patterns[0].name.as_str(), content.patterns[0].pattern.as_str()), ("mrn", "MRN[0-9]{7}"));
+    let json = serde_json::to_string(&content).unwrap();
+    assert_eq!(serde_json::from_str::<Content>(&json).unwrap(), content);
+}
+
+#[test]
+fn a_pattern_that_is_none_is_told() {
+    let cases = [
+        ("pseudonym = \"P[\"", "no regular expression"),
+        ("pseudonym = \"x*\"", "matches the empty text"),
+        ("patterns = [\"x\"]", "is a list of"),
+        ("patterns = [{ name = \"a\" }]", "lacks"),
+        ("patterns = [{ name = \"a\", pattern = \"(\" }]", "no regular expression"),
+        ("patterns = [{ name = \"a\", pattern = \"b\", flag = 1 }]", "unknown field `flag`"),
+        ("patterns = [{ name = \"a\", pattern = \"b\" }, { name = \"a\", pattern = \"c\" }]", "two patterns"),
+    ];
+    for (line, expected) in cases {
+        let told = problems(&without_rules().replace("[content]", &format!("[content]\n{line}")));
+        assert!(told.contains(expected), "{line}: {told}");
+    }
 }

@@ -1,0 +1,108 @@
+//! `sluse watch`: outboxes whose content is sent by itself, as a service.
+
+use crate::failure::{Ended, Failure};
+use crate::output::Output;
+use sd_notify::NotifyState;
+use sluse_protocol::refusal::Exit;
+use sluse_sender::watch::{Happening, Settings, Stopper, Watcher, What};
+use std::path::PathBuf;
+
+/// `sluse watch`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which outboxes there are, and what becomes of what is put there
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only check the configuration
+    #[arg(long)]
+    check: bool,
+    /// Print what happens on standard output, one JSON object a line
+    #[arg(long)]
+    events: bool,
+}
+
+impl Args {
+    /// Runs the command until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, an identity cannot be used, or the journal cannot be written.
+    pub fn run(self, out: &Output) -> Ended {
+        let settings = match Settings::load(&self.config) {
+            Ok(settings) => settings,
+            Err(errors) => {
+                let mut failures = errors.into_iter().map(Failure::from);
+                let first = failures.next().unwrap_or_else(|| Failure::new(Exit::Configuration, "no configuration"));
+                failures.for_each(|failure| failure.print());
+                return Err(first);
+            }
+        };
+        if self.check {
+            return out.done("The configuration is good.");
+        }
+        sluse_host::logging::start();
+        let count = settings.outboxes.len();
+        let watcher = Watcher::new(settings)?;
+        stop_on_signals(watcher.stopper())?;
+        tracing::info!(outboxes = count, "watching");
+        notify(&NotifyState::Ready);
+        let mut tell = |happening: &Happening| {
+            log(happening);
+            if self.events {
+                out.event(happening);
+            }
+        };
+        watcher.run(&mut tell, &mut || notify(&NotifyState::Watchdog))?;
+        notify(&NotifyState::Stopping);
+        tracing::info!("stopped; what was under way goes on at the next start");
+        Ok(Exit::Done)
+    }
+}
+
+/// Tells the service manager, where there is one.
+fn notify(state: &NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!("cannot tell the service manager: {error}");
+    }
+}
+
+fn stop_on_signals(stopper: Stopper) -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let fault = |error: std::io::Error| Failure::new(Exit::Fault, "cannot wait for signals").because(&error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(fault)?;
+    let entered = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    drop(entered);
+    let wait = move || {
+        runtime.block_on(async {
+            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        });
+        stopper.stop();
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(fault)
+}
+
+/// The log names records and transfers, never files.
+fn log(happening: &Happening) {
+    let outbox = happening.outbox.as_deref().unwrap_or("-");
+    let record = happening.record.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let transfer = happening.transfer.as_ref().map_or("-", |transfer| transfer.as_str());
+    match &happening.what {
+        What::Failed { why, rests, milliseconds } => {
+            let (why, hint) = (why.for_log(), &why.hint);
+            tracing::warn!(outbox, record, transfer, rests, milliseconds, hint, "will try again: {why}");
+        }
+        What::Refused { why } => {
+            tracing::warn!(outbox, record, transfer, hint = why.hint, "refused: {}", why.for_log())
+        }
+        What::State { state } => tracing::info!(outbox, record, transfer, "now {state}"),
+        What::Delivered => tracing::info!(outbox, record, transfer, "delivered"),
+        What::Received => tracing::info!(outbox, record, transfer, "received by the zone"),
+        What::PutAway { deleted } => tracing::info!(outbox, record, transfer, deleted, "put away"),
+        What::Mended { rested } => tracing::info!(outbox, rested, "works again"),
+        What::Withdrawn => tracing::info!(outbox, record, "changed or removed before it was sent"),
+        What::Whole => tracing::info!(outbox, record, "whole"),
+        What::Sending => tracing::debug!(outbox, record, transfer, "sending"),
+        What::Accepted => tracing::info!(outbox, record, transfer, "accepted"),
+    }
+}

@@ -1,0 +1,26 @@
+//! One reader for each format: is the file whole and as its format asks, and what stands in which of its places.
+
+mod columns;
+mod csv;
+mod dicom;
+mod hl7;
+mod hl7_person;
+mod json;
+mod json_path;
+mod parquet;
+mod pdf;
+mod plain;
+mod vcf;
+mod xml;
+mod xml_path;
+mod xml_tag;
+
+pub use csv::Csv;
+pub use dicom::Dicom;
+pub use hl7::Hl7;
+pub use json::Json;
+pub use parquet::Parquet;
+pub use pdf::Pdf;
+pub use plain::Plain;
+pub use vcf::Vcf;
+pub use xml::Xml;

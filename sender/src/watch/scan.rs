@@ -1,0 +1,200 @@
+//! What lies in an outbox: its entries, and a fingerprint of each that changes whenever anything in it does.
+
+use super::settings::Outbox;
+use crate::os::{self, Kind, Status};
+use sha2::Digest as _;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::ids::DatasetName;
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// The folder in an outbox that takes what was delivered.
+pub const DELIVERED: &str = "_delivered";
+/// The folder in an outbox that takes what was refused or rejected.
+pub const REJECTED: &str = "_rejected";
+/// The file in an outbox that says why nothing of it can be sent.
+pub const PROBLEM: &str = "_PROBLEM.txt";
+/// What follows an entry's name in the name of the folder with its receipts.
+pub const RECEIPTS: &str = ".receipts";
+
+/// Folders in folders that are followed, each with a descriptor open; what lies deeper is no part of the fingerprint.
+const MAX_DEPTH: usize = 256;
+
+/// One entry of an outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name.
+    pub name: String,
+    /// What lies there.
+    pub fingerprint: Sha256,
+    /// Whether its done-marker is there.
+    pub marked: bool,
+    /// Why it can be no dataset, whatever it holds.
+    pub unfit: Option<String>,
+}
+
+/// What lies in an outbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Its entries.
+    pub seen: Vec<Seen>,
+    /// How many names are not UTF-8: such a name can be neither sent nor put aside.
+    pub nameless: usize,
+}
+
+/// Lists an outbox.
+///
+/// # Errors
+/// When its folder cannot be read; a part of an entry that cannot be read is part of the fingerprint instead.
+pub fn scan(outbox: &Outbox) -> io::Result<Listing> {
+    let folder = os::open_folder(&outbox.folder)?;
+    let children = os::list(os::open_folder(&outbox.folder)?)?;
+    let names: BTreeSet<&[u8]> = children.iter().map(|child| child.name.as_slice()).collect();
+    let marker = outbox.marker();
+    let mut listing = Listing::default();
+    for child in &children {
+        let Ok(name) = std::str::from_utf8(&child.name) else {
+            listing.nameless += 1;
+            continue;
+        };
+        if is_entry(outbox, name) {
+            listing.seen.push(Seen {
+                name: name.to_owned(),
+                fingerprint: fingerprint(&folder, name, &child.status),
+                marked: marker.is_some_and(|end| names.contains([name, end].concat().as_bytes())),
+                unfit: unfit(outbox, name),
+            });
+        }
+    }
+    Ok(listing)
+}
+
+/// The fingerprint of what lies at `path` now; none when nothing does.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn look(path: &Path) -> io::Result<Option<Sha256>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    match os::status_at(path) {
+        Ok(status) => Ok(Some(fingerprint(&os::open_folder(parent)?, name, &status))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a name in an outbox is something to send, and neither ours nor unfinished.
+fn is_entry(outbox: &Outbox, name: &str) -> bool {
+    let ours = [DELIVERED, REJECTED, PROBLEM].contains(&name.trim_end_matches(".new")) || name.ends_with(RECEIPTS);
+    let unfinished = name.starts_with('.') || outbox.unfinished.iter().any(|end| name.ends_with(end.as_str()));
+    let marker = outbox.marker().is_some_and(|end| name.ends_with(end));
+    !(ours || unfinished || marker)
+}
+
+fn unfit(outbox: &Outbox, name: &str) -> Option<String> {
+    if name.len() + RECEIPTS.len() > sluse_protocol::limits::MAX_COMPONENT_BYTES {
+        return Some("its name is too long".into());
+    }
+    match &outbox.dataset {
+        Some(_) => None,
+        None => name.parse::<DatasetName>().err().map(|error| format!("its name cannot be a dataset's: {error}")),
+    }
+}
+
+fn fingerprint(parent: impl AsFd, name: &str, status: &Status) -> Sha256 {
+    let mut digest = sha2::Sha256::new();
+    let mut entries = sluse_protocol::limits::MAX_ENTRIES;
+    note(&mut digest, "", status);
+    if status.kind == Kind::Folder {
+        descend(&mut digest, os::open_folder_in(parent, name), &mut entries, 0);
+    }
+    Sha256(digest.finalize().into())
+}
+
+/// Takes in a folder's content. What cannot be read changes the digest too, so that its mending is noticed.
+fn descend(digest: &mut sha2::Sha256, folder: io::Result<OwnedFd>, entries: &mut u64, depth: usize) {
+    let listed = folder.and_then(|folder| {
+        let again = folder.try_clone()?;
+        Ok((folder, os::list(again)?))
+    });
+    let (folder, children) = match listed {
+        Ok(listed) => listed,
+        Err(error) => return digest.update(format!("! {:?}\n", error.kind())),
+    };
+    for child in children {
+        *entries = entries.saturating_sub(1);
+        if *entries == 0 || depth >= MAX_DEPTH {
+            return digest.update("! more\n");
+        }
+        let name = String::from_utf8_lossy(&child.name);
+        note(digest, &name, &child.status);
+        if child.status.kind == Kind::Folder {
+            descend(digest, os::open_folder_in(&folder, &name), entries, depth + 1);
+            digest.update("/\n");
+        }
+    }
+}
+
+fn note(digest: &mut sha2::Sha256, name: &str, status: &Status) {
+    let Status { kind, size, mtime, mtime_ns, inode, executable } = status;
+    digest.update(format!("{kind:?} {}:{name}\n", name.len()));
+    // A folder is what lies in it; its own times may change when it is moved.
+    if *kind != Kind::Folder {
+        digest.update(format!("{size} {mtime} {mtime_ns} {inode} {executable}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::tests::outbox;
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn every_change_within_a_folder_changes_its_fingerprint() {
+        let folder = tempfile::tempdir().unwrap();
+        let extract = folder.path().join("extract");
+        fs::create_dir_all(extract.join("a/b")).unwrap();
+        fs::write(extract.join("a/b/one.csv"), "1").unwrap();
+        let mut seen = vec![look(&extract).unwrap().unwrap()];
+        assert_eq!(look(&extract).unwrap().unwrap(), seen[0], "nothing changed");
+        let mut changed = |what: &str| {
+            let now = look(&extract).unwrap().unwrap();
+            assert!(!seen.contains(&now), "{what}");
+            seen.push(now);
+        };
+        fs::write(extract.join("a/b/one.csv"), "12").unwrap();
+        changed("other bytes");
+        fs::write(extract.join("a/b/two.csv"), "").unwrap();
+        changed("one file more");
+        fs::rename(extract.join("a/b/two.csv"), extract.join("a/two.csv")).unwrap();
+        changed("a file moved");
+        fs::remove_file(extract.join("a/two.csv")).unwrap();
+        assert_eq!(look(&extract).unwrap().unwrap(), seen[1], "what it was before is the same again");
+        fs::rename(extract.join("a/b/one.csv"), extract.join("a/b/uno.csv")).unwrap();
+        let renamed = look(&extract).unwrap().unwrap();
+        assert!(!seen.contains(&renamed), "a file renamed");
+        assert_eq!(look(&folder.path().join("none")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_ours_hidden_or_unfinished_is_no_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(folder.path(), "complete = \"marker\"");
+        for name in ["a.csv", "a.csv.done", "b.csv", ".hidden", "c.csv.part", "d.receipts", PROBLEM, "_PROBLEM.txt.new"]
+        {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        for name in [DELIVERED, REJECTED] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("con.csv"), "x").unwrap();
+        let listing = scan(&outbox).unwrap();
+        let told: Vec<_> =
+            listing.seen.iter().map(|seen| (seen.name.as_str(), seen.marked, seen.unfit.is_some())).collect();
+        assert_eq!(told, [("a.csv", true, false), ("b.csv", false, false), ("con.csv", false, true)]);
+    }
+}

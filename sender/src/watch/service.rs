@@ -1,0 +1,343 @@
+//! The watcher at work: it hands what happens to the [`Machine`], and does what that decides. One thread decides; each outbox
+//! has one that looks and moves; each dataset under way and each question to a zone has one for as long as it takes.
+
+use super::happening::{Happening, What};
+use super::journal::Journal;
+use super::judge::{self, Failure, Sent};
+use super::machine::{Action, Answer, Machine, Now, Rules, Standing};
+use super::outbox::{Command, Keeper, Told};
+use super::record::{Record, RecordId, Why};
+use super::scan::Listing;
+use super::settings::{Outbox, Settings};
+use crate::error::Error;
+use crate::follow::Wait;
+use crate::identity::Identity;
+use crate::outcome::End;
+use crate::progress::Progress;
+use crate::send::{Again, Options};
+use crate::status::Known;
+use sluse_protocol::ids::TransferId;
+use sluse_protocol::refusal::Code;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long one handing over goes on without progress before others get its place.
+const GIVE_UP: Duration = Duration::from_secs(20);
+
+/// Changes that follow one another within this time are looked at together.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// The longest sleep: the service manager wants a sign of life more often than a minute.
+const SLEEP: Duration = Duration::from_secs(10);
+
+/// What reaches the watcher's one deciding thread.
+#[derive(Debug)]
+pub enum Input {
+    /// From an outbox's thread.
+    Outbox(usize, Told),
+    /// The zone accepted an offer.
+    Accepted(RecordId, TransferId),
+    /// Handing over ended.
+    Sent(RecordId, Sent),
+    /// A zone answered, or did not.
+    Answered(usize, Result<Vec<Answer>, Why>),
+    /// It is time to stop.
+    Stop,
+}
+
+/// Stops a watcher from another thread.
+#[derive(Debug, Clone)]
+pub struct Stopper(Sender<Input>);
+
+impl Stopper {
+    /// Stops it. What is under way goes on where it was when a watcher is started again.
+    pub fn stop(&self) {
+        // One that has ended already is stopped.
+        let _ = self.0.send(Input::Stop);
+    }
+}
+
+/// A watcher that is ready to begin.
+#[derive(Debug)]
+pub struct Watcher {
+    settings: Settings,
+    /// The identity folders, each once.
+    identities: Vec<PathBuf>,
+    journal: Journal,
+    machine: Machine,
+    keepers: Vec<OutboxState>,
+    sender: Sender<Input>,
+    inputs: Receiver<Input>,
+    begun: Instant,
+}
+
+/// What the deciding thread knows of an outbox's thread. As many commands wait as there are records, at most.
+#[derive(Debug)]
+struct OutboxState {
+    commands: Sender<Command>,
+    looking: bool,
+    look_at: Duration,
+    /// Why it could not be looked at last time.
+    trouble: Option<String>,
+}
+
+impl Watcher {
+    /// Opens the journal, checks each identity, and starts the outboxes' threads.
+    ///
+    /// # Errors
+    /// When the journal is in use or damaged, or an identity folder cannot be used.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let mut identities: Vec<PathBuf> = Vec::new();
+        for outbox in &settings.outboxes {
+            if !identities.contains(&outbox.identity) {
+                Identity::load(&outbox.identity)?;
+                identities.push(outbox.identity.clone());
+            }
+        }
+        let rules = settings.outboxes.iter().map(|outbox| rules(outbox, &identities)).collect();
+        let journal = Journal::open(&settings.state)?;
+        let machine = Machine::new(rules, settings.parallel, journal.records()?);
+        let (sender, inputs) = mpsc::channel();
+        let mut keepers = Vec::with_capacity(settings.outboxes.len());
+        for (number, outbox) in settings.outboxes.iter().enumerate() {
+            let (commands, taken) = mpsc::channel();
+            let keeper = Keeper::new(outbox.clone(), number, sender.clone());
+            start("outbox", move || keeper.run(&taken))?;
+            keepers.push(OutboxState { commands, looking: false, look_at: Duration::ZERO, trouble: None });
+        }
+        Ok(Self { settings, identities, journal, machine, keepers, sender, inputs, begun: Instant::now() })
+    }
+
+    /// What stops it.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.sender.clone())
+    }
+
+    /// Watches until it is stopped; `alive` is called every few seconds as long as decisions are made.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: nothing goes on that could not be remembered.
+    pub fn run(mut self, tell: &mut dyn FnMut(&Happening), alive: &mut dyn FnMut()) -> Result<(), Error> {
+        loop {
+            alive();
+            self.look_where_due(tell);
+            let now = self.now();
+            let next = self.next_look().into_iter().chain(self.machine.wake_at(now)).min();
+            let wait = next.map_or(SLEEP, |next| next.saturating_sub(now.uptime)).min(SLEEP);
+            let actions = match self.inputs.recv_timeout(wait) {
+                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(input) => self.take(input, tell),
+                Err(RecvTimeoutError::Timeout) => self.machine.tick(self.now()),
+            };
+            for action in actions {
+                self.act(action, tell)?;
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        // Without randomness the full pause is as good.
+        let random = sluse_host::random::bytes::<1>().map_or(255, |bytes| bytes[0]);
+        Now { uptime: self.begun.elapsed(), clock: sluse_host::clock::now(), random }
+    }
+
+    fn next_look(&self) -> Option<Duration> {
+        let looks = self.keepers.iter().enumerate().filter(|(_, keeper)| !keeper.looking);
+        looks.map(|(at, keeper)| self.machine.look_at(at).unwrap_or(Duration::MAX).min(keeper.look_at)).min()
+    }
+
+    fn look_where_due(&mut self, tell: &mut dyn FnMut(&Happening)) {
+        let now = self.now();
+        for at in 0..self.keepers.len() {
+            let due = self.machine.look_at(at).unwrap_or(Duration::MAX).min(self.keepers[at].look_at);
+            if !self.keepers[at].looking && due <= now.uptime {
+                self.keepers[at].looking = true;
+                self.command(at, Command::Look, tell);
+            }
+        }
+    }
+
+    fn command(&self, outbox: usize, command: Command, tell: &mut dyn FnMut(&Happening)) {
+        if self.keepers[outbox].commands.send(command).is_err() {
+            // Its thread ends with the watcher; before that it is a bug, which must not be silent.
+            let why = Why::here("the outbox's thread has ended", "Start the watcher again.");
+            let what = What::Failed { why, rests: "outbox", milliseconds: 0 };
+            tell(&Happening::in_outbox(&self.settings.outboxes[outbox].name, what));
+        }
+    }
+
+    fn take(&mut self, input: Input, tell: &mut dyn FnMut(&Happening)) -> Vec<Action> {
+        let now = self.now();
+        match input {
+            Input::Outbox(at, Told::Changed) => {
+                let keeper = &mut self.keepers[at];
+                keeper.look_at = keeper.look_at.min(now.uptime + GATHER);
+                Vec::new()
+            }
+            Input::Outbox(at, Told::Listed(listed)) => self.listed(at, listed, now, tell),
+            Input::Outbox(_, Told::PutAway(id, done)) => {
+                let failed = |error: io::Error| {
+                    let hint = "Look at the outbox: may this user move things there, and is there space?";
+                    Why { names_files: true, ..Why::here(format!("cannot be put away: {error}"), hint) }
+                };
+                self.machine.put_away(&id, done.map_err(failed), now)
+            }
+            Input::Accepted(id, transfer) => self.machine.accepted(&id, transfer, now),
+            Input::Sent(id, sent) => self.machine.sent(&id, sent, now),
+            Input::Answered(zone, answers) => self.machine.answered(zone, answers, now),
+            Input::Stop => Vec::new(),
+        }
+    }
+
+    fn listed(
+        &mut self,
+        at: usize,
+        listed: io::Result<Listing>,
+        now: Now,
+        tell: &mut dyn FnMut(&Happening),
+    ) -> Vec<Action> {
+        let (keeper, name) = (&mut self.keepers[at], &self.settings.outboxes[at].name);
+        (keeper.looking, keeper.look_at) = (false, now.uptime + self.settings.poll);
+        let trouble = match &listed {
+            Err(error) => Some(format!("the outbox cannot be read: {error}")),
+            Ok(listing) if listing.nameless > 0 => {
+                Some(format!("{} names in the outbox are not UTF-8: they cannot be sent", listing.nameless))
+            }
+            Ok(_) => None,
+        };
+        if keeper.trouble != trouble {
+            let what = match &trouble {
+                Some(trouble) => What::Failed {
+                    why: Why::here(trouble, "Look at the outbox: is it there, and may this user read it?"),
+                    rests: "outbox",
+                    milliseconds: u64::try_from(self.settings.poll.as_millis()).unwrap_or(u64::MAX),
+                },
+                None => What::Mended { rested: "outbox" },
+            };
+            tell(&Happening::in_outbox(name, what));
+            keeper.trouble = trouble;
+        }
+        match listed {
+            Ok(listing) => self.machine.observed(at, &listing.seen, now),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn act(&mut self, action: Action, tell: &mut dyn FnMut(&Happening)) -> Result<(), Error> {
+        match action {
+            Action::Keep(record) => self.journal.keep(&record)?,
+            Action::Forget(id) => self.journal.forget(&id)?,
+            Action::Send { record, again } => self.send(record, again)?,
+            Action::Ask { zone, transfers } => self.ask(zone, transfers)?,
+            Action::Receipts(record) => self.to_outbox(Command::Receipts, record, tell),
+            Action::Unmark(record) => self.to_outbox(Command::Unmark, record, tell),
+            Action::PutAway { record, delete } => {
+                self.to_outbox(|record| Command::PutAway(record, delete), record, tell);
+            }
+            Action::Problem { outbox, why } => self.command(outbox, Command::Problem(why), tell),
+            Action::Tell(happening) => tell(&happening),
+        }
+        Ok(())
+    }
+
+    fn to_outbox(&self, command: impl Fn(Record) -> Command, record: Record, tell: &mut dyn FnMut(&Happening)) {
+        if let Some(at) = self.settings.outboxes.iter().position(|outbox| outbox.name == record.outbox) {
+            self.command(at, command(record), tell);
+        }
+    }
+
+    fn send(&self, record: Record, again: bool) -> Result<(), Error> {
+        let found = self.settings.outboxes.iter().find(|outbox| outbox.name == record.outbox);
+        let (Some(outbox), sender) = (found.cloned(), self.sender.clone()) else { return Ok(()) };
+        start("send", move || {
+            let id = record.id();
+            let sent = hand_over(&outbox, &record, again, &sender);
+            // A watcher that has ended asks again when it is started.
+            let _ = sender.send(Input::Sent(id, sent));
+        })
+    }
+
+    fn ask(&self, zone: usize, transfers: Vec<(RecordId, TransferId)>) -> Result<(), Error> {
+        let (identity, sender) = (self.identities[zone].clone(), self.sender.clone());
+        start("ask", move || {
+            let _ = sender.send(Input::Answered(zone, ask(&identity, &transfers)));
+        })
+    }
+}
+
+fn rules(outbox: &Outbox, identities: &[PathBuf]) -> Rules {
+    Rules {
+        name: outbox.name.clone(),
+        whole: outbox.whole.clone(),
+        delivered: outbox.delivered,
+        after: outbox.after,
+        zone: identities.iter().position(|identity| *identity == outbox.identity).unwrap_or(0),
+    }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| Error::Fault { what: format!("starting the thread `{name}`"), error })
+}
+
+/// Sends an entry. The identity is read anew each time: its certificate may have been renewed.
+fn hand_over(outbox: &Outbox, record: &Record, again: bool, inputs: &Sender<Input>) -> Sent {
+    let Some(dataset) = outbox.dataset_of(&record.name) else {
+        let why = Why::here("its name cannot be a dataset's", "Rename it, and put it back.");
+        return Sent::Failed(Failure::Never(why));
+    };
+    let identity = match Identity::load(&outbox.identity) {
+        Ok(identity) => identity,
+        Err(error) => return Sent::Failed(Failure::of(&error)),
+    };
+    let options = Options {
+        paths: vec![outbox.folder.join(&record.name)],
+        agreement: outbox.agreement.clone(),
+        dataset,
+        again: if again { Again::Lost } else { Again::Never },
+        wait: Wait::Received,
+        wait_timeout: GIVE_UP,
+        give_up: GIVE_UP,
+    };
+    let result = crate::send(&identity, &options, &mut |progress| {
+        if let Progress::Accepted { transfer, .. } = progress {
+            let _ = inputs.send(Input::Accepted(record.id(), transfer));
+        }
+    });
+    Sent::of(result)
+}
+
+fn ask(identity: &Path, transfers: &[(RecordId, TransferId)]) -> Result<Vec<Answer>, Why> {
+    let failed = |error: Error| match Failure::of(&error) {
+        Failure::Zone(why) | Failure::Outbox(why) | Failure::Later(why) | Failure::Never(why) => why,
+    };
+    let identity = Identity::load(identity).map_err(failed)?;
+    let ids: Vec<TransferId> = transfers.iter().map(|(_, transfer)| transfer.clone()).collect();
+    let learnt = crate::status::ask_after(&identity, &ids).map_err(failed)?;
+    let mut answers = Vec::with_capacity(learnt.len());
+    for ((id, _), (transfer, known)) in transfers.iter().zip(learnt) {
+        match known {
+            Ok(known) => answers.push((id.clone(), standing(&known), known.receipts.len())),
+            Err(Error::Refused(refusal)) if refusal.code == Code::UnknownTransfer => {
+                answers.push((id.clone(), Standing::Unknown, 0));
+            }
+            // It is asked after again; what cannot be believed must not be silent.
+            Err(error) => tracing::error!(%transfer, "{error}"),
+        }
+    }
+    Ok(answers)
+}
+
+fn standing(known: &Known) -> Standing {
+    let status = &known.status;
+    match End::of(status.state, Wait::Delivered, &known.receipts) {
+        End::Reached => Standing::Delivered,
+        End::Rejected | End::Lost => {
+            Standing::Lost(status.reason.clone().map_or_else(|| judge::ended(status.state), Why::from))
+        }
+        End::Held | End::NotYet => Standing::Open(status.state),
+    }
+}
