@@ -1,5 +1,6 @@
 //! The command line of `slused`.
 
+use crate::inspect::jail::{nursery, parser};
 use crate::start::Handed;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -26,6 +27,10 @@ pub enum Command {
     Inspect(RoleArgs),
     /// The role that writes to the rooms
     Deliver(RoleArgs),
+    /// Starts parsers for the role inspect, which starts this by itself
+    Nursery(nursery::Args),
+    /// Reads hostile content without any rights, for the role inspect; the nursery starts it
+    Parser(parser::Args),
 }
 
 /// Which zone.

@@ -1,12 +1,14 @@
 //! Confinement of a role from inside: what it may open, which system calls it has, which privileges it keeps.
 //!
 //! Three layers, each a table with reasons: [`filesystem`] (Landlock: paths, TCP, signals), [`calls`] (seccomp) and
-//! [`privileges`] (capabilities, limits, no-new-privileges). All of it binds the calling thread and those that it starts,
+//! [`privileges`] (capabilities, limits, no-new-privileges). [`nursery`] and [`parser`] are the jail of `inspect`'s parsers:
+//! what may be done there is not what is left over but what [`parser_calls`] lists. All of it binds the calling thread and those that it starts,
 //! which is why it happens while there is only one. `stat` of a path that a role may not open is not prevented by
 //! Landlock, nor are datagrams on the UDP socket that `receive` inherits.
 
 mod calls;
 mod filesystem;
+mod parser_calls;
 mod privileges;
 
 use crate::RoleError;
@@ -14,6 +16,8 @@ use sluse_host::config::Zone;
 use sluse_protocol::roles::Role;
 use std::cell::RefCell;
 use std::io;
+
+pub use privileges::ParserLimits;
 
 type Deferred = Box<dyn FnOnce() -> io::Result<()>>;
 
@@ -42,6 +46,31 @@ pub fn apply(role: Role, zone: &Zone) -> Result<(), RoleError> {
         then().map_err(RoleError::io("starting what waited for confinement"))?;
     }
     Ok(())
+}
+
+/// Takes from the nursery all that it does not need to start parsers: it may start this program and nothing else, has no
+/// network, and no file but programs' libraries. `allow_unconfined` is the zone's setting: to go on without Landlock.
+///
+/// # Errors
+/// When the kernel cannot, and no parser may therefore be started.
+pub fn nursery(allow_unconfined: bool) -> Result<(), RoleError> {
+    refuse_threads()?;
+    privileges::drop_for_nursery()?;
+    filesystem::restrict_nursery(allow_unconfined)?;
+    calls::restrict_nursery()
+}
+
+/// Leaves a parser its standard input, on which it reads and answers, and memory up to its limits. Nothing else: no file,
+/// no network, no process, no clock.
+///
+/// # Errors
+/// When the kernel cannot, and it must therefore not read.
+pub fn parser(limits: &ParserLimits, allow_unconfined: bool) -> Result<(), RoleError> {
+    // Its threads cannot be counted, as the nursery may not read /proc; it was started a moment ago and has one.
+    filesystem::restrict_parser(allow_unconfined)?;
+    privileges::drop_for_parser(limits)?;
+    // Last, as it ends the right to do any of this.
+    parser_calls::restrict()
 }
 
 /// A thread that runs already would keep all that this one gives up.

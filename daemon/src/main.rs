@@ -5,6 +5,7 @@ use sluse_host::config::Zone;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::roles::Role;
 use slused::command_line::{Cli, Command, RoleArgs};
+use slused::inspect::jail::{nursery, parser};
 use slused::start;
 use slused::{RoleError, supervise};
 use std::path::Path;
@@ -29,6 +30,8 @@ fn run(command: &Command) -> Result<(), RoleError> {
         Command::Control(args) => role(Role::Control, args),
         Command::Inspect(args) => role(Role::Inspect, args),
         Command::Deliver(args) => role(Role::Deliver, args),
+        Command::Nursery(args) => nursery::run(*args),
+        Command::Parser(args) => parser::run(*args, parser::readers),
     }
 }
 

@@ -8,6 +8,8 @@ mod backoff;
 mod child;
 mod signals;
 
+pub(crate) use child::{ENVIRONMENT, PROGRAM};
+
 use crate::notify::{self, Notifier};
 use crate::{RoleError, links, start};
 use backoff::Backoff;

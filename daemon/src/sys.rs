@@ -9,7 +9,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
 use nix::unistd::{Gid, Uid};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -46,9 +46,22 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
 /// When the link fails, or a byte came without exactly one socket.
 pub fn receive_socket(link: &UnixStream) -> io::Result<Option<(u8, UnixStream)>> {
     let mut tag = [0];
-    let mut space = nix::cmsg_space!([RawFd; 1]);
+    let received = receive_descriptors(link.as_fd(), &mut tag)?;
+    Ok(received.map(|[descriptor]| (tag[0], descriptor.into())))
+}
+
+/// Receives a message that fills `message`, and the `N` descriptors that came with it; `None` when the peer has closed.
+///
+/// # Errors
+/// When the link fails, or what came is less or more.
+pub fn receive_descriptors<const N: usize>(
+    link: BorrowedFd<'_>,
+    message: &mut [u8],
+) -> io::Result<Option<[OwnedFd; N]>> {
+    let wanted = message.len();
+    let mut space = nix::cmsg_space!([RawFd; N]);
     let (bytes, descriptors) = {
-        let mut parts = [io::IoSliceMut::new(&mut tag)];
+        let mut parts = [io::IoSliceMut::new(message)];
         let received = recvmsg::<UnixAddr>(link.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
         let mut descriptors = Vec::new();
         for message in received.cmsgs()? {
@@ -62,9 +75,9 @@ pub fn receive_socket(link: &UnixStream) -> io::Result<Option<(u8, UnixStream)>>
     if bytes == 0 {
         return Ok(None);
     }
-    match <[OwnedFd; 1]>::try_from(descriptors) {
-        Ok([descriptor]) => Ok(Some((tag[0], descriptor.into()))),
-        Err(_) => Err(io::ErrorKind::InvalidData.into()),
+    match <[OwnedFd; N]>::try_from(descriptors) {
+        Ok(descriptors) if bytes == wanted => Ok(Some(descriptors)),
+        _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 
@@ -119,6 +132,20 @@ impl Start {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
         Ok(())
     }
+}
+
+/// Closes every descriptor but number 0, the output and error that the standard library writes to included: such writes fail
+/// from here on. To be called by a process that owns no descriptor otherwise.
+///
+/// # Errors
+/// When the kernel cannot.
+pub fn close_all_but_standard_input() -> io::Result<()> {
+    // SAFETY: touches no memory. A process that is about to become a parser holds nothing open: what it was handed is its
+    // standard input, and the standard library uses numbers 1 and 2 without owning them.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, 1 as libc::c_uint, libc::c_uint::MAX, 0 as libc::c_uint) };
+    Errno::result(result)?;
+    Ok(())
 }
 
 fn mark_all_close_on_exec() -> io::Result<()> {

@@ -49,17 +49,26 @@ impl Lengths {
 /// # Errors
 /// When head or body are over their bounds.
 pub fn encode(head: &impl Serialize, body: &[u8]) -> Result<Vec<u8>, BadFrame> {
+    let mut frame = encode_before(head, body.len())?;
+    frame.extend_from_slice(body);
+    Ok(frame)
+}
+
+/// Writes what stands before a body of `body` bytes: prefix and head in one buffer, for who sends the body from where it is.
+///
+/// # Errors
+/// When head or body are over their bounds.
+pub fn encode_before(head: &impl Serialize, body: usize) -> Result<Vec<u8>, BadFrame> {
     let head = serde_json::to_vec(head).map_err(|_| BadFrame::Head)?;
-    let lengths = (u32::try_from(head.len()), u32::try_from(body.len()));
+    let lengths = (u32::try_from(head.len()), u32::try_from(body));
     let (Ok(head_bytes), Ok(body_bytes)) = lengths else { return Err(BadFrame::TooLarge) };
     if head_bytes > MAX_HEAD_BYTES || body_bytes > MAX_BODY_BYTES {
         return Err(BadFrame::TooLarge);
     }
-    let mut frame = Vec::with_capacity(PREFIX_BYTES + head.len() + body.len());
+    let mut frame = Vec::with_capacity(PREFIX_BYTES + head.len());
     frame.extend_from_slice(&head_bytes.to_be_bytes());
     frame.extend_from_slice(&body_bytes.to_be_bytes());
     frame.extend_from_slice(&head);
-    frame.extend_from_slice(body);
     Ok(frame)
 }
 

@@ -138,10 +138,41 @@ pub fn restrict(role: Role, clamd: bool) -> Result<(), RoleError> {
     let denied = denied(role, clamd).map_err(|error| RoleError::State(error.to_string()))?;
     for (rules, errno) in [(absent, libc::ENOSYS), (denied, libc::EPERM)] {
         let program = compile(rules, errno).map_err(|error| RoleError::State(error.to_string()))?;
-        seccompiler::apply_filter(&program)
-            .map_err(|error| RoleError::Unsafe(format!("the kernel takes no filter of system calls: {error}")))?;
+        install(&program)?;
     }
     Ok(())
+}
+
+/// Restricts the nursery, and what it starts: as a role, but it starts programs (Landlock says which), gives signals to
+/// those (Landlock says to no others), and lets them give up what they have.
+///
+/// # Errors
+/// When the kernel has no seccomp filters.
+pub fn restrict_nursery() -> Result<(), RoleError> {
+    const NEEDED: &[c_long] = &[
+        libc::SYS_execve,
+        libc::SYS_capset,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_fork,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_vfork,
+    ];
+    let mut rules: Rules = DENIED.iter().flat_map(|(_, calls)| *calls).map(|&call| (call, vec![])).collect();
+    rules.retain(|call, _| !NEEDED.contains(call));
+    // Of sockets as `deliver`, which has none: the standard library makes a pair to hear of a child's start.
+    let network = network(Role::Deliver, false).map_err(|error| RoleError::State(error.to_string()))?;
+    rules.extend(network);
+    let program = compile(rules, libc::EPERM).map_err(|error| RoleError::State(error.to_string()))?;
+    install(&program)
+}
+
+/// Puts a filter on this thread and those that it starts.
+///
+/// # Errors
+/// When the kernel has no seccomp filters.
+pub(super) fn install(program: &BpfProgram) -> Result<(), RoleError> {
+    seccompiler::apply_filter(program)
+        .map_err(|error| RoleError::Unsafe(format!("the kernel takes no filter of system calls: {error}")))
 }
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
@@ -211,11 +242,11 @@ fn other_numbering(errno: c_int) -> BpfProgram {
     ]
 }
 
-fn when(conditions: &[SeccompCondition]) -> Result<SeccompRule, BackendError> {
+pub(super) fn when(conditions: &[SeccompCondition]) -> Result<SeccompRule, BackendError> {
     SeccompRule::new(conditions.to_vec())
 }
 
-fn is(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
+pub(super) fn is(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
 }
 
@@ -223,7 +254,7 @@ fn is_not(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, value)
 }
 
-fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, BackendError> {
+pub(super) fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)
 }
 

@@ -104,13 +104,36 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
 /// # Errors
 /// When the kernel enforces less than [`REQUIRED`] and the zone does not allow that; when a path is missing.
 pub fn restrict(role: Role, zone: &Zone) -> Result<String, RoleError> {
+    enforce(&format!("the role {role}"), allowed(role, zone), zone.settings.zone.allow_unconfined)
+}
+
+/// The same for the nursery, which starts this program again and again.
+///
+/// # Errors
+/// As [`restrict`].
+pub fn restrict_nursery(allow_unconfined: bool) -> Result<String, RoleError> {
+    let execute = make_bitflags!(AccessFs::{Execute | ReadFile});
+    let mut allowed = vec![must("/proc/self/exe".into(), execute), may("/etc/ld.so.cache", read_file())];
+    allowed.extend(["/lib", "/lib64", "/usr/lib", "/usr/lib64"].map(|libraries| may(libraries, execute)));
+    enforce("the nursery of parsers", allowed, allow_unconfined)
+}
+
+/// The same for a parser: no file at all.
+///
+/// # Errors
+/// As [`restrict`].
+pub fn restrict_parser(allow_unconfined: bool) -> Result<String, RoleError> {
+    enforce("a parser", Vec::new(), allow_unconfined)
+}
+
+fn enforce(who: &str, allowed: Vec<Allowed>, allow_unconfined: bool) -> Result<String, RoleError> {
     let failed = |error: RulesetError| {
-        if zone.settings.zone.allow_unconfined {
-            tracing::warn!(%role, %error, "this role may open any file: [zone] allow_unconfined is set");
+        if allow_unconfined {
+            tracing::warn!(%error, "{who} may open any file: [zone] allow_unconfined is set");
             return Ok("none".to_owned());
         }
         Err(RoleError::Unsafe(format!(
-            "the kernel cannot confine the role {role} to its files, which needs Linux 5.19 with Landlock: {error}"
+            "the kernel cannot confine {who} to its files, which needs Linux 5.19 with Landlock: {error}"
         )))
     };
     let ruleset = match ruleset() {
@@ -121,7 +144,7 @@ pub fn restrict(role: Role, zone: &Zone) -> Result<String, RoleError> {
         Ok(created) => created,
         Err(error) => return failed(error),
     };
-    for entry in allowed(role, zone) {
+    for entry in allowed {
         let path = match PathFd::new(&entry.path) {
             Ok(path) => path,
             Err(_) if entry.optional => continue,

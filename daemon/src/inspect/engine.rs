@@ -7,13 +7,14 @@ use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
 use sluse_protocol::path::DataPath;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Characters of a message that are kept.
 const MESSAGE_CHARS: usize = 300;
 
-/// Findings of one engine in one file that are kept.
+/// Findings of one engine in one file that are kept, besides the first of each class.
 const MAX_SEEN: usize = 16;
 
 /// One inspector.
@@ -31,6 +32,17 @@ pub trait Engine: Send + Sync {
 
     /// What it must find in which bytes, or it is not to be trusted.
     fn sample(&self) -> Sample;
+
+    /// Whether a file may do without it where the agreement does not ask for it: an engine of somebody else's, which may be
+    /// busy or take no files of that size. What is built in has no such excuse.
+    fn optional(&self) -> bool {
+        false
+    }
+
+    /// The engine that reads one transfer of so many bytes, where it is not this one.
+    fn for_transfer(&self, _bytes: u64) -> Option<Arc<dyn Engine>> {
+        None
+    }
 
     /// Starts to read a file.
     fn begin(&self, file: &FileFacts) -> Box<dyn Scan>;
@@ -139,13 +151,23 @@ impl Guarded {
                 Verdict::NotInspected("it did not read the whole file".into())
             }
             Ok(Verdict::Read { bytes, mut seen }) => {
-                seen.truncate(MAX_SEEN);
+                bound(&mut seen);
                 seen.iter_mut().for_each(|one| one.message = printable(&one.message));
                 Verdict::Read { bytes, seen }
             }
             Ok(Verdict::NotInspected(reason)) => Verdict::NotInspected(printable(&reason)),
         }
     }
+}
+
+/// Keeps the first things that were seen, and beyond those the first of each class: what is grave must not drown.
+fn bound(seen: &mut Vec<Seen>) {
+    let (mut classes, mut kept) = (BTreeSet::new(), 0);
+    seen.retain(|one| {
+        let keeps = classes.insert(one.class) || kept < MAX_SEEN;
+        kept += usize::from(keeps);
+        keeps
+    });
 }
 
 fn crashed() -> String {
@@ -217,6 +239,14 @@ mod tests {
         for path in ["begin", "feed", "finish", "silent", "short", "long"] {
             assert!(matches!(verdict(path), Verdict::NotInspected(_)), "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_grave_does_not_drown_in_what_is_not() {
+        let mut seen = vec![Seen::new(Class::TypeMismatch, "a name"); 1000];
+        seen.push(Seen::new(Class::Malware, "a signature"));
+        bound(&mut seen);
+        assert_eq!((seen.len(), seen[MAX_SEEN].class), (MAX_SEEN + 1, Class::Malware));
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub fn inspect(
     content: &Arc<Content>,
     engines: &[Arc<dyn Engine>],
 ) -> Result<(Report, Vec<u8>), ReadError> {
-    let mut eyes = Hashed::new(Eyes::new(content, engines));
+    let engines: Vec<_> = engines.iter().map(|engine| of_transfer(engine, dataset.totals().bytes)).collect();
+    let mut eyes = Hashed::new(Eyes::new(content, &engines));
     dataset.walk(&mut eyes)?;
     let files = eyes.files();
     let eyes = eyes.inner;
@@ -31,6 +32,10 @@ pub fn inspect(
     let (counts, json) = eyes.findings.finish();
     let transfer = transfer.clone();
     Ok((Report { transfer, manifest, files, engines, counts, findings: Vec::new() }, json))
+}
+
+fn of_transfer(engine: &Arc<dyn Engine>, bytes: u64) -> Arc<dyn Engine> {
+    engine.for_transfer(bytes).unwrap_or_else(|| Arc::clone(engine))
 }
 
 /// All engines on one dataset.
@@ -66,7 +71,7 @@ impl Eyes {
 impl Look {
     fn new(engine: &Arc<dyn Engine>, required: &[String]) -> Self {
         let report = report(engine.as_ref());
-        let required = required.contains(&report.engine);
+        let required = !engine.optional() || required.contains(&report.engine);
         Self { engine: Arc::clone(engine), report, required, scan: None }
     }
 

@@ -24,11 +24,12 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-mod engine;
+pub mod engine;
 pub mod engines;
 mod findings;
 mod identities;
 mod inspection;
+pub mod jail;
 mod mint;
 mod purge;
 mod self_test;
@@ -37,6 +38,7 @@ mod watch;
 mod wrap;
 
 use engines::signatures::SignaturesEngine;
+use jail::Jail;
 use watch::Watch;
 
 /// Transfers inspected at the same time; each has two threads that decrypt besides.
@@ -55,6 +57,7 @@ struct Inspect {
     signer: PublicKey,
     deliver: Recipient,
     watch: Watch,
+    jail: Arc<Jail>,
     minting: Mutex<()>,
     link: Link<InspectRequest, InspectReply>,
 }
@@ -65,6 +68,7 @@ struct Held {
     signer: PublicKey,
     deliver: Recipient,
     signatures: SignaturesEngine,
+    jail: Arc<Jail>,
 }
 
 /// Runs the role until the link to `control` is lost.
@@ -73,29 +77,34 @@ struct Held {
 /// When keys or signatures cannot be used, or the link to `control` is lost.
 pub fn run(zone: Zone, control: UnixStream) -> Result<(), RoleError> {
     crate::work::name_no_content_in_panics();
-    let held = Held::load(&zone)?;
+    // First, while this process still may, and before it has read a key.
+    let allow_unconfined = zone.settings.zone.allow_unconfined;
+    let jail = Jail::start(jail::Settings { allow_unconfined, ..jail::Settings::default() })?;
+    let held = Held::load(&zone, jail)?;
     confine::apply(Role::Inspect, &zone)?;
     work(zone, held, control)
 }
 
 impl Held {
-    fn load(zone: &Zone) -> Result<Self, RoleError> {
+    fn load(zone: &Zone, jail: Jail) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         Ok(Self {
             quarantine: identity::read(&layout.quarantine_key())?,
             signer: keys::read_public_key(&layout.signer())?,
             deliver: read_recipient(zone)?,
             signatures: SignaturesEngine::load(&zone.signatures())?,
+            jail: Arc::new(jail),
         })
     }
 }
 
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { quarantine, signer, deliver, signatures } = held;
+    let Held { quarantine, signer, deliver, signatures, jail } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let watch = Watch::new(&zone, signatures);
+    let watch = Watch::new(&zone, signatures, Arc::clone(&jail));
     link.tell(&watch.tested().report(), &[])?;
-    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, minting: Mutex::default(), link });
+    let minting = Mutex::default();
+    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, minting, link });
     let untold = mint::untold(&inspect.zone.layout, &inspect.quarantine).map_err(RoleError::io("untold identities"))?;
     if let Some(recipients) = untold {
         inspect.tell_minted(recipients);
@@ -218,6 +227,12 @@ impl Inspect {
         }));
         let inspected =
             inspected.unwrap_or_else(|_| Err(ReadError::Fault { reason: "inspect crashed over it".into() }));
+        if self.jail.is_lost() {
+            // Whoever starts this role again starts another nursery, and `control` hands out again what was in work. What was
+            // not inspected for that reason says nothing of the files.
+            tracing::error!("the nursery of parsers is gone");
+            return self.link.end();
+        }
         let (outcome, body) = match inspected {
             Ok((report, findings)) => {
                 tracing::info!(%transfer, files = report.files, counts = ?report.counts, "transfer inspected");

@@ -2,9 +2,9 @@
 
 use super::engine::Engine;
 use super::engines::clamd::{self, ClamdEngine};
-use super::engines::file_type::FileTypeEngine;
 use super::engines::signatures::SignaturesEngine;
 use super::inspection;
+use super::jail::{Jail, Jailed};
 use super::self_test;
 use sluse_host::config::Zone;
 use sluse_protocol::finding::EngineReport;
@@ -21,6 +21,7 @@ const MISSING: Duration = Duration::from_secs(60);
 /// The engines in use, renewed by every test.
 pub struct Watch {
     zone: Zone,
+    jail: Arc<Jail>,
     current: Mutex<Tested>,
 }
 
@@ -35,10 +36,10 @@ pub struct Tested {
 
 impl Watch {
     /// Tests every engine that the zone is configured with; `signatures` were loaded already.
-    pub fn new(zone: &Zone, signatures: SignaturesEngine) -> Self {
-        let tested = Tested::of(zone, Ok(signatures));
+    pub fn new(zone: &Zone, signatures: SignaturesEngine, jail: Arc<Jail>) -> Self {
+        let tested = Tested::of(zone, Ok(signatures), &jail);
         tested.log();
-        Self { zone: zone.clone(), current: Mutex::new(tested) }
+        Self { zone: zone.clone(), jail, current: Mutex::new(tested) }
     }
 
     /// The engines that are to be used now.
@@ -54,7 +55,7 @@ impl Watch {
     /// Reads the signatures and tests the engines again; says whether what can be used has changed.
     pub fn test_again(&self) -> bool {
         let signatures = SignaturesEngine::load(&self.zone.signatures()).map_err(|error| error.to_string());
-        let tested = Tested::of(&self.zone, signatures);
+        let tested = Tested::of(&self.zone, signatures, &self.jail);
         let changed = tested.report() != self.tested().report();
         if changed {
             tested.log();
@@ -65,9 +66,9 @@ impl Watch {
 }
 
 impl Tested {
-    fn of(zone: &Zone, signatures: Result<SignaturesEngine, String>) -> Self {
+    fn of(zone: &Zone, signatures: Result<SignaturesEngine, String>, jail: &Arc<Jail>) -> Self {
         let mut tested = Self::default();
-        tested.add("file-type", Ok(FileTypeEngine));
+        tested.add("file-type", Ok(Jailed::new(Arc::clone(jail))));
         tested.add("signatures", signatures);
         if let Some(socket) = zone.clamd_socket() {
             let settings = &zone.settings.inspect;

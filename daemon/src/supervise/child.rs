@@ -16,10 +16,10 @@ use std::process::{self, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The running program: the same file also when another has taken its name since.
-const PROGRAM: &str = "/proc/self/exe";
+pub const PROGRAM: &str = "/proc/self/exe";
 
 /// What a child's environment keeps.
-const ENVIRONMENT: [&str; 1] = ["SLUSE_LOG"];
+pub const ENVIRONMENT: [&str; 1] = ["SLUSE_LOG"];
 
 /// What every start of a role needs.
 pub struct Spawner {

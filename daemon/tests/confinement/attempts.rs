@@ -1,5 +1,6 @@
 //! The attempts, and the process that makes them.
 
+use crate::harness::say;
 use crate::scene::{self, Scene};
 use nix::libc;
 use nix::sched::{CloneFlags, unshare};
@@ -18,8 +19,9 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What tells a process to make attempts, and as whom: a role, or `unconfined`.
+/// What tells a process to make attempts, and as whom: a role, `nursery`, or `unconfined`.
 const AS: &str = "SLUSE_TEST_AS";
+const NURSERY: &str = "nursery";
 const CLAMD: &str = "SLUSE_TEST_CLAMD";
 const FOLDER: &str = "SLUSE_TEST_FOLDER";
 const SIBLING: &str = "SLUSE_TEST_SIBLING";
@@ -215,6 +217,8 @@ fn all() -> impl Iterator<Item = &'static (&'static str, Attempt)> {
 pub struct As {
     /// Confined as this role, or not at all.
     pub role: Option<Role>,
+    /// Confined as the nursery of parsers.
+    pub nursery: bool,
     /// In a zone with a clamd.
     pub clamd: bool,
     /// In a thread that starts after confinement.
@@ -225,7 +229,7 @@ pub struct As {
 pub fn of(user: As, scene: &Scene) -> Outcomes {
     let ports = [scene.tcp.local_addr().unwrap().port(), scene.udp.local_addr().unwrap().port()];
     let output = Command::new(std::env::current_exe().unwrap())
-        .env(AS, user.role.map_or("unconfined", Role::as_str))
+        .env(AS, if user.nursery { NURSERY } else { user.role.map_or("unconfined", Role::as_str) })
         .env(CLAMD, user.clamd.to_string())
         .env(THREAD, user.thread.to_string())
         .env(FOLDER, scene.folder.path())
@@ -261,6 +265,9 @@ pub fn make() {
     if let Some(&role) = Role::ALL.iter().find(|role| role.as_str() == user) {
         slused::confine::apply(role, &world.zone).unwrap();
     }
+    if user == NURSERY {
+        slused::confine::nursery(false).unwrap();
+    }
     if variable(THREAD) == "true" {
         std::thread::spawn(move || make_all(&world)).join().unwrap();
     } else {
@@ -276,9 +283,4 @@ fn make_all(world: &World) {
         };
         say(&format!("{number} {name}"));
     }
-}
-
-/// Prints a line on standard output.
-pub fn say(line: &str) {
-    writeln!(io::stdout(), "{line}").unwrap();
 }

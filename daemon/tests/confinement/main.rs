@@ -7,13 +7,32 @@
 #[cfg(test)]
 mod attempts;
 #[cfg(test)]
+#[path = "../harness/mod.rs"]
 mod harness;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod verdicts;
 
+/// The tests by name.
+#[cfg(test)]
+const TESTS: &[harness::Test] = &[
+    ("unconfined_every_attempt_succeeds", verdicts::unconfined),
+    ("receive_reaches_incoming_and_nothing_else", verdicts::receive),
+    ("control_reaches_its_state_and_nothing_else", verdicts::control),
+    ("inspect_reaches_the_quarantine_and_nothing_else", verdicts::inspect),
+    ("inspect_with_clamd_reaches_unix_sockets_besides", verdicts::inspect_with_clamd),
+    ("deliver_reads_what_is_sealed_and_writes_rooms", verdicts::deliver),
+    ("the_nursery_reaches_nothing", verdicts::nursery),
+    ("a_process_with_threads_is_not_confined_but_refused", verdicts::threads),
+    ("confinement_holds_for_threads_started_later", verdicts::later_threads),
+];
+
 fn main() {
     #[cfg(test)]
-    harness::main();
+    if attempts::asked_for() {
+        attempts::make();
+    } else {
+        harness::run(TESTS);
+    }
 }

@@ -21,12 +21,16 @@ pub fn unconfined() {
     assert_eq!(ended(&outcomes, |number| number != 0), BTreeSet::new());
 }
 
-fn check(role: Role, clamd: bool, permitted: &[&str]) {
+fn check(role: Role, clamd: bool, permitted: &[&'static str]) {
+    let user = As { role: Some(role), clamd, ..As::default() };
+    check_user(user, EVERY_ROLE.iter().chain(permitted).copied().collect());
+}
+
+fn check_user(user: As, permitted: BTreeSet<&str>) {
     let scene = Scene::new();
-    let outcomes = attempts::of(As { role: Some(role), clamd, thread: false }, &scene);
+    let outcomes = attempts::of(user, &scene);
     assert_eq!(outcomes.len(), attempts::names().count(), "an attempt has no outcome");
-    let permitted: BTreeSet<&str> = EVERY_ROLE.iter().chain(permitted).copied().collect();
-    assert_eq!(ended(&outcomes, |number| number == 0), permitted, "what {role} may: left is, right must be");
+    assert_eq!(ended(&outcomes, |number| number == 0), permitted, "what it may: left is, right must be");
     // Denied, and not failed for another reason.
     let denied = [EACCES, EPERM, EXDEV];
     assert_eq!(ended(&outcomes, |number| number != 0 && !denied.contains(&number)), BTreeSet::new());
@@ -110,6 +114,12 @@ pub fn deliver() {
             "move within the rooms",
         ],
     );
+}
+
+/// The nursery: no file, no socket, no other program than its own; what it may do to itself its parsers must be able to.
+pub fn nursery() {
+    let user = As { nursery: true, ..As::default() };
+    check_user(user, BTreeSet::from(["signal itself", "start a thread", "be traced again", "make a pair of sockets"]));
 }
 
 /// A thread that runs already would keep everything.

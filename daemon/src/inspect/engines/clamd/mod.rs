@@ -76,6 +76,10 @@ impl Engine for ClamdEngine {
         Sample { bytes: eicar::bytes(), class: Class::Malware }
     }
 
+    fn optional(&self) -> bool {
+        true
+    }
+
     fn begin(&self, file: &FileFacts) -> Box<dyn Scan> {
         let shared = Arc::clone(&self.shared);
         let most = shared.settings.max_bytes;

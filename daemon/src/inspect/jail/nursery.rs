@@ -1,0 +1,189 @@
+//! The nursery: a small process with one thread that starts parsers for `inspect`, ends them, and says how they ended.
+
+use super::limits::MAX_PARSERS;
+use crate::supervise::{ENVIRONMENT, PROGRAM};
+use crate::sys::{self, Start};
+use crate::{RoleError, confine};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// What starts the nursery.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Args {
+    /// Go on where the kernel has no Landlock, as the zone's setting of that name says
+    #[arg(long)]
+    pub allow_unconfined: bool,
+}
+
+/// Bytes of a request: the parser's processor time in seconds, little endian. The data and the life socket come with it.
+pub const REQUEST_BYTES: usize = 8;
+
+/// How a parser ended, as two bytes on its life socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Exited(u8),
+    /// By the signal of this number.
+    Killed(u8),
+}
+
+impl Ended {
+    /// What is written of it.
+    pub fn encode(self) -> [u8; 2] {
+        match self {
+            Self::Exited(code) => [b'e', code],
+            Self::Killed(signal) => [b'k', signal],
+        }
+    }
+
+    /// What was written.
+    pub fn decode(bytes: [u8; 2]) -> Option<Self> {
+        match bytes {
+            [b'e', code] => Some(Self::Exited(code)),
+            [b'k', signal] => Some(Self::Killed(signal)),
+            _ => None,
+        }
+    }
+
+    fn of(status: ExitStatus) -> Self {
+        let number = |number: Option<i32>| number.and_then(|number| u8::try_from(number).ok());
+        match (number(status.code()), number(status.signal())) {
+            (Some(code), _) => Self::Exited(code),
+            (None, signal) => Self::Killed(signal.unwrap_or(u8::MAX)),
+        }
+    }
+}
+
+/// Starts parsers as they are asked for on standard input, until `inspect` has closed it.
+///
+/// # Errors
+/// When the kernel cannot confine it, or the socket fails.
+pub fn run(args: Args) -> Result<(), RoleError> {
+    let failed = |what: &str| RoleError::io(format!("the nursery of parsers: {what}"));
+    // Before anything else is open: nothing here uses standard input otherwise.
+    let requests = io::stdin().as_fd().try_clone_to_owned().map_err(failed("its socket"))?;
+    nix::sys::prctl::set_name(c"slused-nursery").map_err(|error| failed("its name")(error.into()))?;
+    let signals = take_signals().map_err(failed("taking signals"))?;
+    confine::nursery(args.allow_unconfined)?;
+    let mut nursery = Nursery { requests, signals, parsers: Vec::new(), args };
+    while nursery.step().map_err(failed("waiting"))? {}
+    Ok(())
+}
+
+fn take_signals() -> io::Result<SignalFd> {
+    // Whoever stops all processes at once stops `inspect`, and that ends this one. A parser must not seem to have crashed
+    // because the service was stopped.
+    let left_alone: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+    left_alone.thread_block()?;
+    let children: SigSet = [Signal::SIGCHLD].into_iter().collect();
+    children.thread_block()?;
+    Ok(SignalFd::with_flags(&children, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+}
+
+struct Nursery {
+    requests: OwnedFd,
+    signals: SignalFd,
+    parsers: Vec<Parser>,
+    args: Args,
+}
+
+struct Parser {
+    process: Child,
+    life: UnixStream,
+    killed: bool,
+}
+
+impl Nursery {
+    /// Waits for something and does it; whether to go on.
+    fn step(&mut self) -> io::Result<bool> {
+        let (asked, cut) = self.wait()?;
+        while self.signals.read_signal()?.is_some() {}
+        for index in cut {
+            self.parsers[index].kill();
+        }
+        self.parsers.retain_mut(|parser| !parser.has_ended());
+        if !asked {
+            return Ok(true);
+        }
+        let mut request = [0; REQUEST_BYTES];
+        let Some([data, life]) = sys::receive_descriptors(self.requests.as_fd(), &mut request)? else {
+            // All parsers end with this process.
+            return Ok(false);
+        };
+        if self.parsers.len() < MAX_PARSERS {
+            match self.start(u64::from_le_bytes(request), data) {
+                Ok(process) => self.parsers.push(Parser { process, life: life.into(), killed: false }),
+                Err(error) => tracing::error!(%error, "a parser cannot be started"),
+            }
+        } else {
+            tracing::error!("more parsers are asked for than there may be");
+        }
+        Ok(true)
+    }
+
+    /// Whether something was asked, and the parsers whose lifeline was cut.
+    fn wait(&self) -> io::Result<(bool, Vec<usize>)> {
+        let mut waiting = vec![
+            PollFd::new(self.requests.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+        ];
+        let cuttable: Vec<usize> = (0..self.parsers.len()).filter(|&index| !self.parsers[index].killed).collect();
+        waiting.extend(cuttable.iter().map(|&index| PollFd::new(self.parsers[index].life.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut waiting, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok((false, Vec::new())),
+            Err(error) => return Err(error.into()),
+        }
+        let ready = |at: usize| waiting[at].any().unwrap_or(true);
+        // `inspect` writes nothing on a lifeline: whatever is there to read is its end.
+        let cut = cuttable.iter().enumerate().filter(|(at, _)| ready(at + 2)).map(|(_, &index)| index).collect();
+        Ok((ready(0), cut))
+    }
+
+    fn start(&self, cpu_seconds: u64, data: OwnedFd) -> io::Result<Child> {
+        let mut command = Command::new(PROGRAM);
+        command.arg0("slused").arg("parser").arg(format!("--cpu-seconds={cpu_seconds}"));
+        if self.args.allow_unconfined {
+            command.arg("--allow-unconfined");
+        }
+        command.env_clear().envs(ENVIRONMENT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        // Output goes where the nursery's goes, nowhere: it may not open that again.
+        command.stdin(Stdio::from(data));
+        sys::start(&mut command, Start { keep: Vec::new(), user: None, capability: None });
+        command.spawn()
+    }
+}
+
+impl Parser {
+    fn kill(&mut self) {
+        self.killed = true;
+        // It has not been waited for, so its number is still its own.
+        let pid = i32::try_from(self.process.id()).map(Pid::from_raw);
+        if let Some(Err(error)) = pid.ok().map(|pid| kill(pid, Signal::SIGKILL)) {
+            tracing::error!(%error, "a parser cannot be killed");
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        match self.process.try_wait() {
+            Ok(None) => false,
+            Ok(Some(status)) => {
+                // Nobody may want to know any more.
+                let _ = self.life.write_all(&Ended::of(status).encode());
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "a parser cannot be waited for");
+                self.killed
+            }
+        }
+    }
+}
