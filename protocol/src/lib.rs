@@ -13,6 +13,7 @@ pub mod finding;
 pub mod frame;
 pub mod grant;
 pub mod ids;
+pub mod invite;
 pub mod limits;
 pub mod operator;
 pub mod path;

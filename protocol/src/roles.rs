@@ -73,8 +73,8 @@ pub enum ReceiveRequest {
     Enrol {
         /// SHA-256 of the certificate (DER) that the invite carried.
         certificate: Sha256,
-        /// The invite's secret.
-        token: String,
+        /// Shows that the source has the invite's secret: see [`crate::invite::code`].
+        invite: Sha256,
         /// PKCS#10 request, PEM.
         request: String,
         /// OpenSSH public key line.

@@ -43,8 +43,8 @@ pub enum Request {
     },
     /// Turns an invite into a certificate. Answered by `Enrolled`.
     Enrol {
-        /// The invite's one-time secret.
-        token: String,
+        /// Shows that the source has the invite's secret: see [`crate::invite::code`].
+        invite: Sha256,
         /// PKCS#10 request for the TLS certificate, PEM.
         request: String,
         /// The source's identity key, an OpenSSH public key line.

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use sluse_host::config::KeyExchange;
 use sluse_host::network::Network;
 use sluse_host::{files, keys, quic};
+use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::invite;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::sshsig::{NAMESPACE_ENROL, NAMESPACE_RECEIPT, PublicKey, SigningKey};
 use sluse_protocol::time::Timestamp;
@@ -179,9 +181,10 @@ async fn ask(invite: &Invite, identity_key: &SigningKey, tls_key: &rcgen::KeyPai
     )
     .map_err(|error| Error::Invite(error.to_string()))?;
     let mut link = Link::open(&invite.addresses, &tls, &Network::default()).await?;
+    let identity = identity_key.public().to_openssh();
     let enrol = Request::Enrol {
-        token: invite.token.clone(),
-        identity: identity_key.public().to_openssh(),
+        invite: invite::code(&Sha256::of(invite.token.as_bytes()), &identity, &request),
+        identity,
         proof: identity_key.sign(NAMESPACE_ENROL, request.as_bytes()),
         request,
     };

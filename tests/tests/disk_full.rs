@@ -28,7 +28,11 @@ fn an_offer_larger_than_what_is_free_is_refused_for_now() {
 fn a_disk_that_fills_up_in_the_middle_stops_that_transfer_and_heals_when_there_is_room() {
     let mut zone = Zone::prepare();
     let _small = SmallDisk::under_quarantine(&zone, 96 << 20);
-    zone.configure(|settings| settings.replace("[receive]\n", "[receive]\nkeep_free_bytes = 0\n"));
+    zone.configure(|settings| {
+        // Slow enough that the disk fills up before the transfer is through.
+        let settings = settings.replace("[network]\n", "[network]\nmax_bytes_per_second = 6000000\n");
+        settings.replace("[receive]\n", "[receive]\nkeep_free_bytes = 0\n")
+    });
     zone.run();
     let source = zone.source("lab");
     let ballast = zone.root().join("quarantine/ballast");

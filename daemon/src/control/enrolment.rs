@@ -9,6 +9,7 @@ use serde_json::json;
 use sluse_host::random;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::invite;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::ReceiveReply;
 use sluse_protocol::sshsig::{
@@ -142,8 +143,8 @@ fn good_invite(sql: &rusqlite::Connection, certificate: &Sha256, now: Timestamp)
 pub struct Request {
     /// SHA-256 of the certificate that the invite carried.
     pub certificate: Sha256,
-    /// The invite's secret.
-    pub token: String,
+    /// Shows that it has the invite's secret.
+    pub invite: Sha256,
     /// PKCS#10 request, PEM.
     pub request: String,
     /// OpenSSH public key line.
@@ -166,8 +167,8 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
     }
     let (source, issued) = control.store.write(|write| {
         let invite = good_invite(&write.sql, &asked.certificate, write.now)?;
-        if !same_secret(&Sha256::of(asked.token.as_bytes()), &invite.token) {
-            return refuse(Code::BadProof, "the invite's secret is another");
+        if !invite::is_good(&asked.invite, &invite.token, &asked.identity, &asked.request) {
+            return refuse(Code::BadProof, "the invite's secret is another, or was used for other keys");
         }
         if !sources::use_invite(write, &asked.certificate)? {
             return refuse(Code::InviteUsed, "the invite was used already");
@@ -252,9 +253,4 @@ fn authority(error: AuthorityError) -> Failure {
         }
         other => Failure::broken(other.to_string()),
     }
-}
-
-/// Compares two digests in time that does not depend on where they differ.
-fn same_secret(one: &Sha256, other: &Sha256) -> bool {
-    aws_lc_rs::constant_time::verify_slices_are_equal(&one.0, &other.0).is_ok()
 }

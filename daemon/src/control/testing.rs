@@ -13,6 +13,7 @@ use sluse_protocol::document::{Entry, Header, Kind, Totals};
 use sluse_protocol::finding::Action;
 use sluse_protocol::finding::{Class, EngineReport, Finding, Report};
 use sluse_protocol::ids::{SourceName, TransferId};
+use sluse_protocol::invite;
 use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest, TransferDetails};
 use sluse_protocol::path::NameRule;
@@ -237,14 +238,14 @@ impl Bench {
     pub fn enrol_with(&self, invite: &str) -> ReceiveReply {
         let invite: toml::Table = invite.parse().unwrap();
         let field = |name: &str| invite[name].as_str().unwrap().to_owned();
-        let request = certificate_request();
+        let (request, identity) = (certificate_request(), identity_key().public().to_openssh());
         let (_, pem) = x509_parser::pem::parse_x509_pem(field("certificate").as_bytes()).unwrap();
         let enrol = ReceiveRequest::Enrol {
             certificate: Sha256::of(&pem.contents),
-            token: field("token"),
+            invite: invite::code(&Sha256::of(field("token").as_bytes()), &identity, &request),
             proof: identity_key().sign(NAMESPACE_ENROL, request.as_bytes()),
             request,
-            identity: identity_key().public().to_openssh(),
+            identity,
         };
         self.ask(enrol).0
     }
@@ -490,7 +491,7 @@ pub fn open(root: &Path, clock: &Arc<AtomicI64>) -> Result<Control, crate::RoleE
     Control::load(&zone, Box::new(move || Timestamp::from_unix(clock.load(Ordering::SeqCst))))
 }
 
-fn certificate_request() -> String {
+pub fn certificate_request() -> String {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap()
 }

@@ -117,8 +117,8 @@ fn check_clock(connection: &Connection, source: Option<&SourceName>, theirs: Tim
 
 async fn enrol(intake: &Intake, outbox: &Outbox, inbox: &mut Inbox, certificate: Sha256) -> Result<Peer, Stop> {
     match inbox.request(bounds::FRAME).await? {
-        Some(Request::Enrol { token, request, identity, proof }) => {
-            let ask = ReceiveRequest::Enrol { certificate, token, request, identity, proof };
+        Some(Request::Enrol { invite, request, identity, proof }) => {
+            let ask = ReceiveRequest::Enrol { certificate, invite, request, identity, proof };
             match intake.control.ask(ask, Vec::new()).await? {
                 (ReceiveReply::Enrolled { source, certificate, signer }, _) => {
                     tracing::info!(%source, "a source enrolled");

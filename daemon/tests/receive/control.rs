@@ -139,7 +139,7 @@ impl Control {
                 let source = state.peers.get(&Sha256::of(&body)).ok_or(Code::UnknownCertificate)?.clone();
                 ReceiveReply::Peer { source }
             }
-            ReceiveRequest::Enrol { token, .. } if token == "good" => ReceiveReply::Enrolled {
+            ReceiveRequest::Enrol { invite, .. } if invite == Sha256::of(b"good") => ReceiveReply::Enrolled {
                 source: "newcomer".parse().unwrap(),
                 certificate: "a certificate".into(),
                 signer: "a signer".into(),

@@ -4,6 +4,7 @@ use crate::source::{Source, connect};
 use crate::zone::{TestZone, authority, certificate};
 use rcgen::ExtendedKeyUsagePurpose;
 use sluse_host::config::KeyExchange;
+use sluse_protocol::digest::Sha256;
 use sluse_protocol::frame;
 use sluse_protocol::limits::MAX_HEAD_BYTES;
 use sluse_protocol::refusal::Code;
@@ -77,8 +78,8 @@ async fn an_invite_is_good_for_enrolling_and_nothing_else() {
     let zone = TestZone::start();
     let invite = zone.stranger("invite");
     zone.control.enrol(&invite.der, None);
-    let enrol = |token: &str| Request::Enrol {
-        token: token.into(),
+    let enrol = |code: &str| Request::Enrol {
+        invite: Sha256::of(code.as_bytes()),
         request: "a request".into(),
         identity: "a key".into(),
         proof: "a proof".into(),

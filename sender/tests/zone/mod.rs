@@ -8,6 +8,7 @@ use sluse_protocol::digest::{ChunkDigest, Sha256, chunk_list_digest};
 use sluse_protocol::document::{Entry, Header, Invalid, Kind, Reader, Totals};
 use sluse_protocol::frame::{self, Lengths, PREFIX_BYTES};
 use sluse_protocol::ids::{AgreementId, DatasetName, TransferId};
+use sluse_protocol::invite;
 use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::receipt::{Algorithms, Receipt, ReceiptFormat, ReceiptKind};
 use sluse_protocol::refusal::{Code, Refusal};
@@ -264,8 +265,8 @@ impl Served {
                     let clock = Timestamp::from_unix(0);
                     (Reply::Welcome { version: 1, zone: "sluse".parse().unwrap(), source, clock }, Vec::new())
                 }
-                Request::Enrol { token, request, identity, proof } => {
-                    (self.enrol(&token, &request, &identity, &proof)?, Vec::new())
+                Request::Enrol { invite, request, identity, proof } => {
+                    (self.enrol(&invite, &request, &identity, &proof)?, Vec::new())
                 }
                 Request::Offer { agreement, dataset, key, totals, plan_bytes, plan_sha256 } => {
                     let plan = document(&mut requests, plan_bytes).await;
@@ -312,8 +313,8 @@ impl Served {
         Ok(())
     }
 
-    fn enrol(&self, token: &str, request: &str, identity: &str, proof: &str) -> Result<Reply, Refusal> {
-        assert_eq!(token, "once");
+    fn enrol(&self, invite: &Sha256, request: &str, identity: &str, proof: &str) -> Result<Reply, Refusal> {
+        assert!(invite::is_good(invite, &Sha256::of(b"once"), identity, request));
         let key = PublicKey::from_openssh(identity).unwrap();
         sshsig::verify(&key, sshsig::NAMESPACE_ENROL, request.as_bytes(), proof).unwrap();
         let mut inner = self.lock();

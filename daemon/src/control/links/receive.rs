@@ -48,8 +48,8 @@ impl Link {
         let control = &*self.control;
         match request {
             ReceiveRequest::Identify => enrolment::identify(control, body).map(bare),
-            ReceiveRequest::Enrol { certificate, token, request, identity, proof } => {
-                enrol(control, &Request { certificate, token, request, identity, proof })
+            ReceiveRequest::Enrol { certificate, invite, request, identity, proof } => {
+                enrol(control, &Request { certificate, invite, request, identity, proof })
             }
             ReceiveRequest::Renew { source, certificate, request, proof } => {
                 enrolment::renew(control, &Renewal { source, certificate, request, proof }).map(bare)

@@ -1,9 +1,12 @@
 //! Who is let in, once, and who is shut out.
 
 use crate::control::testing::*;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::invite;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Code;
 use sluse_protocol::roles::{ReceiveReply, ReceiveRequest};
+use sluse_protocol::sshsig::{NAMESPACE_ENROL, SigningKey};
 use sluse_protocol::transfer::State;
 
 fn invite(bench: &Bench, name: &str) -> String {
@@ -64,7 +67,8 @@ fn a_changed_secret_key_or_proof_is_refused_and_the_invite_stays_good() {
     let enrol = |request: &str, proof: String, identity: String| {
         let certificate = sluse_protocol::digest::Sha256::of(&der(&certificate_of(&invite)));
         let request = request.to_owned();
-        bench.ask(ReceiveRequest::Enrol { certificate, token: token.clone(), request, identity, proof }).0
+        let invite = invite::code(&Sha256::of(token.as_bytes()), &identity, &request);
+        bench.ask(ReceiveRequest::Enrol { certificate, invite, request, identity, proof }).0
     };
     let key = identity_key();
     let line = key.public().to_openssh();
@@ -74,6 +78,25 @@ fn a_changed_secret_key_or_proof_is_refused_and_the_invite_stays_good() {
     assert_refused(&enrol("x", proof("x"), "ssh-rsa AAAA".into()), Code::BadProof);
     assert_refused(&enrol(&"x".repeat(9000), proof("x"), line), Code::TooLarge);
     enrolled(bench.enrol_with(&invite));
+}
+
+#[test]
+fn who_only_carries_an_enrolment_cannot_put_its_own_keys_into_it() {
+    let bench = Bench::empty();
+    let invite = invite(&bench, "lab");
+    let token = invite.parse::<toml::Table>().unwrap()["token"].as_str().unwrap().to_owned();
+    let (theirs, ours) = (identity_key(), SigningKey::from_seed(&[99; 32]).unwrap());
+    let request = certificate_request();
+    // What `receive` sees of an honest source's request.
+    let seen = invite::code(&Sha256::of(token.as_bytes()), &theirs.public().to_openssh(), &request);
+    let enrol = |key: &SigningKey, request: String| {
+        let certificate = Sha256::of(&der(&certificate_of(&invite)));
+        let (identity, proof) = (key.public().to_openssh(), key.sign(NAMESPACE_ENROL, request.as_bytes()));
+        bench.ask(ReceiveRequest::Enrol { certificate, invite: seen, request, identity, proof }).0
+    };
+    assert_refused(&enrol(&ours, request.clone()), Code::BadProof);
+    assert_refused(&enrol(&theirs, certificate_request()), Code::BadProof);
+    enrolled(enrol(&theirs, request));
 }
 
 #[test]
