@@ -23,16 +23,17 @@ fn a_file_whose_parser_was_killed_is_held_and_named_and_the_next_file_is_inspect
     let folder = zone.folder.path().join("extract");
     fs::create_dir(&folder).unwrap();
     // Long enough that its parser is met at work.
-    fs::write(folder.join("a-large.csv"), data::csv(1, 300_000_000)).unwrap();
+    fs::write(folder.join("a-large.csv"), data::csv(1, 100_000_000)).unwrap();
     fs::write(folder.join("b-small.csv"), data::csv(2, 3_000)).unwrap();
     let sent = std::thread::scope(|scope| {
-        let sending = scope.spawn(|| source.send(&folder, "extract", "delivered"));
+        let sending = scope.spawn(|| source.send(&folder, "extract", "received"));
         // No other transfer is there, and the engines were tested before the roles were ready: it is this transfer's.
         let victim = zone.eventually("a parser is at work", || parsers(&zone).first().copied());
         kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
         sending.join().unwrap()
     });
-    let transfer = sent.expect(8).json()["transfer"].as_str().unwrap().to_owned();
+    let transfer = sent.expect(0).json()["transfer"].as_str().unwrap().to_owned();
+    zone.wait_for_state(&transfer, "held");
     let shown = zone.operate(&["show", &transfer]).expect(0).stdout;
     let finding = "not-inspected (file-type): extract/a-large.csv: the parser that read it was killed";
     assert!(shown.contains(finding), "{shown}");
