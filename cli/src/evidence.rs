@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use sluse_host::files;
-use sluse_protocol::audit::{Position, parse_checkpoint};
+use sluse_protocol::audit::{Position, check_consistency, parse_checkpoint, parse_consistency};
 use sluse_protocol::receipt::Receipt;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::sshsig::{self, NAMESPACE_CHECKPOINT, NAMESPACE_RECEIPT, PublicKey};
@@ -27,14 +27,17 @@ impl Signers {
         Ok(Self { text: read_text(file)?, origin: file.to_owned() })
     }
 
-    /// Checks a receipt's statement and signature; `name` is what messages call it.
+    /// Checks a receipt's statement and signature, and its proof that what it states stands in the audit log; `name` is
+    /// what messages call it.
     ///
     /// # Errors
-    /// When it is no receipt, or the zone that it names did not sign it.
+    /// When it is no receipt, the zone that it names did not sign it, or the proof is not good.
     pub fn receipt(&self, name: &str, statement: &[u8], signature: &str) -> Result<Receipt, Failure> {
         let receipt: Receipt = serde_json::from_slice(statement)
             .map_err(|e| Failure::new(Exit::Integrity, format!("{name} is not a receipt")).because(&e))?;
         self.check(name, receipt.zone.as_str(), NAMESPACE_RECEIPT, statement, signature)?;
+        let proof = receipt.check_inclusion();
+        proof.map_err(|e| Failure::new(Exit::Integrity, format!("{name} is not good")).because(&e))?;
         Ok(receipt)
     }
 
@@ -52,10 +55,14 @@ impl Signers {
     /// # Errors
     /// When it is no checkpoint, or the zone that it names did not sign it.
     pub fn checkpoint(&self, name: &str, text: &str, signature: &str) -> Result<Position, Failure> {
+        self.named_checkpoint(name, text, signature).map(|(_, position)| position)
+    }
+
+    fn named_checkpoint(&self, name: &str, text: &str, signature: &str) -> Result<(String, Position), Failure> {
         let (origin, position) = parse_checkpoint(text)
             .ok_or_else(|| Failure::new(Exit::Integrity, format!("{name} is not a checkpoint")))?;
         self.check(name, origin, NAMESPACE_CHECKPOINT, text.as_bytes(), signature)?;
-        Ok(position)
+        Ok((origin.to_owned(), position))
     }
 
     /// Checks a checkpoint's file and its signature's.
@@ -63,8 +70,31 @@ impl Signers {
     /// # Errors
     /// When they cannot be read, it is no checkpoint, or the zone that it names did not sign it.
     pub fn checkpoint_file(&self, file: &Path) -> Result<Position, Failure> {
+        self.named_checkpoint_file(file).map(|(_, position)| position)
+    }
+
+    /// The same, with the zone that it is of.
+    ///
+    /// # Errors
+    /// Those of [`Signers::checkpoint_file`].
+    pub fn named_checkpoint_file(&self, file: &Path) -> Result<(String, Position), Failure> {
         let (text, signature) = (read_text(file)?, read_text(&signature_of(file))?);
-        self.checkpoint(&file.display().to_string(), &text, &signature)
+        self.named_checkpoint(&file.display().to_string(), &text, &signature)
+    }
+
+    /// Checks a consistency proof's file: that the log at `new` begins with the one at `old`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or does not show it.
+    pub fn check_extended(file: &Path, old: &Position, new: &Position) -> Result<(), Failure> {
+        let (size, path) = parse_consistency(&read_text(file)?)
+            .ok_or_else(|| Failure::new(Exit::Integrity, format!("{} is not a consistency proof", file.display())))?;
+        if size != old.size {
+            let message = format!("{} is a proof for a log of {size} entries, not {}", file.display(), old.size);
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        check_consistency(old, new, &path)
+            .map_err(|e| Failure::new(Exit::Integrity, format!("{} is not good", file.display())).because(&e))
     }
 
     fn check(&self, name: &str, zone: &str, namespace: &str, statement: &[u8], signature: &str) -> Result<(), Failure> {
@@ -84,8 +114,22 @@ impl Signers {
 
 /// The file of a statement's signature.
 pub fn signature_of(file: &Path) -> PathBuf {
+    beside(file, ".sig")
+}
+
+/// The file of the checkpoint of an exported log.
+pub fn checkpoint_of(log: &Path) -> PathBuf {
+    beside(log, ".checkpoint")
+}
+
+/// The file of the proof that a checkpoint's log begins with an earlier checkpoint's.
+pub fn consistency_of(checkpoint: &Path) -> PathBuf {
+    beside(checkpoint, ".consistency")
+}
+
+fn beside(file: &Path, end: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
-    name.push(".sig");
+    name.push(end);
     PathBuf::from(name)
 }
 

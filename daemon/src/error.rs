@@ -67,7 +67,7 @@ impl RoleError {
         match self {
             Self::Config(error) => Some(&error.hint).filter(|hint| !hint.is_empty()).map(String::as_str),
             Self::Key(_) => Some("`sluse zone check` says which files are missing and whose they must be"),
-            Self::Unsafe(_) => Some("docs/operations.md says what the kernel and the units must provide"),
+            Self::Unsafe(_) => Some("docs/operations.md says what must be there, and what to do when it is not"),
             Self::Refused { .. } => Some("its own message stands above"),
             Self::Link(_) | Self::Io { .. } | Self::State(_) => None,
         }

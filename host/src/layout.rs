@@ -76,6 +76,16 @@ impl Layout {
         self.role(Role::Control).join("state.db")
     }
 
+    /// The audit log's last checkpoint, which must not lie in the database.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.role(Role::Control).join("checkpoint")
+    }
+
+    /// Where an operator moves a last checkpoint that the log no longer contains.
+    pub fn lost_checkpoint(&self) -> PathBuf {
+        self.role(Role::Control).join("checkpoint.lost")
+    }
+
     /// Plans and manifests, as `control` keeps them.
     pub fn documents(&self) -> PathBuf {
         self.role(Role::Control).join("documents")

@@ -10,6 +10,9 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+mod proof;
+pub use proof::{BadProof, Inclusion, Leaves, check_consistency, consistency_text, parse_consistency};
+
 /// The audit log as a place: so many entries, this root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +77,11 @@ impl Tree {
         }
         self.peaks.push(hash);
         self.size += 1;
+    }
+
+    /// The audit path of the entry that is appended next, from the leaf up: the edge is all that stands to its left.
+    pub fn path_of_next(&self) -> Vec<Sha256> {
+        self.peaks.iter().rev().copied().map(Sha256).collect()
     }
 
     /// Size and root.
@@ -194,13 +202,14 @@ pub fn checkpoint(origin: &str, position: &Position) -> String {
     format!("{origin}\n{}\n{root}\n", position.size)
 }
 
-/// Reads a checkpoint's text: origin and position. `None` when it is no checkpoint.
+/// Reads a checkpoint's text: origin and position. `None` when it is not, byte for byte, what [`checkpoint`] writes.
 pub fn parse_checkpoint(text: &str) -> Option<(&str, Position)> {
     use base64::Engine as _;
     let mut lines = text.lines();
     let (origin, size, root) = (lines.next()?, lines.next()?.parse().ok()?, lines.next()?);
     let root = base64::engine::general_purpose::STANDARD.decode(root).ok()?;
-    Some((origin, Position { size, root: Sha256(root.try_into().ok()?) }))
+    let position = Position { size, root: Sha256(root.try_into().ok()?) };
+    (checkpoint(origin, &position) == text).then_some((origin, position))
 }
 
 #[cfg(test)]
@@ -219,7 +228,7 @@ mod tests {
         }
     }
 
-    fn log(count: u64) -> (Vec<String>, Vec<Position>) {
+    pub(super) fn log(count: u64) -> (Vec<String>, Vec<Position>) {
         let mut tree = Tree::new();
         let mut lines = Vec::new();
         let mut positions = vec![tree.position()];
@@ -293,6 +302,15 @@ mod tests {
     fn checkpoints_read_back() {
         let (_, positions) = log(5);
         assert_eq!(parse_checkpoint(&checkpoint("sluse", &positions[5])), Some(("sluse", positions[5])));
-        assert_eq!(parse_checkpoint("x\ny\nz\n"), None);
+        let good = checkpoint("sluse", &positions[5]);
+        for text in [
+            "x\ny\nz\n",
+            &good.replace("\n5", "\n+5"),
+            &good.replace("\n5", "\n05"),
+            good.trim_end(),
+            &(good.clone() + "x\n"),
+        ] {
+            assert_eq!(parse_checkpoint(text), None, "{text}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! A receipt is one JSON object and its SSHSIG signature (namespace [`crate::sshsig::NAMESPACE_RECEIPT`]). The signature
 //! covers the statement's bytes as they stand, so they are kept and passed on unchanged.
 
-use crate::audit::Position;
+use crate::audit::{BadProof, Inclusion, Position};
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::finding::EngineReport;
@@ -23,12 +23,19 @@ pub enum ReceiptKind {
     Released,
     /// The dataset stands in its room, verified by reading back.
     Delivered,
+    /// The zone's own copy, and the key that it was encrypted to, are destroyed.
+    Purged,
 }
 
 impl ReceiptKind {
     /// Every kind.
-    pub const ALL: &[ReceiptKind] =
-        &[ReceiptKind::Received, ReceiptKind::Rejected, ReceiptKind::Released, ReceiptKind::Delivered];
+    pub const ALL: &[ReceiptKind] = &[
+        ReceiptKind::Received,
+        ReceiptKind::Rejected,
+        ReceiptKind::Released,
+        ReceiptKind::Delivered,
+        ReceiptKind::Purged,
+    ];
 
     /// The kind's name; a receipt's file is called `<name>.json`, its signature `<name>.json.sig`.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +44,7 @@ impl ReceiptKind {
             ReceiptKind::Rejected => "rejected",
             ReceiptKind::Released => "released",
             ReceiptKind::Delivered => "delivered",
+            ReceiptKind::Purged => "purged",
         }
     }
 }
@@ -100,8 +108,22 @@ pub struct Receipt {
     pub previous: Option<Sha256>,
     /// The audit log just after the entry of what is stated.
     pub audit: Position,
+    /// Proof that the entry of what is stated is the last one of that log. Receipts of the first builds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inclusion: Option<Inclusion>,
     /// What the digests and the signature are made with.
     pub algorithms: Algorithms,
+}
+
+/// Why a receipt's proof does not show that what it states stands in the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadInclusion {
+    /// It proves nothing.
+    #[error(transparent)]
+    Proof(#[from] BadProof),
+    /// It proves something else.
+    #[error("its audit entry is about another transfer, act or time")]
+    OtherEntry,
 }
 
 /// The format's name and version.
@@ -142,5 +164,19 @@ impl Receipt {
     pub fn to_statement(&self) -> String {
         // Serialising cannot fail: no maps, no fallible implementations.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Checks the proof that what is stated stands in the audit log: whether there is one.
+    ///
+    /// # Errors
+    /// When the proof does not lead to the root that the receipt names, or is about something else.
+    pub fn check_inclusion(&self) -> Result<bool, BadInclusion> {
+        let Some(inclusion) = &self.inclusion else { return Ok(false) };
+        let entry = inclusion.check(&self.audit)?;
+        let stated = (Some(&self.transfer), format!("transfer-{}", self.kind), self.time);
+        if (entry.transfer.as_ref(), entry.act, entry.time) != stated {
+            return Err(BadInclusion::OtherEntry);
+        }
+        Ok(true)
     }
 }

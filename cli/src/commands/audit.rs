@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod export;
+mod extends;
 mod lines;
 pub mod verify;
 
@@ -22,10 +23,12 @@ pub struct Args {
 enum Command {
     /// Find the first entry that was changed, removed or moved
     Verify(verify::Args),
-    /// Write the log to a file, one JSON entry a line
+    /// Write the log to a file, one JSON entry a line, and the signed checkpoint of its end
     Export(export::Args),
     /// Write a signed checkpoint to a file: keep it outside of the host
     Checkpoint(checkpoint::Args),
+    /// Check that a newer checkpoint's log begins with an older one's
+    Extends(extends::Args),
 }
 
 impl Args {
@@ -38,6 +41,7 @@ impl Args {
             Command::Verify(args) => args.run(&self.zone, out),
             Command::Export(args) => args.run(&self.zone, out),
             Command::Checkpoint(args) => args.run(&self.zone, out),
+            Command::Extends(args) => args.run(out),
         }
     }
 }

@@ -39,6 +39,11 @@ pub fn health(control: &Control) -> Result<Health, Failure> {
     check_transfers(control, now, &mut found)?;
     ending(control, now, &mut found)?;
     space(control, &mut found)?;
+    if let Some(trouble) = control.last_checkpoint.trouble() {
+        let hint =
+            "Until it can, a database that is put back to an older copy shows less: look at the disk of control/.";
+        found.problem("checkpoint-not-kept", format!("the last checkpoint cannot be written: {trouble}"), hint);
+    }
     Ok(Health {
         zone: control.store.signer.zone.clone(),
         time: now,

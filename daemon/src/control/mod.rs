@@ -23,6 +23,7 @@ mod enrolment;
 mod failure;
 mod health;
 mod inspections;
+mod last_checkpoint;
 mod links;
 mod live;
 mod offers;
@@ -64,6 +65,9 @@ pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleEr
     let (running, stop) = mpsc::channel();
     let timer = Arc::clone(&control);
     let timer = start("timer", move || deadlines::watch(&timer, &stop))?;
+    let following = Arc::clone(&control);
+    // Ends with the process too: a checkpoint is replaced in one step.
+    start("checkpoint", move || last_checkpoint::follow(&following))?;
     let answering = Arc::clone(&control);
     // Ends with the process: what an operator does is one transaction, or has not happened.
     start("operators", move || operators::accept(&answering, &listener))?;
@@ -76,6 +80,9 @@ pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleEr
     }
     if let Err(failure) = control.progress.flush(&control.store) {
         tracing::warn!(%failure, "progress was not written down: receive tells it again");
+    }
+    if let Err(error) = control.last_checkpoint.write(&control.store) {
+        tracing::error!(%error, "the last checkpoint was not written down: the one before stands");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::authority::Authority;
 use super::documents::Documents;
+use super::last_checkpoint::LastCheckpoint;
 use super::live::Live;
 use super::progress::Progress;
 use super::refused::RefusedOffers;
@@ -23,6 +24,8 @@ pub struct Control {
     pub settings: Settings,
     /// The state.
     pub store: Store,
+    /// The audit log's last checkpoint, outside of the database.
+    pub last_checkpoint: LastCheckpoint,
     /// Plans and manifests.
     pub documents: Documents,
     /// Who issues certificates.
@@ -48,9 +51,12 @@ impl Control {
         let layout = &zone.layout;
         let key = read_signing_key(&layout.signing_key())?;
         let signer = Signer { zone: zone.settings.zone.name.clone(), key };
-        let store = Store::open(&layout.database(), signer, clock)?;
+        let last_checkpoint = LastCheckpoint::find(layout, &signer)?;
+        let store = Store::open(&layout.database(), signer, clock, last_checkpoint.witness())?;
+        last_checkpoint.settle(&store)?;
         Ok(Self {
             settings: zone.settings.clone(),
+            last_checkpoint,
             documents: Documents::open(layout, &store)?,
             authority: Authority::load(layout)?,
             deliver_recipient: read_recipient(layout)?,

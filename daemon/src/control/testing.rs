@@ -211,11 +211,25 @@ impl Bench {
 
     /// The process dies and starts again.
     pub fn restart(self) -> Self {
-        let Self { folder, control, receive, clock, .. } = self;
-        drop(receive);
-        drop(Arc::into_inner(control).expect("nobody else has it"));
+        let clock = Arc::clone(&self.clock);
+        let folder = self.stop();
         let control = open(folder.path(), &clock).unwrap();
         Self::with(folder, control, clock)
+    }
+
+    /// The process dies; what stays is its folder.
+    pub fn stop(self) -> tempfile::TempDir {
+        let Self { folder, control, receive, .. } = self;
+        drop(receive);
+        drop(Arc::into_inner(control).expect("nobody else has it"));
+        folder
+    }
+
+    /// Starts in the folder of a process that died.
+    pub fn reopen(folder: tempfile::TempDir) -> Result<Self, crate::RoleError> {
+        let clock = Arc::new(AtomicI64::new(START));
+        let control = open(folder.path(), &clock)?;
+        Ok(Self::with(folder, control, clock))
     }
 
     pub fn layout(&self) -> Layout {

@@ -224,6 +224,7 @@ impl Transfer {
             decision: None,
             previous: None,
             audit: Position { size: 1, root: Sha256::of(b"") },
+            inclusion: None,
             algorithms: Algorithms::default(),
         };
         let statement = receipt.to_statement();

@@ -1,6 +1,7 @@
 //! `sluse audit export`: the log as a file that an auditor can take along.
 
-use super::lines;
+use super::{checkpoint, lines};
+use crate::evidence::checkpoint_of;
 use crate::failure::{Ended, Failure};
 use crate::operator::Operator;
 use crate::output::Output;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 /// `sluse audit export`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// File to write; it must not exist
+    /// File to write; the checkpoint of its end goes to FILE.checkpoint. Neither may exist
     file: PathBuf,
 }
 
@@ -29,26 +30,28 @@ impl Args {
         let failed = |error: io::Error| Failure::file(Exit::Fault, "write the log to", file, &error);
         let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
         let mut writer = BufWriter::with_capacity(256 * 1024, created);
-        let mut entries = 0u64;
-        let written = lines::of_zone(&operator, |line| {
-            entries += 1;
-            writeln!(writer, "{line}").map_err(failed)
+        // The log grows on meanwhile: the file ends where the checkpoint says.
+        let written = checkpoint::ask(&operator).and_then(|signed| {
+            lines::of_zone(&operator, signed.position.size, |line| writeln!(writer, "{line}").map_err(failed))?;
+            writer.flush().and_then(|()| writer.get_ref().sync_all()).map_err(failed)?;
+            signed.write(&checkpoint_of(file))?;
+            Ok(signed.position.size)
         });
-        let written = written.and_then(|()| writer.flush().and_then(|()| writer.get_ref().sync_all()).map_err(failed));
+        let entries = written.as_ref().copied().unwrap_or_default();
         if let Err(failure) = written {
             // Half a log would verify as a log with its tail cut off.
             let _ = std::fs::remove_file(file);
             return Err(failure);
         }
         if out.is_json() {
-            out.object(&serde_json::json!({"file": file, "entries": entries}));
+            out.object(&serde_json::json!({"file": file, "checkpoint": checkpoint_of(file), "entries": entries}));
         } else {
             out.line(file.display().to_string());
             out.note(format!(
-                "{entries} entries. An auditor checks them with: sluse audit verify {} --signer",
-                file.display()
+                "{entries} entries, and {}, its signature beside it. An auditor checks them with:",
+                checkpoint_of(file).display()
             ));
-            out.note("allowed_signers --receipt FILE…");
+            out.note(format!("sluse audit verify {} --signer allowed_signers --receipt FILE…", file.display()));
         }
         Ok(Exit::Done)
     }

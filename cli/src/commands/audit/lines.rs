@@ -11,22 +11,28 @@ use std::path::Path;
 /// Bytes of the longest entry that is read; the zone's are far below.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
 
-/// Hands each line of the running zone's log to `take`.
+/// Hands each of the first `size` lines of the running zone's log to `take`.
 ///
 /// # Errors
 /// When the zone gives no answer, or what `take` says.
-pub fn of_zone(operator: &Operator, mut take: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+pub fn of_zone(
+    operator: &Operator,
+    size: u64,
+    mut take: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut from = 0;
-    loop {
+    while from < size {
         let (reply, body) = operator.ask(&OperatorRequest::AuditLines { from }, &[])?;
         let OperatorReply::Audit { count } = reply else { return Err(unexpected()) };
         if count == 0 || body.is_empty() {
             return Ok(());
         }
         let text = std::str::from_utf8(&body).map_err(|_| unexpected())?;
-        text.lines().try_for_each(&mut take)?;
+        let left = usize::try_from(size - from).unwrap_or(usize::MAX);
+        text.lines().take(left).try_for_each(&mut take)?;
         from += count;
     }
+    Ok(())
 }
 
 /// Hands each line of an exported log to `take`.

@@ -1,7 +1,7 @@
 //! `sluse audit verify`: the log against itself, and against what left the host.
 
 use super::lines;
-use crate::evidence::Signers;
+use crate::evidence::{Signers, checkpoint_of};
 use crate::failure::{Ended, Failure};
 use crate::operator::{Operator, unexpected};
 use crate::output::Output;
@@ -10,12 +10,13 @@ use sluse_host::layout::Layout;
 use sluse_protocol::audit::{Position, Verifier};
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Exit;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `sluse audit verify`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An exported log [default: the running zone's, with its own receipts and checkpoint as witnesses]
+    /// An exported log; with --signer, FILE.checkpoint must attest its end [default: the running zone's log, with its own
+    /// receipts and checkpoint as witnesses]
     file: Option<PathBuf>,
     /// Who may sign: the zone's `allowed_signers` file or its public key
     #[arg(long, value_name = "KEYFILE")]
@@ -46,9 +47,7 @@ impl Args {
     /// What is wrong with the log, or why it could not be read.
     pub fn run(self, zone: &ZoneFolder, out: &Output) -> Ended {
         let verified = match &self.file {
-            Some(file) => self.witnesses(None).and_then(|witnesses| {
-                hold(witnesses, |take| lines::of_file(file, take)) //
-            }),
+            Some(file) => self.exported(file),
             None => {
                 let layout = zone.layout()?;
                 let signer = layout.allowed_signers();
@@ -65,6 +64,22 @@ impl Args {
             }
         }
         Ok(Exit::Done)
+    }
+
+    /// An exported log. Who may sign being known, its end must be attested too: without that, nothing tells a log from one
+    /// whose tail was cut off.
+    fn exported(&self, file: &Path) -> Result<Whole, Failure> {
+        let mut witnesses = self.witnesses(None)?;
+        let Some(signer) = &self.signer else { return hold(witnesses, |take| lines::of_file(file, take)) };
+        let checkpoint = checkpoint_of(file);
+        let attested = Signers::read(signer)?.checkpoint_file(&checkpoint)?;
+        witnesses.push((format!("checkpoint {}", checkpoint.display()), attested));
+        let whole = hold(witnesses, |take| lines::of_file(file, take))?;
+        if whole.end.size == attested.size {
+            return Ok(whole);
+        }
+        let message = format!("{} has entries after the {} that its checkpoint attests", file.display(), attested.size);
+        Err(Failure::new(Exit::Integrity, message).hint("they were added to the file: the zone exports both together"))
     }
 
     /// What the options name, after checking each signature.
@@ -101,7 +116,7 @@ pub fn live(layout: &Layout, mut witnesses: Witnesses) -> Result<Whole, Failure>
     let OperatorReply::Checkpoint { signature } = reply else { return Err(unexpected()) };
     let text = String::from_utf8(text).map_err(|_| unexpected())?;
     witnesses.push(("checkpoint of now".into(), signers.checkpoint("the zone's checkpoint", &text, &signature)?));
-    hold(witnesses, |take| lines::of_zone(&operator, take))
+    hold(witnesses, |take| lines::of_zone(&operator, u64::MAX, take))
 }
 
 /// Adds the zone's own receipts, page by page.

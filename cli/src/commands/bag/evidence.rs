@@ -5,6 +5,7 @@ use super::contents::Contents;
 use crate::evidence::Signers;
 use crate::failure::Failure;
 use sha2::Digest as _;
+use sluse_protocol::audit::Entry;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::{Header, Invalid, Kind, Reader};
 use sluse_protocol::ids::TransferId;
@@ -15,6 +16,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// The bag's list of its own files.
+const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
 
 /// The source's manifest in a bag.
 const SOURCE_MANIFEST: &str = "source-manifest.jsonl";
@@ -54,9 +58,21 @@ pub fn check(
             problems.add(format!("{} is a receipt of another dataset", file.display()));
         }
     }
+    let delivered = receipts.iter().map(|(receipt, _)| receipt).find(|receipt| receipt.kind == ReceiptKind::Delivered);
+    if let Some(tagmanifest) = delivered.and_then(delivered_tags)
+        && found.tags.get(TAG_MANIFEST) != Some(&tagmanifest)
+    {
+        problems.add(format!("{TAG_MANIFEST} is not the one that was delivered: the bag's own files were changed"));
+    }
     source_manifest(dir, &first, found, problems)?;
     let receipts = receipts.into_iter().map(|(receipt, file)| (receipt.kind, file)).collect();
     Ok(Some(Evidence { transfer: first.transfer, receipts }))
+}
+
+/// The digest of the bag's list of its own files, as the audit entry in the *delivered* receipt has it.
+fn delivered_tags(delivered: &Receipt) -> Option<Sha256> {
+    let entry: Entry = serde_json::from_str(&delivered.inclusion.as_ref()?.entry).ok()?;
+    serde_json::from_value(entry.details.get("tagmanifest")?.clone()).ok()
 }
 
 fn receipt(signers: &Signers, kind: ReceiptKind, file: PathBuf, problems: &mut Problems) -> Option<(Receipt, PathBuf)> {

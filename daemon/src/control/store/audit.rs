@@ -3,8 +3,17 @@
 use super::{Who, Write};
 use crate::control::failure::{Failure, Fault};
 use rusqlite::{Connection, params};
-use sluse_protocol::audit::{Entry, Position, Tree, Verifier};
+use sluse_protocol::audit::{Entry, Inclusion, Position, Tree, Verifier};
 use sluse_protocol::ids::TransferId;
+
+/// An entry that was appended: where the log ends with it, and the proof that it stands there.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The log just after it.
+    pub position: Position,
+    /// That it is the last entry there.
+    pub inclusion: Inclusion,
+}
 
 /// Appends one entry.
 pub fn append(
@@ -13,7 +22,7 @@ pub fn append(
     act: &str,
     transfer: Option<&TransferId>,
     details: serde_json::Value,
-) -> Result<Position, Failure> {
+) -> Result<Appended, Failure> {
     let before = write.tree.position();
     let details = match details {
         serde_json::Value::Object(map) => map,
@@ -29,15 +38,16 @@ pub fn append(
         details,
     };
     let line = entry.to_line();
+    let path = write.tree.path_of_next();
     write.tree.append(line.as_bytes());
     let after = write.tree.position();
     let number = super::row::int(entry.number);
-    write.sql.prepare_cached("INSERT INTO audit (number, line) VALUES (?, ?)")?.execute(params![number, line])?;
+    write.sql.prepare_cached("INSERT INTO audit (number, line) VALUES (?, ?)")?.execute(params![number, &line])?;
     write
         .sql
         .prepare_cached("INSERT OR REPLACE INTO audit_end (one, size, root) VALUES (1, ?, ?)")?
         .execute(params![super::row::int(after.size), after.root.to_string()])?;
-    Ok(after)
+    Ok(Appended { position: after, inclusion: Inclusion { entry: line, path } })
 }
 
 /// Where the database says that the log ends.
@@ -51,15 +61,24 @@ pub fn stored_end(sql: &Connection) -> Result<Position, Failure> {
     Ok(end.unwrap_or_else(|| Tree::new().position()))
 }
 
-/// Reads the whole log and builds its tree.
+/// Reads the whole log and builds its tree; `kept` is where the log has been, as something outside the database attests.
 ///
 /// # Errors
-/// When an entry does not follow from those before it, or the log does not end where it did.
-pub fn verify(sql: &Connection) -> Result<Tree, Failure> {
-    let broken = |what: String| Failure::Fault(Fault::Broken(format!("the audit log is broken: {what}")));
+/// When an entry does not follow from those before it, the log does not end where it did, or never was where it has been.
+pub fn verify(sql: &Connection, kept: Option<(String, Position)>) -> Result<Tree, Failure> {
+    let outside = kept.is_some();
+    let broken = |what: String| {
+        let advice = if outside {
+            ". Where the last checkpoint is named, this database is an older copy or another one: docs/operations.md, \
+             `The database was rolled back`"
+        } else {
+            ""
+        };
+        Failure::Fault(Fault::Broken(format!("the audit log is broken: {what}{advice}")))
+    };
     let witness = ("database's own note".to_owned(), stored_end(sql)?);
     let size = witness.1.size;
-    let mut verifier = Verifier::new(vec![witness]);
+    let mut verifier = Verifier::new(kept.into_iter().chain([witness]).collect());
     let mut tree = Tree::new();
     let mut lines = sql.prepare("SELECT line FROM audit ORDER BY number")?;
     let mut rows = lines.query([])?;

@@ -116,11 +116,17 @@ enum Announced {
 }
 
 impl Store {
-    /// Opens the database, brings its schema up to date, and verifies the whole audit log.
+    /// Opens the database, brings its schema up to date, and verifies the whole audit log, also against where something
+    /// outside of the database says that it has been.
     ///
     /// # Errors
-    /// When it cannot be used: locked by another process, too new, or its audit log broken.
-    pub fn open(path: &Path, signer: Signer, clock: Clock) -> Result<Self, RoleError> {
+    /// When it cannot be used: locked by another process, too new, its audit log broken or not what it has been.
+    pub fn open(
+        path: &Path,
+        signer: Signer,
+        clock: Clock,
+        kept: Option<(String, Position)>,
+    ) -> Result<Self, RoleError> {
         let failed = |error: rusqlite::Error| RoleError::State(format!("{}: {error}", path.display()));
         let mut sql = Connection::open(path).map_err(failed)?;
         // One process has it: the Merkle tree in memory would miss what another one appends.
@@ -134,7 +140,14 @@ impl Store {
         // What is deleted is overwritten: a wrapped identity must not outlive its transfer in a free page.
         sql.pragma_update(None, "secure_delete", true).map_err(failed)?;
         schema::migrate(&mut sql)?;
-        let tree = audit::verify(&sql).map_err(|failure| RoleError::State(format!("{}: {failure}", path.display())))?;
+        let tree = audit::verify(&sql, kept).map_err(|failure| {
+            let message = format!("{}: {failure}", path.display());
+            match failure {
+                // Starting again would not mend it: a person must look.
+                Failure::Fault(Fault::Broken(_)) => RoleError::Unsafe(message),
+                _ => RoleError::State(message),
+            }
+        })?;
         let position = tree.position();
         tracing::info!(entries = position.size, root = %position.root, "the audit log is whole");
         Ok(Self {
@@ -258,10 +271,10 @@ impl Write<'_> {
         act: &str,
         transfer: Option<&TransferId>,
         details: serde_json::Value,
-    ) -> Result<Position, Failure> {
-        let position = audit::append(self, who, act, transfer, details)?;
+    ) -> Result<audit::Appended, Failure> {
+        let appended = audit::append(self, who, act, transfer, details)?;
         self.announced.push(Announced::Act { who: who.to_string(), act: act.to_owned(), transfer: transfer.cloned() });
-        Ok(position)
+        Ok(appended)
     }
 
     /// Lets `receive` know, once committed, that a transfer no longer receives.

@@ -1,9 +1,9 @@
 //! Receipts: made with the state change that they attest, kept as they were signed.
 
+use super::audit::Appended;
 use super::{Write, agreements, transfers};
 use crate::control::failure::Failure;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sluse_protocol::audit::Position;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::receipt::{Algorithms, Receipt, ReceiptFormat, ReceiptKind};
@@ -18,8 +18,8 @@ pub struct Signed {
     pub signature: String,
 }
 
-/// Makes, signs and keeps a receipt of what has just become the transfer's state.
-pub fn issue(write: &mut Write<'_>, id: &TransferId, kind: ReceiptKind, audit: Position) -> Result<(), Failure> {
+/// Makes, signs and keeps a receipt of what has just become the transfer's state, as the entry `stated` says.
+pub fn issue(write: &mut Write<'_>, id: &TransferId, kind: ReceiptKind, stated: Appended) -> Result<(), Failure> {
     let transfer = transfers::get(&write.sql, id)?;
     let Some(seal) = transfer.seal else {
         return Err(Failure::broken(format!("transfer {id} is not sealed and cannot have a receipt")));
@@ -47,7 +47,8 @@ pub fn issue(write: &mut Write<'_>, id: &TransferId, kind: ReceiptKind, audit: P
         engines: transfer.report.filter(|_| inspected).map(|report| report.engines).unwrap_or_default(),
         decision: transfer.decision.filter(|_| inspected),
         previous: previous.map(|statement| Sha256::of(statement.as_bytes())),
-        audit,
+        audit: stated.position,
+        inclusion: Some(stated.inclusion),
         algorithms: Algorithms::default(),
     };
     let statement = receipt.to_statement();

@@ -11,7 +11,7 @@ fn signer() -> Signer {
 }
 
 fn open(path: &Path) -> Result<Store, RoleError> {
-    Store::open(path, signer(), Box::new(|| Timestamp::from_unix(1_800_000_000)))
+    Store::open(path, signer(), Box::new(|| Timestamp::from_unix(1_800_000_000)), None)
 }
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
@@ -21,7 +21,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn record(store: &Store, act: &str) {
-    store.write(|write| write.record(&Who::Control, act, None, json!({"n": 1}))).unwrap();
+    store.write(|write| write.record(&Who::Control, act, None, json!({"n": 1})).map(drop)).unwrap();
 }
 
 fn rows(store: &Store) -> i64 {

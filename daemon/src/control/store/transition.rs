@@ -15,6 +15,7 @@ fn receipt_of(event: Event) -> Option<ReceiptKind> {
         Event::Reject => Some(ReceiptKind::Rejected),
         Event::Release => Some(ReceiptKind::Released),
         Event::Delivered => Some(ReceiptKind::Delivered),
+        Event::Purge => Some(ReceiptKind::Purged),
         _ => None,
     }
 }
@@ -52,9 +53,12 @@ pub fn apply(
     if !matches!(to, State::Released | State::Delivering) && transfer.wrapped_to.is_some() {
         transfers::clear_wrapped(write, id)?;
     }
-    let position = write.record(who, &format!("transfer-{to}"), Some(id), details)?;
-    if let Some(kind) = receipt_of(event) {
-        receipts::issue(write, id, kind, position)?;
+    let stated = write.record(who, &format!("transfer-{to}"), Some(id), details)?;
+    match receipt_of(event) {
+        // Nobody holds a receipt of what never arrived whole: there is nothing to carry on from.
+        Some(ReceiptKind::Purged) if receipts::kinds(&write.sql, id)?.is_empty() => {}
+        Some(kind) => receipts::issue(write, id, kind, stated)?,
+        None => {}
     }
     if transfer.state == State::Receiving && to.is_lost() {
         write.announce_ended(id);

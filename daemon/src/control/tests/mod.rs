@@ -2,6 +2,7 @@
 
 mod decisions;
 mod enrolment;
+mod evidence;
 mod main_path;
 mod offers;
 mod operators;

@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+"""Checks what a landing zone left behind, without any of its software.
+
+Written from docs/audit-format.md alone, with Python's standard library, `ssh-keygen` and `sha256sum`: an exported audit log with
+its checkpoint, receipts with their proofs, checkpoints with a consistency proof, and delivered bags. Whoever signs is named by an
+`allowed_signers` file. Ends with 0 when all of it is good, else with 1 and a line for each thing that is wrong.
+
+    check.py --signers FILE --zone NAME [--log FILE] [--receipt FILE]... [--bag DIR]... [--extends OLD NEW]
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+
+
+class Wrong(Exception):
+    """Something is not what it must be."""
+
+
+def require(holds, what):
+    if not holds:
+        raise Wrong(what)
+
+
+# --- The tree: RFC 9162, section 2.1 ---------------------------------------------------------------------------------
+
+EMPTY = hashlib.sha256(b"").digest()
+
+
+def leaf(line):
+    return hashlib.sha256(b"\0" + line).digest()
+
+
+def node(left, right):
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+class Tree:
+    """The roots of the whole subtrees at the right edge, large ones first."""
+
+    def __init__(self):
+        self.size, self.edge = 0, []
+
+    def append(self, line):
+        digest, size = leaf(line), self.size
+        while size & 1:
+            digest, size = node(self.edge.pop(), digest), size >> 1
+        self.edge.append(digest)
+        self.size += 1
+
+    def root(self):
+        if not self.edge:
+            return EMPTY
+        digest = self.edge[-1]
+        for left in reversed(self.edge[:-1]):
+            digest = node(left, digest)
+        return digest
+
+
+def root_of_path(index, size, digest, path):
+    """Section 2.1.3.2: the root that a leaf's audit path leads to."""
+    require(index < size, "the path is of a leaf that is not in the log")
+    at, last = index, size - 1
+    for sibling in path:
+        require(last > 0, "the path is too long")
+        if at & 1 or at == last:
+            digest = node(sibling, digest)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            digest = node(digest, sibling)
+        at, last = at >> 1, last >> 1
+    require(last == 0, "the path is too short")
+    return digest
+
+
+def extends(old, new, path):
+    """Section 2.1.4.2: whether the log `new` begins with the log `old`, each a pair of size and root."""
+    (old_size, old_root), (new_size, new_root) = old, new
+    if old_size == new_size:
+        return not path and old_root == new_root
+    if old_size > new_size:
+        return False
+    if old_size == 0:
+        return not path and old_root == EMPTY
+    if old_size & (old_size - 1) == 0:
+        path = [old_root] + path
+    if not path:
+        return False
+    at, last = old_size - 1, new_size - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    first = second = path[0]
+    for digest in path[1:]:
+        if last == 0:
+            return False
+        if at & 1 or at == last:
+            first, second = node(digest, first), node(digest, second)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            second = node(second, digest)
+        at, last = at >> 1, last >> 1
+    return last == 0 and first == old_root and second == new_root
+
+
+# --- Signed statements -----------------------------------------------------------------------------------------------
+
+class Signers:
+    def __init__(self, file, zone):
+        self.file, self.zone = file, zone
+
+    def check(self, file, namespace):
+        """The statement's bytes, when the zone signed them."""
+        statement = pathlib.Path(file).read_bytes()
+        command = ["ssh-keygen", "-Y", "verify", "-f", str(self.file), "-I", self.zone, "-n", namespace]
+        ended = subprocess.run(command + ["-s", f"{file}.sig"], input=statement, capture_output=True)
+        require(ended.returncode == 0, "the signature is not good")
+        return statement
+
+
+def checkpoint(signers, file):
+    """Size and root that a checkpoint attests."""
+    text = signers.check(file, "sluse-checkpoint").decode()
+    lines = text.split("\n")
+    require(len(lines) == 4 and lines[3] == "", "it is not a checkpoint of three lines")
+    require(lines[0] == signers.zone, "it is another zone's")
+    size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
+    require(str(size) == lines[1] and len(root) == 32, "its size or root is not one")
+    return size, root
+
+
+class Receipt:
+    """A receipt whose signature and proof are good."""
+
+    def __init__(self, signers, file):
+        self.bytes = signers.check(file, "sluse-receipt")
+        self.fields = fields = json.loads(self.bytes)
+        require(fields["sluse"] == "receipt/1", "it is not a receipt of version 1")
+        require(fields["zone"] == signers.zone, "it is another zone's")
+        self.kind, self.transfer = fields["kind"], fields["transfer"]
+        require(pathlib.Path(file).name == f"{self.kind}.json", f"it is a {self.kind} receipt")
+        self.size, self.root = fields["audit"]["size"], bytes.fromhex(fields["audit"]["root"])
+        proof = fields["inclusion"]
+        self.line = proof["entry"].encode()
+        path = [bytes.fromhex(digest) for digest in proof["path"]]
+        found = root_of_path(self.size - 1, self.size, leaf(self.line), path)
+        require(found == self.root, "its proof does not lead to its root")
+        self.entry = json.loads(self.line)
+        stated = (self.entry.get("transfer"), self.entry["act"], self.entry["time"], self.entry["number"])
+        wanted = (self.transfer, f"transfer-{self.kind}", fields["time"], self.size - 1)
+        require(stated == wanted, "its audit entry says something else")
+
+    def sha256(self):
+        return hashlib.sha256(self.bytes).hexdigest()
+
+
+def chain(receipts):
+    """Each receipt of a transfer names the one before it; the first is the received one."""
+    receipts = sorted(receipts, key=lambda receipt: receipt.size)
+    require(len({receipt.transfer for receipt in receipts}) == 1, "they are of different transfers")
+    first = receipts[0].fields
+    require(first["kind"] == "received" and "previous" not in first, "they do not begin with the received one")
+    for before, after in zip(receipts, receipts[1:]):
+        require(after.fields.get("previous") == before.sha256(), f"{after.kind} does not name {before.kind}")
+        for field in ("manifest_sha256", "chunk_list", "totals", "source", "room", "agreement", "dataset"):
+            require(after.fields[field] == first[field], f"{after.kind} has another {field}")
+    return first
+
+
+# --- The log ---------------------------------------------------------------------------------------------------------
+
+def log(signers, file, receipts):
+    """The whole log: each entry follows, and it is what its checkpoint and every receipt attest."""
+    size, root = checkpoint(signers, f"{file}.checkpoint")
+    attested = {receipt.size: receipt for receipt in receipts}
+    tree = Tree()
+    text = pathlib.Path(file).read_bytes()
+    require(text.endswith(b"\n") or not text, "its last line has no end")
+    for line in text.split(b"\n")[:-1]:
+        entry = json.loads(line)
+        require(entry["number"] == tree.size, f"entry {tree.size} has another number")
+        require(entry["before"] == tree.root().hex(), f"entry {tree.size} does not follow from those before it")
+        tree.append(line)
+        receipt = attested.pop(tree.size, None)
+        if receipt:
+            require(line == receipt.line, f"entry {tree.size - 1} is not the {receipt.kind} receipt's")
+            require(tree.root() == receipt.root, f"at size {tree.size} it is not the log of the {receipt.kind} receipt")
+    require(tree.size == size, f"it has {tree.size} entries, its checkpoint attests {size}")
+    require(tree.root() == root, "it is not the log of its checkpoint")
+    require(not attested, "a receipt attests more entries than it has")
+
+
+def consistency(signers, old, new):
+    text = pathlib.Path(f"{new}.consistency").read_text()
+    first, *rest = text.splitlines()
+    before, after = checkpoint(signers, old), checkpoint(signers, new)
+    require(first == f"old {before[0]}", "the consistency proof is for another checkpoint")
+    require(extends(before, after, [base64.b64decode(line) for line in rest]), "the later log does not begin with the earlier")
+
+
+# --- Bags ------------------------------------------------------------------------------------------------------------
+
+def listed(bag, name):
+    lines = (bag / name).read_text().splitlines()
+    return {path.replace("%25", "%"): digest for digest, path in (line.split("  ", 1) for line in lines)}
+
+
+def bag(signers, folder):
+    """A delivered bag: its digests, its receipts, and that it holds what the source signed and the log says was delivered."""
+    folder = pathlib.Path(folder)
+    for name in ("manifest-sha256.txt", "tagmanifest-sha256.txt"):
+        lines = (folder / name).read_text().replace("%25", "%")
+        command = ["sha256sum", "--check", "--strict", "--quiet"]
+        ended = subprocess.run(command, cwd=folder, input=lines.encode(), capture_output=True)
+        require(ended.returncode == 0, f"sha256sum finds {name} wrong: {ended.stderr.decode().strip()}")
+    payload, tags = listed(folder, "manifest-sha256.txt"), listed(folder, "tagmanifest-sha256.txt")
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    require(there == {*payload, *tags, "tagmanifest-sha256.txt"}, "it does not hold exactly the files that it lists")
+    beside = folder.with_name(f"{folder.name}.receipts")
+    files = [folder / "receipts/received.json", folder / "receipts/released.json", beside / "delivered.json"]
+    receipts = [Receipt(signers, file) for file in files]
+    first, delivered = chain(receipts), receipts[-1]
+    manifest = (folder / "source-manifest.jsonl").read_bytes()
+    require(hashlib.sha256(manifest).hexdigest() == first["manifest_sha256"], "its source manifest is not the receipts'")
+    entries = [json.loads(line) for line in manifest.splitlines()[1:]]
+    declared = {f"data/{entry['path']}": entry["sha256"] for entry in entries if entry.get("kind", "file") == "file"}
+    if not (folder / "renamed-paths.tsv").exists():
+        require(payload == declared, "its files are not those of the source manifest")
+    require(sorted(payload.values()) == sorted(declared.values()), "its files are not those that the source declared")
+    tagmanifest = hashlib.sha256((folder / "tagmanifest-sha256.txt").read_bytes()).hexdigest()
+    require(delivered.entry["details"]["tagmanifest"] == tagmanifest, "it is not the bag that was delivered")
+    return receipts
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--signers", required=True)
+    arguments.add_argument("--zone", required=True)
+    arguments.add_argument("--log")
+    arguments.add_argument("--receipt", action="append", default=[])
+    arguments.add_argument("--bag", action="append", default=[])
+    arguments.add_argument("--extends", nargs=2, metavar=("OLD", "NEW"))
+    given = arguments.parse_args()
+    signers, problems, receipts = Signers(given.signers, given.zone), [], []
+
+    def attempt(name, check):
+        try:
+            return check()
+        except Wrong as wrong:
+            problems.append(f"{name}: {wrong}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            problems.append(f"{name}: cannot be read: {type(error).__name__} {error}")
+        return None
+
+    for file in given.receipt:
+        receipt = attempt(file, lambda: Receipt(signers, file))
+        receipts += [receipt] if receipt else []
+    if given.receipt and len(receipts) == len(given.receipt):
+        attempt("the receipts", lambda: chain(receipts))
+    for folder in given.bag:
+        receipts += attempt(folder, lambda: bag(signers, folder)) or []
+    if given.log:
+        attempt(given.log, lambda: log(signers, given.log, receipts))
+    if given.extends:
+        attempt(given.extends[1], lambda: consistency(signers, *given.extends))
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problems" if problems else "OK")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
