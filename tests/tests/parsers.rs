@@ -35,7 +35,7 @@ fn a_file_whose_parser_was_killed_is_held_and_named_and_the_next_file_is_inspect
     let transfer = sent.expect(0).json()["transfer"].as_str().unwrap().to_owned();
     zone.wait_for_state(&transfer, "held");
     let shown = zone.operate(&["show", &transfer]).expect(0).stdout;
-    let finding = "not-inspected (file-type): extract/a-large.csv: the parser that read it was killed";
+    let finding = "not-inspected (file-type): a-large.csv: the parser that read it was killed";
     assert!(shown.contains(finding), "{shown}");
     assert!(shown.contains("read 1 files") && !shown.contains("b-small.csv:"), "{shown}");
     let again = zone.operate(&["inspect-again", &transfer, "--reason", "its parser was killed by a test"]);
