@@ -188,7 +188,7 @@ fn identifiers_are_forbidden_unless_the_data_is_identifiable() {
     assert!(!parse(genome).unwrap().content.forbid_identifiers);
     let forbids = genome.replace("[content]", "[content]\nforbid_identifiers = true");
     assert!(parse(&forbids).unwrap().content.forbid_identifiers);
-    let told = told("forbid_identifiers = true", "forbid_identifiers = false");
+    let told = told("# forbid_identifiers = true", "forbid_identifiers = false");
     assert!(told.contains("`identifiability` says that nobody is named"), "{told}");
 }
 
