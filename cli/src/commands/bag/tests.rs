@@ -131,6 +131,7 @@ fn receipt(kind: ReceiptKind, transfer: &TransferId, manifest: &str) -> Receipt 
         decision: None,
         previous: None,
         audit: Tree::new().position(),
+        inclusion: None,
         algorithms: Algorithms::default(),
     }
 }
