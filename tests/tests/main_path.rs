@@ -147,6 +147,10 @@ fn the_audit_log_verifies_live_and_exported_and_against_receipts() {
     let with = |lines: &[String]| {
         let changed = zone.folder.path().join("changed.jsonl");
         fs::write(&changed, lines.join("\n") + "\n").unwrap();
+        for end in ["checkpoint", "checkpoint.sig"] {
+            fs::copy(log.with_extension(format!("jsonl.{end}")), changed.with_extension(format!("jsonl.{end}")))
+                .unwrap();
+        }
         verify(&changed).expect(5)
     };
     let mut swapped = lines.clone();

@@ -245,9 +245,8 @@ impl Served {
                 // Whatever goes wrong ends the connection, as the sender sees it.
                 if let Err(refusal) = served.converse(requests, &replies).await {
                     let _ = send(&replies, &Reply::Refused(refusal.clone()), &[]).await;
-                    if refusal.code != Code::InviteUsed {
-                        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                    }
+                    // As the zone does: what is said last is read before the connection ends, whose own last packet may be lost.
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                     connection.close(1u32.into(), refusal.code.as_str().as_bytes());
                 }
             });

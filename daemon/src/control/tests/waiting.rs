@@ -83,7 +83,7 @@ fn what_was_delivered_keeps_its_manifest_after_the_purge() {
     let names: Vec<_> =
         std::fs::read_dir(bench.layout().documents()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, [format!("{transfer}.manifest").as_str()]);
-    assert!(bench.show(&transfer).info.status.receipts.len() == 3);
+    assert!(bench.show(&transfer).info.status.receipts.len() == 4);
 }
 
 #[test]
