@@ -7,7 +7,8 @@
 //! The kernel asks that memory, offsets and lengths are multiples of a block. So every thread has one [`Stage`] through which
 //! it writes, and a file keeps what does not fill a block until more comes.
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::libc;
 use std::cell::RefCell;
 use std::fs::File;
@@ -221,6 +222,19 @@ impl Gather<'_> {
     }
 }
 
+/// Has the file system set `length` bytes of a new file aside, where it can. A full disk shows before the first byte then, and
+/// what is written can be read while more is written: a file that grows past the cache is locked against readers.
+///
+/// # Errors
+/// When there is no room.
+pub fn reserve(file: &File, length: u64) -> io::Result<()> {
+    let Ok(length) = i64::try_from(length) else { return Err(io::ErrorKind::FileTooLarge.into()) };
+    match fallocate(file, FallocateFlags::empty(), 0, length) {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
 /// Whether reading or writing may be tried again after `error`: when it was interrupted, or goes through the cache now.
 fn may_go_on(file: &File, direct: &mut bool, error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted {
@@ -282,6 +296,20 @@ mod tests {
             assert_eq!(input.fill(memory.bytes()).unwrap(), length);
             assert!(memory.bytes()[..length] == bytes(length), "{length}");
         }
+    }
+
+    #[test]
+    fn a_file_that_was_set_aside_has_its_length_and_then_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let (length, file) = (3 * STAGE + 12_345, File::create(&path).unwrap());
+        reserve(&file, length as u64).unwrap();
+        let mut output = Output::new(file);
+        output.write(&bytes(length)).unwrap();
+        assert_eq!(output.finish().unwrap().1, length as u64);
+        assert!(fs::read(&path).unwrap() == bytes(length));
+        assert!(reserve(&File::create(&path).unwrap(), u64::MAX).is_err());
+        assert!(reserve(&File::create(&path).unwrap(), 1 << 60).is_err(), "no disk has that");
     }
 
     #[test]

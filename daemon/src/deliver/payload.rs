@@ -5,7 +5,7 @@ use super::place::Place;
 use super::read_back::{Piece, ReadBack};
 use super::tag_file::TagFile;
 use super::tags;
-use crate::direct::Output;
+use crate::direct::{self, Output};
 use crate::quarantine::dataset::Visitor;
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
@@ -146,7 +146,12 @@ impl Visitor for Payload<'_> {
                 let line = tags::manifest_line(digest, &format!("{}/{path}", tags::DATA));
                 self.manifest.write(line.as_bytes())?;
             }
-            let output = if entry.size < DIRECT_FROM { Output::cached(file) } else { Output::new(file) };
+            let output = if entry.size < DIRECT_FROM {
+                Output::cached(file)
+            } else {
+                direct::reserve(&file, entry.size)?;
+                Output::new(file)
+            };
             Ok(Current { output, path: path.as_str().into(), given: 0 })
         };
         self.current = Some(begin().map_err(DeliverError::io(WHAT))?);
