@@ -36,6 +36,8 @@ struct Extract {
     path: PathBuf,
     dataset: DatasetName,
     agreement: Agreement,
+    /// The agreement as it is written, which is what a zone is given.
+    text: String,
 }
 
 impl Args {
@@ -64,7 +66,7 @@ impl Args {
         let mut zone = LandingZone::start(&folder, out)?;
         let mut journeys = Vec::new();
         for extract in &extracts {
-            zone.admit(&extract.agreement, out)?;
+            zone.admit(&extract.agreement, &extract.text, out)?;
             journeys.push(Journey::make(&zone, extract, out)?);
         }
         let report = report::make(&zone, &journeys)?;
@@ -83,15 +85,15 @@ impl Args {
         if self.paths.is_empty() {
             let written = extracts::write(&folder.join("extracts"))?;
             let named = |(source, path): (&str, PathBuf)| {
-                let agreement = own.clone().map_or_else(|| built_in(source), Ok)?;
-                Ok(Extract { dataset: name_for(&path)?, path, agreement })
+                let (agreement, text) = own.clone().map_or_else(|| built_in(source), Ok)?;
+                Ok(Extract { dataset: name_for(&path)?, path, agreement, text })
             };
             return written.into_iter().map(named).collect();
         }
         let mut extracts: Vec<Extract> = Vec::new();
         for path in &self.paths {
             let path = path.canonicalize().map_err(|error| Failure::file(Exit::Usage, "send", path, &error))?;
-            let agreement = own.clone().map_or_else(|| built_in("demo-source"), Ok)?;
+            let (agreement, text) = own.clone().map_or_else(|| built_in("demo-source"), Ok)?;
             let mut dataset = name_for(&path)?;
             // Two paths may end alike: each is a dataset of its own.
             for number in 2.. {
@@ -100,7 +102,7 @@ impl Args {
                 }
                 dataset = numbered(&name_for(&path)?, number);
             }
-            extracts.push(Extract { path, dataset, agreement });
+            extracts.push(Extract { path, dataset, agreement, text });
         }
         Ok(extracts)
     }
@@ -116,21 +118,24 @@ fn prepare(folder: &Path) -> Result<(), Failure> {
     }
 }
 
-fn read_agreement(file: &Path) -> Result<Agreement, Failure> {
+fn read_agreement(file: &Path) -> Result<(Agreement, String), Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| Failure::file(Exit::Usage, "read", file, &error))?;
-    agreement::parse(&text).map_err(|problems| {
+    let read = agreement::parse(&text).map_err(|problems| {
         let mut failure = Failure::new(Exit::Usage, format!("{} is not an agreement", file.display()));
         for problem in problems {
             failure = failure.cause(format!("line {}: {}", problem.line, problem.message)).hint(problem.hint);
         }
         failure
-    })
+    })?;
+    Ok((read, text))
 }
 
 /// The demo's own agreement for one of its sources.
-fn built_in(source: &str) -> Result<Agreement, Failure> {
+fn built_in(source: &str) -> Result<(Agreement, String), Failure> {
     let text = AGREEMENT.replace("demo-source", source);
-    agreement::parse(&text).map_err(|problems| Failure::new(Exit::Fault, format!("the demo's agreement: {problems:?}")))
+    let read = agreement::parse(&text);
+    let read = read.map_err(|problems| Failure::new(Exit::Fault, format!("the demo's agreement: {problems:?}")))?;
+    Ok((read, text))
 }
 
 fn name_for(path: &Path) -> Result<DatasetName, Failure> {
@@ -168,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_demos_own_agreement_is_one() {
-        let agreement = built_in("demo-epic").unwrap();
+        let (agreement, _) = built_in("demo-epic").unwrap();
         assert_eq!(agreement.from.as_str(), "demo-epic");
         assert_eq!(agreement.id.as_str(), "demo-epic");
     }

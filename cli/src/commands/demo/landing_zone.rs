@@ -82,7 +82,7 @@ impl LandingZone {
     ///
     /// # Errors
     /// When the zone refuses.
-    pub fn admit(&mut self, agreement: &Agreement, out: &Output) -> Result<(), Failure> {
+    pub fn admit(&mut self, agreement: &Agreement, text: &str, out: &Output) -> Result<(), Failure> {
         if self.agreed.contains(&agreement.id.to_string()) {
             return Ok(());
         }
@@ -90,8 +90,6 @@ impl LandingZone {
             let zone = Zone::load(&self.layout.config())?;
             room::add(&self.operator, &zone, &agreement.to, agreement.to.as_str(), NameRule::Posix)?;
         }
-        let text = toml::to_string(agreement)
-            .map_err(|error| Failure::new(Exit::Fault, "the agreement cannot be written").because(&error))?;
         self.operator.act(&OperatorRequest::AgreementAdd, text.as_bytes())?;
         self.agreed.push(agreement.id.to_string());
         if !self.admitted.contains(&agreement.from) {
