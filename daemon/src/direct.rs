@@ -68,8 +68,8 @@ impl Input {
         Self { file, direct }
     }
 
-    /// Fills `memory`, whose length is a multiple of a block, as far as the file reaches; says how far. Only a count that
-    /// is less than the memory's length, which is the file's end, may be followed by no further read.
+    /// Fills `memory`, whose length is a multiple of a block, as far as the file reaches; says how far.
+    /// A count that is less than the memory's length is the file's end.
     ///
     /// # Errors
     /// When the disk fails.

@@ -2,12 +2,11 @@
 
 use crate::command::{binaries, sluse};
 use crate::source::Source;
-use crate::zone::{PATIENCE, text};
+use crate::zone::{PATIENCE, eventually, text};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 /// An outbox called `lab` and its watcher.
 #[derive(Debug)]
@@ -77,15 +76,8 @@ impl Outbox {
 
     /// Waits for `check` to give something.
     #[track_caller]
-    pub fn eventually<T>(&self, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-        let begun = Instant::now();
-        loop {
-            if let Some(found) = check() {
-                return found;
-            }
-            assert!(begun.elapsed() < PATIENCE * 3, "never: {what}\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    pub fn eventually<T>(&self, what: &str, check: impl FnMut() -> Option<T>) -> T {
+        eventually(what, PATIENCE * 3, || self.log(), check)
     }
 
     /// Waits for an event of an entry, and returns it.

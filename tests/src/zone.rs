@@ -101,15 +101,8 @@ impl Zone {
 
     /// Waits for `check` to give something.
     #[track_caller]
-    pub fn eventually<T>(&self, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-        let begun = Instant::now();
-        loop {
-            if let Some(found) = check() {
-                return found;
-            }
-            assert!(begun.elapsed() < PATIENCE, "never: {what}\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    pub fn eventually<T>(&self, what: &str, check: impl FnMut() -> Option<T>) -> T {
+        eventually(what, PATIENCE, || self.log(), check)
     }
 
     /// Runs an operator's command.
@@ -297,4 +290,22 @@ quarantine_days = 30
 hold_days = 30
 "#
     )
+}
+
+/// Waits for `check` to give something; shows `log` when it does not in time.
+#[track_caller]
+pub fn eventually<T>(
+    what: &str,
+    patience: Duration,
+    log: impl Fn() -> String,
+    mut check: impl FnMut() -> Option<T>,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(begun.elapsed() < patience, "never: {what}\n{}", log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
