@@ -7,13 +7,14 @@ use crate::connection::Link;
 use crate::error::{BadEvidence, Error};
 use crate::identity::Identity;
 use crate::journal::{Journal, Sealed, Subject};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::pipeline::{self, Reading, fault};
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::receipts::Receipts;
 use crate::send::Again;
 use sluse_host::limiter::Limiter;
+use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Header;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
@@ -24,15 +25,22 @@ use sluse_protocol::wire::{DurableRecord, Reply, Request, TransferStatus};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
+/// Transfers of one plan that are found to have carried other bytes, one after the other, before the zone is not believed.
+const MOST_ANEW: u32 = 100;
+
 /// A dataset on its way to the zone.
 pub(crate) struct Handover<'a> {
     pub identity: &'a Identity,
     pub journal: &'a Journal,
     pub subject: Subject,
     pub plan: Arc<Plan>,
+    /// What the file system says of the plan's files.
+    stamps: Option<Sha256>,
     /// Whether an attempt that ended is followed by a new one.
     pub again: Again,
     pub progress: &'a mut dyn FnMut(Progress),
+    /// Transfers that were found to have carried other bytes.
+    anew: u32,
     /// Plain bytes that were sent.
     pub sent: u64,
     pool: Arc<Pool>,
@@ -62,7 +70,7 @@ impl<'a> Handover<'a> {
         identity: &'a Identity,
         journal: &'a Journal,
         subject: Subject,
-        plan: Plan,
+        (plan, stamps): (Plan, Option<Sha256>),
         again: Again,
         progress: &'a mut dyn FnMut(Progress),
     ) -> Result<Self, Error> {
@@ -70,7 +78,21 @@ impl<'a> Handover<'a> {
         let ledger = Ledger::new(&plan);
         let reading = pipeline::read(Arc::clone(&plan), Arc::clone(&pool))?;
         let limiter = identity.network().limiter();
-        Ok(Self { limiter, identity, journal, subject, plan, again, progress, sent: 0, pool, ledger, reading })
+        Ok(Self {
+            limiter,
+            identity,
+            journal,
+            subject,
+            plan,
+            stamps,
+            again,
+            progress,
+            anew: 0,
+            sent: 0,
+            pool,
+            ledger,
+            reading,
+        })
     }
 
     /// Bytes that are durable at the zone.
@@ -94,10 +116,8 @@ impl<'a> Handover<'a> {
             }
             State::Offered => Err(Error::Protocol("an accepted offer that is not decided")),
             State::Refused | State::Expired | State::Cancelled => Ok((transfer, state)),
-            _ => {
-                self.recall(link, &transfer).await?;
-                Ok((transfer, state))
-            }
+            _ if self.recall(link, &transfer).await? => Ok((transfer, state)),
+            _ => Err(ledger::conflict().into()),
         }
     }
 
@@ -128,6 +148,15 @@ impl<'a> Handover<'a> {
         self.again = Again::Never;
         self.journal.begin_attempt(&self.subject, attempt + 1)?;
         self.offer_attempt(link, attempt + 1).await
+    }
+
+    /// Begins a transfer of its own for files that are listed as those of the one before, and have other bytes.
+    pub fn begin_anew(&mut self) -> Result<(), Error> {
+        if self.anew == MOST_ANEW {
+            return Err(Error::Protocol("it names other bytes for every transfer of these files"));
+        }
+        self.anew += 1;
+        self.journal.begin_attempt(&self.subject, self.journal.attempt(&self.subject)? + 1)
     }
 
     async fn offer_attempt(&mut self, link: &mut Link, attempt: u32) -> Result<Accepted, Error> {
@@ -192,24 +221,39 @@ impl<'a> Handover<'a> {
         Ok(())
     }
 
-    /// Takes up a transfer that was sealed before. Whoever has no note of what was sealed reads everything once more.
-    async fn recall(&mut self, link: &mut Link, transfer: &TransferId) -> Result<(), Error> {
-        let sealed = match self.journal.sealed(transfer)? {
-            Some(sealed) => sealed,
-            None => {
-                self.read_without_sending().await?;
-                let manifest = self.begin_manifest(transfer).await;
-                manifest.map_err(|_| fault("making the manifest ended early"))??.sealed
-            }
-        };
-        if sealed.plan != self.subject.plan {
+    /// Takes up a transfer that was sealed before, if it carries the bytes that the files have now. Where the file system does
+    /// not vouch for that, everything is read once more.
+    async fn recall(&mut self, link: &mut Link, transfer: &TransferId) -> Result<bool, Error> {
+        let noted = self.journal.sealed(transfer)?;
+        if noted.as_ref().is_some_and(|sealed| sealed.plan != self.subject.plan) {
             return Err(Error::evidence("answer to the offer", BadEvidence::Field("plan")));
         }
+        let unchanged = |sealed: &&Sealed| self.stamps.is_some() && sealed.stamps == self.stamps;
+        let sealed = match noted.as_ref().filter(unchanged) {
+            Some(sealed) => sealed.clone(),
+            None => {
+                self.read_without_sending().await?;
+                let made = tokio::task::spawn_blocking(self.manifest(transfer)).await;
+                made.map_err(|_| fault("making the manifest ended early"))?.sealed
+            }
+        };
+        if noted.as_ref().is_some_and(|noted| noted.manifest_sha256 != sealed.manifest_sha256) {
+            return Ok(false);
+        }
         let receipts = Receipts::new(self.identity, self.journal, transfer, &sealed);
-        for (kind, file) in receipts.fetch(link, &[ReceiptKind::Received]).await? {
+        if noted.is_none() {
+            receipts.discard(ReceiptKind::Received)?;
+        }
+        let fetched = match receipts.fetch(link, &[ReceiptKind::Received]).await {
+            // Nobody here knows what was sealed, but the zone signed it: it was something else.
+            Err(Error::Evidence { error: BadEvidence::Field("manifest"), .. }) if noted.is_none() => return Ok(false),
+            fetched => fetched?,
+        };
+        self.journal.keep_sealed(transfer, &sealed)?;
+        for (kind, file) in fetched {
             (self.progress)(Progress::Receipt { kind, file });
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn read_without_sending(&mut self) -> Result<(), Error> {
@@ -219,8 +263,18 @@ impl<'a> Handover<'a> {
         Ok(())
     }
 
-    /// Makes the manifest of what was read, on a thread of its own; what it says is durable in the journal then.
+    /// Makes the manifest of what was read and remembers it, beside what else is to be done.
     fn begin_manifest(&self, transfer: &TransferId) -> JoinHandle<Result<Manifest, Error>> {
+        let (make, journal, transfer) = (self.manifest(transfer), self.journal.clone(), transfer.clone());
+        tokio::task::spawn_blocking(move || {
+            let manifest = make();
+            journal.keep_sealed(&transfer, &manifest.sealed)?;
+            Ok(manifest)
+        })
+    }
+
+    /// What makes the manifest of what was read: work for a thread of its own.
+    fn manifest(&self, transfer: &TransferId) -> impl FnOnce() -> Manifest + Send + 'static {
         let Subject { agreement, dataset, plan: plan_sha256 } = self.subject.clone();
         let chunk_list = self.ledger.chunk_list();
         let header = Header::Manifest {
@@ -234,15 +288,13 @@ impl<'a> Handover<'a> {
             chunks: self.ledger.count(),
             chunk_list,
         };
-        let (plan, digests) = (Arc::clone(&self.plan), self.reading.digests());
-        let (journal, transfer) = (self.journal.clone(), transfer.clone());
-        tokio::task::spawn_blocking(move || {
+        let (plan, digests, stamps) = (Arc::clone(&self.plan), self.reading.digests(), self.stamps);
+        move || {
             let (bytes, manifest_sha256, hash) = plan::measure(plan.manifest(&header, &digests));
             let totals = plan.totals();
-            let sealed = Sealed { agreement, dataset, plan: plan_sha256, totals, manifest_sha256, chunk_list };
-            journal.keep_sealed(&transfer, &sealed)?;
-            Ok(Manifest { header, bytes, hash, sealed })
-        })
+            let sealed = Sealed { agreement, dataset, plan: plan_sha256, totals, manifest_sha256, chunk_list, stamps };
+            Manifest { header, bytes, hash, sealed }
+        }
     }
 }
 

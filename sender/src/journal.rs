@@ -48,6 +48,9 @@ pub(crate) struct Sealed {
     pub totals: Totals,
     pub manifest_sha256: Sha256,
     pub chunk_list: Sha256,
+    /// What the file system said of the files ([`crate::plan::Plan::stamps`]); none when that would not show every change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamps: Option<Sha256>,
 }
 
 #[derive(Serialize, Deserialize)]

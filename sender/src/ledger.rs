@@ -45,15 +45,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes a chunk that was read, the next in order; whether the zone needs it.
+    /// Notes a chunk that was read, the next in order; whether the zone needs it. One of which the zone has other bytes was read
+    /// all the same: for another transfer it counts.
     pub fn read(&mut self, index: u32, digest: ChunkDigest) -> Result<bool, Refusal> {
         let at = self.place(index)?;
-        if self.durable[at] && self.digests[at] != digest {
-            return Err(conflict());
-        }
+        let other = self.durable[at] && self.digests[at] != digest;
         self.digests[at] = digest;
         self.read = self.read.max(at + 1);
-        Ok(!self.durable[at])
+        if other { Err(conflict()) } else { Ok(!self.durable[at]) }
     }
 
     /// Notes chunks that became durable.
@@ -109,7 +108,8 @@ impl Ledger {
     }
 }
 
-fn conflict() -> Refusal {
+/// The zone's bytes are not what the files hold.
+pub(crate) fn conflict() -> Refusal {
     Refusal::new(Code::ChunkConflict, "the zone holds other bytes than the files have now")
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Status {
     pub mtime: i64,
     /// Nanoseconds of the modification time.
     pub mtime_ns: u32,
+    /// When anything about it changed last, nanoseconds since 1970: no program can set it back.
+    pub changed_ns: i64,
     /// Its number on its file system.
     pub inode: u64,
     /// Whether its owner may execute it.
@@ -122,6 +124,9 @@ fn status(stat: &FileStat) -> Status {
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mtime: i64::from(stat.st_mtime),
         mtime_ns: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        changed_ns: i64::from(stat.st_ctime)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(i64::from(stat.st_ctime_nsec)),
         inode: stat.st_ino as u64,
         executable: stat.st_mode & Mode::S_IXUSR.bits() != 0,
     }

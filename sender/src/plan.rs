@@ -12,6 +12,7 @@ use sluse_protocol::document::{Entry, Header, Kind, Totals};
 use sluse_protocol::path::{DataPath, PathProblem};
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::sshsig::{MessageHash, MessageHasher};
+use sluse_protocol::time::Timestamp;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,6 +22,9 @@ pub(crate) use walk::plan;
 
 /// Problems that are named one by one; further ones are counted.
 const MAX_NAMED: usize = 20;
+
+/// The longest tick of a file system's clock, seconds: FAT's.
+const COARSEST_CLOCK: i64 = 2;
 
 /// Something below the given paths that no dataset can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +119,7 @@ struct Slot {
     start: u64,
     mtime: i64,
     mtime_ns: u32,
+    changed_ns: i64,
     inode: u64,
     kind: Kind,
     executable: bool,
@@ -129,6 +134,8 @@ pub struct Plan {
     totals: Totals,
     document_bytes: u64,
     sha256: Sha256,
+    /// When the last of the files changed, nanoseconds since 1970.
+    changed_ns: i64,
 }
 
 impl Plan {
@@ -163,6 +170,22 @@ impl Plan {
         std::iter::once(header.to_line()).chain(entries)
     }
 
+    /// A digest of what the file system says of the files and a program cannot set: their change times and numbers. While it is
+    /// the same, so are their bytes; none when a file changed so shortly before `began`, when the walk began, that another
+    /// change might not show.
+    pub(crate) fn stamps(&self, began: Timestamp) -> Option<Sha256> {
+        use sha2::Digest as _;
+        if self.changed_ns / 1_000_000_000 >= began.unix().saturating_sub(COARSEST_CLOCK) {
+            return None;
+        }
+        let mut digest = sha2::Sha256::new();
+        for slot in self.slots.iter().filter(|slot| slot.kind == Kind::File) {
+            digest.update(slot.changed_ns.to_be_bytes());
+            digest.update(slot.inode.to_be_bytes());
+        }
+        Some(Sha256(digest.finalize().into()))
+    }
+
     /// The numbers of the entries that are files, in order.
     pub(crate) fn files(&self) -> impl Iterator<Item = usize> + '_ {
         self.slots.iter().enumerate().filter(|(_, slot)| slot.kind == Kind::File).map(|(at, _)| at)
@@ -192,7 +215,8 @@ impl Plan {
     pub(crate) fn is_unchanged(&self, at: usize, now: &os::Status) -> bool {
         let slot = &self.slots[at];
         now.kind == os::Kind::File
-            && (now.size, now.mtime, now.mtime_ns, now.inode) == (slot.size, slot.mtime, slot.mtime_ns, slot.inode)
+            && (now.size, now.mtime, now.mtime_ns) == (slot.size, slot.mtime, slot.mtime_ns)
+            && (now.changed_ns, now.inode) == (slot.changed_ns, slot.inode)
     }
 
     fn entry(&self, at: usize, sha256: Option<Sha256>) -> Entry {

@@ -9,6 +9,7 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::receipt::{Receipt, ReceiptKind};
 use sluse_protocol::sshsig::{self, BadSignature, NAMESPACE_RECEIPT};
 use sluse_protocol::wire::{Reply, Request};
+use std::io;
 use std::path::PathBuf;
 
 /// One transfer's receipts.
@@ -48,6 +49,15 @@ impl<'a> Receipts<'a> {
             new.push((kind, self.keep(kind, &statement, &signature)?));
         }
         Ok(new)
+    }
+
+    /// Removes a receipt that is here and may belong to other bytes.
+    pub fn discard(&self, kind: ReceiptKind) -> Result<(), Error> {
+        let path = self.path(kind);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(&path)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Verifies a receipt and writes it down, the statement last.

@@ -66,7 +66,9 @@ impl Again {
 /// # Errors
 /// When the paths cannot be sent or change meanwhile, the zone refuses, or nothing gets through for too long.
 pub fn send(identity: &Identity, options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, Error> {
+    let began = sluse_host::clock::now();
     let plan = plan::plan(&options.paths)?;
+    let stamps = plan.stamps(began);
     progress(Progress::Planned { totals: plan.totals() });
     let totals = plan.totals();
     let subject =
@@ -74,7 +76,7 @@ pub fn send(identity: &Identity, options: &Options, progress: &mut dyn FnMut(Pro
     let journal = Journal::new(identity.folder());
     crate::runtime()?.block_on(async {
         let mut retry = Retry::new(options.give_up);
-        let mut handover = Handover::new(identity, &journal, subject, plan, options.again, &mut *progress)?;
+        let mut handover = Handover::new(identity, &journal, subject, (plan, stamps), options.again, &mut *progress)?;
         let (transfer, state, link) = hand_over(&mut handover, &mut retry).await?;
         let sent_bytes = handover.sent;
         drop(handover);
@@ -103,6 +105,11 @@ async fn hand_over(handover: &mut Handover<'_>, retry: &mut Retry) -> Result<(Tr
         let error = match open(handover.identity).await {
             Ok(mut link) => match told_clock(handover, &mut link, &mut clock_told).await {
                 Ok((transfer, state)) => return Ok((transfer, state, link)),
+                Err(Error::Refused(refusal)) if refusal.code == Code::ChunkConflict => {
+                    // The same list of files, other bytes: what the zone has stays, and these are a transfer of their own.
+                    handover.begin_anew()?;
+                    continue;
+                }
                 Err(error) => error,
             },
             Err(error) => error,

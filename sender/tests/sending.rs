@@ -8,6 +8,7 @@ use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::refusal::{Code, Exit, Refusal};
 use sluse_protocol::transfer::State;
 use sluse_sender::{Again, End, Error, Identity, Options, Outcome, Progress, Wait};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zone::{Zone, noise, write};
@@ -57,7 +58,10 @@ impl Case {
     }
 
     fn assert_received(&self) {
-        let received = self.zone.received();
+        self.assert_same(self.zone.received());
+    }
+
+    fn assert_same(&self, received: BTreeMap<String, Vec<u8>>) {
         assert_eq!(received.len(), 5);
         for (path, bytes) in received {
             assert!(std::fs::read(self.tree.join(&path)).unwrap() == bytes, "{path}");
@@ -121,19 +125,64 @@ fn a_new_process_sends_only_the_chunks_that_are_not_durable() {
 }
 
 #[test]
-fn other_bytes_under_the_same_plan_are_a_conflict() {
+fn a_transfer_for_which_the_zone_has_other_bytes_is_left_and_another_begun() {
     let case = case(6 * CHUNK);
-    case.send().unwrap();
+    let first = case.send().unwrap();
     {
         let mut inner = case.zone.inner();
         let transfer = inner.transfers.values_mut().next().unwrap();
         transfer.state = State::Receiving;
         transfer.chunks.get_mut(&2).unwrap()[7] ^= 1;
     }
-    match case.send() {
-        Err(Error::Refused(refusal)) => assert_eq!(refusal.code, Code::ChunkConflict),
-        other => panic!("{other:?}"),
+    let second = case.send().unwrap();
+    assert_ne!(second.transfer, first.transfer);
+    assert_eq!(second.sent_bytes, second.totals.bytes);
+    case.assert_same(case.zone.received_as(&second.transfer));
+}
+
+/// Overwrites a file of the tree with other bytes of the same length, and gives it back the time that it had.
+fn overwrite(path: &Path, step: u8) {
+    let times = std::fs::metadata(path).unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[0] = bytes[0].wrapping_add(step);
+    // Longer than a tick of the kernel's clock.
+    std::thread::sleep(Duration::from_millis(20));
+    std::fs::write(path, bytes).unwrap();
+    std::fs::File::options().append(true).open(path).unwrap().set_modified(times).unwrap();
+}
+
+#[test]
+fn other_bytes_of_the_same_length_and_time_are_a_new_transfer_though_the_journal_is_lost() {
+    let case = case(2 * CHUNK);
+    let mut sent = vec![case.send().unwrap().transfer];
+    for journal_is_lost in [false, true, false] {
+        overwrite(&case.tree.join("large.bin"), 1);
+        if journal_is_lost {
+            std::fs::remove_dir_all(case.identity.folder().join("transfers")).unwrap();
+        }
+        let outcome = case.send().unwrap();
+        assert!(!sent.contains(&outcome.transfer));
+        assert_eq!(outcome.sent_bytes, outcome.totals.bytes);
+        case.assert_same(case.zone.received_as(&outcome.transfer));
+        sent.push(outcome.transfer);
     }
+    assert_eq!(case.send().unwrap().transfer, sent[3]);
+}
+
+#[test]
+fn a_file_that_was_written_anew_with_the_same_bytes_is_not_sent_again() {
+    let case = case(2 * CHUNK);
+    let first = case.send().unwrap();
+    let large = case.tree.join("large.bin");
+    overwrite(&large, 1);
+    overwrite(&large, 255);
+    let second = case.send().unwrap();
+    assert_eq!((&second.transfer, second.sent_bytes), (&first.transfer, 0));
+    assert_eq!(second.receipts, first.receipts);
+    std::fs::remove_file(case.identity.folder().join("transfers").join(first.transfer.as_str()).join("sealed.json"))
+        .unwrap();
+    let third = case.send().unwrap();
+    assert_eq!((third.transfer, third.sent_bytes), (first.transfer, 0));
 }
 
 #[test]

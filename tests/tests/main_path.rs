@@ -131,6 +131,21 @@ fn a_dataset_sent_again_is_not_sent_twice_and_has_the_same_receipts() {
 }
 
 #[test]
+fn other_bytes_with_the_length_and_time_of_those_before_are_delivered_as_a_new_transfer() {
+    let (zone, source, first) = delivered();
+    let file = zone.folder.path().join("lab.csv");
+    let (before, time) = (fs::read(&file).unwrap(), fs::metadata(&file).unwrap().modified().unwrap());
+    let corrected: Vec<u8> = before.iter().map(|byte| if *byte == b'1' { b'7' } else { *byte }).collect();
+    assert_ne!(corrected, before);
+    fs::write(&file, &corrected).unwrap();
+    fs::File::options().append(true).open(&file).unwrap().set_modified(time).unwrap();
+    let second = source.send(&file, "lab", "delivered").expect(0).json();
+    assert_ne!(second["transfer"], first.as_str());
+    let bag = bag(&zone, "lab", second["transfer"].as_str().unwrap());
+    assert_eq!(fs::read(bag.join("data/lab.csv")).unwrap(), corrected);
+}
+
+#[test]
 fn the_audit_log_verifies_live_and_exported_and_against_receipts() {
     let (zone, source, transfer) = delivered();
     zone.operate(&["audit", "verify"]).expect(0);

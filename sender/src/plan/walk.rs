@@ -56,6 +56,7 @@ impl<'a> Walk<'a> {
             totals: Totals::default(),
             document_bytes: 0,
             sha256: Sha256([0; 32]),
+            changed_ns: i64::MIN,
         };
         Self { plan, opener: Opener::default(), problems: Unsendable::default(), top: None, pending: Vec::new() }
     }
@@ -171,6 +172,9 @@ impl<'a> Walk<'a> {
         if totals.chunks(limits::CHUNK_BYTES) > u64::from(limits::MAX_CHUNKS) {
             return Err(too_large().into());
         }
+        if file {
+            self.plan.changed_ns = self.plan.changed_ns.max(status.changed_ns);
+        }
         self.plan.slots.push(Slot {
             folder,
             name,
@@ -178,6 +182,7 @@ impl<'a> Walk<'a> {
             start,
             mtime: status.mtime,
             mtime_ns: status.mtime_ns,
+            changed_ns: status.changed_ns,
             inode: status.inode,
             kind,
             executable: file && status.executable,

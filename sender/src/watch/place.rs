@@ -100,11 +100,12 @@ fn move_entry(record: &Record, source: &Path, target: &Path) -> io::Result<bool>
     if scan::look(target)?.is_some() {
         return Ok(true);
     }
+    let before = scan::look_across_moves(source)?;
     if scan::look(source)? != Some(record.fingerprint) {
         return Ok(false);
     }
     fs::rename(source, target)?;
-    if scan::look(target)? == Some(record.fingerprint) {
+    if scan::look_across_moves(target)? == before {
         return Ok(true);
     }
     // Somebody wrote to it in this very moment: it is something new, and nobody sent that.

@@ -76,11 +76,23 @@ pub fn scan(outbox: &Outbox) -> io::Result<Listing> {
 /// # Errors
 /// When it cannot be looked at.
 pub fn look(path: &Path) -> io::Result<Option<Sha256>> {
+    look_as(path, |status| status)
+}
+
+/// As [`look`], apart from what moving a file changes of it: it is the same before and after.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_across_moves(path: &Path) -> io::Result<Option<Sha256>> {
+    look_as(path, |status| Status { changed_ns: 0, ..status })
+}
+
+fn look_as(path: &Path, known: impl Fn(Status) -> Status) -> io::Result<Option<Sha256>> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     match os::status_at(path) {
-        Ok(status) => Ok(Some(fingerprint(&os::open_folder(parent)?, name, &status))),
+        Ok(status) => Ok(Some(fingerprint(&os::open_folder(parent)?, name, &known(status)))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -139,11 +151,11 @@ fn descend(digest: &mut sha2::Sha256, folder: io::Result<OwnedFd>, entries: &mut
 }
 
 fn note(digest: &mut sha2::Sha256, name: &str, status: &Status) {
-    let Status { kind, size, mtime, mtime_ns, inode, executable } = status;
+    let Status { kind, size, mtime, mtime_ns, changed_ns, inode, executable } = status;
     digest.update(format!("{kind:?} {}:{name}\n", name.len()));
     // A folder is what lies in it; its own times may change when it is moved.
     if *kind != Kind::Folder {
-        digest.update(format!("{size} {mtime} {mtime_ns} {inode} {executable}\n"));
+        digest.update(format!("{size} {mtime} {mtime_ns} {changed_ns} {inode} {executable}\n"));
     }
 }
 
@@ -168,12 +180,18 @@ mod tests {
         };
         fs::write(extract.join("a/b/one.csv"), "12").unwrap();
         changed("other bytes");
+        let times = fs::metadata(extract.join("a/b/one.csv")).unwrap().modified().unwrap();
+        // Longer than a tick of the kernel's clock.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(extract.join("a/b/one.csv"), "34").unwrap();
+        fs::File::options().append(true).open(extract.join("a/b/one.csv")).unwrap().set_modified(times).unwrap();
+        changed("other bytes of the same length, and the time set back");
         fs::write(extract.join("a/b/two.csv"), "").unwrap();
         changed("one file more");
         fs::rename(extract.join("a/b/two.csv"), extract.join("a/two.csv")).unwrap();
         changed("a file moved");
         fs::remove_file(extract.join("a/two.csv")).unwrap();
-        assert_eq!(look(&extract).unwrap().unwrap(), seen[1], "what it was before is the same again");
+        assert_eq!(look(&extract).unwrap().unwrap(), seen[2], "what it was before is the same again");
         fs::rename(extract.join("a/b/one.csv"), extract.join("a/b/uno.csv")).unwrap();
         let renamed = look(&extract).unwrap().unwrap();
         assert!(!seen.contains(&renamed), "a file renamed");

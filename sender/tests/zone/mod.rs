@@ -159,8 +159,12 @@ impl Zone {
     pub fn received(&self) -> BTreeMap<String, Vec<u8>> {
         let inner = self.inner();
         assert_eq!(inner.transfers.len(), 1);
-        let transfer = inner.transfers.values().next().unwrap();
-        transfer.files()
+        inner.transfers.values().next().unwrap().files()
+    }
+
+    /// A transfer's files, put together from its chunks.
+    pub fn received_as(&self, id: &TransferId) -> BTreeMap<String, Vec<u8>> {
+        self.inner().transfers.values().find(|transfer| transfer.id == *id).unwrap().files()
     }
 }
 
