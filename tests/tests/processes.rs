@@ -35,6 +35,19 @@ fn open_files(pid: i32) -> Option<Vec<PathBuf>> {
     }
 }
 
+/// What a process has open, and the kinds of all sockets, as they were at one moment: a socket that was closed before the
+/// tables were read stands in none of them, so what was not open all the while is looked at again.
+fn open_and_sockets(pid: i32) -> Option<(Vec<PathBuf>, BTreeMap<String, &'static str>)> {
+    loop {
+        let open = open_files(pid)?;
+        let sockets = sockets();
+        let again = open_files(pid)?;
+        if open.iter().all(|path| again.contains(path) || !path.to_string_lossy().starts_with("socket:")) {
+            return Some((open, sockets));
+        }
+    }
+}
+
 /// The kinds of all sockets of the network that the test sees, by inode.
 fn sockets() -> BTreeMap<String, &'static str> {
     let tables =
@@ -51,10 +64,9 @@ fn sockets() -> BTreeMap<String, &'static str> {
 }
 
 /// What of `open` a role should not have open.
-fn surprises(zone: &Zone, role: &str, open: &[PathBuf]) -> Vec<String> {
+fn surprises(zone: &Zone, role: &str, open: &[PathBuf], sockets: &BTreeMap<String, &'static str>) -> Vec<String> {
     let root = zone.root().canonicalize().unwrap();
     let own = |path: &Path| own_folders(role).iter().any(|folder| path.starts_with(root.join(folder)));
-    let sockets = sockets();
     let mut udp = 0;
     let mut expected = |path: &Path| {
         let text = path.to_string_lossy();
@@ -85,12 +97,12 @@ fn each_role_has_open_only_what_is_its_own_while_it_works() {
         let (mut listings, mut seen) = (0, BTreeSet::new());
         while !sending.is_finished() {
             for role in ROLES {
-                let Some(open) = open_files(pid(&zone, role)) else {
+                let Some((open, sockets)) = open_and_sockets(pid(&zone, role)) else {
                     // Whose processes these are does not matter: they are closed to the same user.
                     assert!(!Uid::effective().is_root());
                     continue;
                 };
-                assert_eq!(surprises(&zone, role, &open), Vec::<String>::new(), "{role} has these open");
+                assert_eq!(surprises(&zone, role, &open, &sockets), Vec::<String>::new(), "{role} has these open");
                 seen.extend(open.into_iter().filter(|path| path.starts_with(zone.root())).map(|_| role));
                 listings += 1;
             }
