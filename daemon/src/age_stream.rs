@@ -5,7 +5,7 @@
 //! and checks every header, with its recipients and its MAC; a recipient and an identity of ours stand between to see the
 //! file key go by.
 
-use crate::direct::{Gather, Output};
+use crate::gather::{Gather, Output};
 use age::{DecryptError, Decryptor, EncryptError, Encryptor};
 use age_core::format::{FileKey, Stanza};
 use age_core::secrecy::ExposeSecret as _;
@@ -55,7 +55,10 @@ impl Writer {
         drop(encryptor.wrap_output(&mut header)?);
         let key = recipient.seen.take().and_then(|key| RecordKey::derive(&key, header.last_chunk()?));
         let key = key.ok_or_else(|| io::Error::other("age made no file key"))?;
-        output.write(&header)?;
+        output.gather(|gather| {
+            gather.space(header.len())?.copy_from_slice(&header);
+            Ok(())
+        })?;
         Ok(Self { output, key, pending: Vec::with_capacity(RECORD) })
     }
 
@@ -85,7 +88,7 @@ impl Writer {
     pub fn finish(self) -> io::Result<(File, u64)> {
         let Self { mut output, mut key, pending } = self;
         output.gather(|gather| key.seal(&[&pending], true, gather))?;
-        output.finish()
+        Ok(output.finish())
     }
 }
 

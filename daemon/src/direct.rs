@@ -4,28 +4,18 @@
 //! page, which costs more than to encrypt it, and push out everything else. What is read back past the cache was on the
 //! disk, moreover. A file system that cannot do it says so with `EINVAL`: from there on the same bytes go through the cache.
 //!
-//! The kernel asks that memory, offsets and lengths are multiples of a block. So every thread has one [`Stage`] through which
-//! it writes, and a file keeps what does not fill a block until more comes.
+//! The kernel asks that memory, offsets and lengths are multiples of a block ([`Memory`]).
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::libc;
-use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What offsets and lengths are multiples of: at least the logical block of any disk that is made today.
 pub const BLOCK: usize = 4096;
-
-/// Bytes that a thread gathers before it writes.
-const STAGE: usize = 4 * 1024 * 1024;
-
-/// Bytes that may be composed in one place.
-const PIECE: usize = 256 * 1024;
-
-thread_local! {
-    static STAGES: RefCell<Stage> = RefCell::new(Stage { memory: Memory::new(STAGE), filled: 0 });
-}
 
 /// Memory that begins at a block's border.
 #[derive(Debug)]
@@ -91,134 +81,51 @@ impl Input {
     }
 }
 
-/// A file that is written from its beginning.
+/// A file that is written, by several threads at once if need be.
 #[derive(Debug)]
 pub struct Output {
     file: File,
-    direct: bool,
-    /// What was written and does not fill a block yet.
-    carried: Vec<u8>,
-    /// Bytes that the file has.
-    length: u64,
+    direct: AtomicBool,
 }
 
 impl Output {
     /// Writes into `file` past the page cache, where that can be done.
     pub fn new(file: File) -> Self {
-        let direct = set_direct(&file, true);
-        Self { file, direct, carried: Vec::new(), length: 0 }
+        let direct = AtomicBool::new(set_direct(&file, true));
+        Self { file, direct }
     }
 
-    /// Writes into `file` through the page cache: better for small files.
-    pub fn cached(file: File) -> Self {
-        Self { file, direct: false, carried: Vec::new(), length: 0 }
-    }
-
-    /// Bytes that the file has, without those that do not fill a block yet.
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// Writes the next bytes.
+    /// Writes `bytes` at `offset`: whole blocks from memory at a block's border, or through the cache what is not.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.direct && self.carried.is_empty() {
-            return self.put(bytes);
-        }
-        self.gather(|gather| {
-            for piece in bytes.chunks(PIECE) {
-                gather.space(piece.len())?.copy_from_slice(piece);
-            }
-            Ok(())
-        })
-    }
-
-    /// Lets `fill` compose the next bytes in place.
-    ///
-    /// # Errors
-    /// What `fill` says, and when the disk fails.
-    pub fn gather(&mut self, fill: impl FnOnce(&mut Gather) -> io::Result<()>) -> io::Result<()> {
-        STAGES.with_borrow_mut(|stage| {
-            stage.filled = 0;
-            let mut gather = Gather { output: self, stage };
-            let carried = std::mem::take(&mut gather.output.carried);
-            gather.space(carried.len())?.copy_from_slice(&carried);
-            fill(&mut gather)?;
-            gather.write()
-        })
-    }
-
-    /// Writes what is left, and gives the file back.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn finish(mut self) -> io::Result<(File, u64)> {
-        let carried = std::mem::take(&mut self.carried);
-        if !carried.is_empty() {
-            set_direct(&self.file, false);
-            self.direct = false;
-            self.put(&carried)?;
-        }
-        Ok((self.file, self.length))
-    }
-
-    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn write(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
-            match self.file.write(bytes) {
+            match self.file.write_at(bytes, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    self.length += count as u64;
+                    offset += count as u64;
                     bytes = &bytes[count..];
                 }
-                Err(error) => may_go_on(&self.file, &mut self.direct, error)?,
+                Err(error) => {
+                    let mut direct = self.direct.load(Ordering::Relaxed);
+                    may_go_on(&self.file, &mut direct, error)?;
+                    self.direct.store(direct, Ordering::Relaxed);
+                }
             }
         }
         Ok(())
     }
-}
 
-/// Where a thread gathers what it writes.
-#[derive(Debug)]
-struct Stage {
-    memory: Memory,
-    filled: usize,
-}
-
-/// The next bytes of an [`Output`], as they are composed.
-pub struct Gather<'a> {
-    output: &'a mut Output,
-    stage: &'a mut Stage,
-}
-
-impl Gather<'_> {
-    /// The place of the next `length` bytes, at most [`PIECE`].
-    ///
-    /// # Errors
-    /// When the disk fails while room is made.
-    pub fn space(&mut self, length: usize) -> io::Result<&mut [u8]> {
-        if self.stage.filled + length > STAGE {
-            self.write()?;
-            // What did not fill a block comes first again.
-            let carried = std::mem::take(&mut self.output.carried);
-            self.stage.memory.bytes()[..carried.len()].copy_from_slice(&carried);
-            self.stage.filled = carried.len();
-        }
-        let start = self.stage.filled;
-        self.stage.filled += length;
-        Ok(&mut self.stage.memory.bytes()[start..self.stage.filled])
+    /// Writes on through the cache.
+    pub fn through_the_cache(&self) {
+        set_direct(&self.file, false);
+        self.direct.store(false, Ordering::Relaxed);
     }
 
-    /// Writes the whole blocks, and has the file keep the rest.
-    fn write(&mut self) -> io::Result<()> {
-        let filled = self.stage.filled;
-        let whole = if self.output.direct { filled - filled % BLOCK } else { filled };
-        let (now, later) = self.stage.memory.bytes()[..filled].split_at(whole);
-        self.output.put(now)?;
-        self.output.carried.extend_from_slice(later);
-        self.stage.filled = 0;
-        Ok(())
+    /// The file.
+    pub fn into_file(self) -> File {
+        self.file
     }
 }
 
@@ -265,25 +172,7 @@ mod tests {
         (0..length).map(|at| (at * 7 + at / 253) as u8).collect()
     }
 
-    const LENGTHS: [usize; 9] = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 100_000, STAGE, STAGE + BLOCK, 3 * STAGE + 12_345];
-
-    #[test]
-    fn a_file_has_the_bytes_that_were_written_in_whatever_pieces() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        for length in LENGTHS {
-            for piece in [777, BLOCK, 70_000, 4 * STAGE] {
-                for make in [Output::new, Output::cached] {
-                    let mut output = make(File::create(&path).unwrap());
-                    let direct = output.direct;
-                    bytes(length).chunks(piece).for_each(|piece| output.write(piece).unwrap());
-                    assert_eq!(output.direct, direct, "a whole block was refused");
-                    assert_eq!(output.finish().unwrap().1, length as u64);
-                    assert!(fs::read(&path).unwrap() == bytes(length), "{length} in pieces of {piece}");
-                }
-            }
-        }
-    }
+    const LENGTHS: [usize; 7] = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 100_000, 1_000_000];
 
     #[test]
     fn a_file_is_read_as_far_as_it_reaches() {
@@ -302,11 +191,15 @@ mod tests {
     fn a_file_that_was_set_aside_has_its_length_and_then_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let (length, file) = (3 * STAGE + 12_345, File::create(&path).unwrap());
+        let (length, file) = (3 * BLOCK, File::create(&path).unwrap());
         reserve(&file, length as u64).unwrap();
-        let mut output = Output::new(file);
-        output.write(&bytes(length)).unwrap();
-        assert_eq!(output.finish().unwrap().1, length as u64);
+        assert_eq!(fs::metadata(&path).unwrap().len(), length as u64);
+        let mut memory = Memory::new(length);
+        memory.bytes().copy_from_slice(&bytes(length));
+        let output = Output::new(file);
+        output.write(&memory.bytes()[BLOCK..], BLOCK as u64).unwrap();
+        output.write(&memory.bytes()[..BLOCK], 0).unwrap();
+        assert!(output.direct.load(Ordering::Relaxed), "a whole block was refused");
         assert!(fs::read(&path).unwrap() == bytes(length));
         assert!(reserve(&File::create(&path).unwrap(), u64::MAX).is_err());
         assert!(reserve(&File::create(&path).unwrap(), 1 << 60).is_err(), "no disk has that");
@@ -316,11 +209,10 @@ mod tests {
     fn what_the_kernel_refuses_past_the_cache_goes_through_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let mut output = Output::new(File::create(&path).unwrap());
+        let output = Output::new(File::create(&path).unwrap());
         // As after a write that a full disk cut short: neither the memory nor the length fits.
-        output.put(&bytes(10_001)[1..]).unwrap();
-        output.write(&bytes(9000)).unwrap();
-        output.finish().unwrap();
+        output.write(&bytes(10_001)[1..], 0).unwrap();
+        output.write(&bytes(9000), 10_000).unwrap();
         assert!(fs::read(&path).unwrap() == [&bytes(10_001)[1..], &bytes(9000)].concat());
         let mut input = Input::new(File::open(&path).unwrap());
         let mut memory = vec![0; 3 * BLOCK + 1];

@@ -11,6 +11,7 @@ mod control_link;
 pub mod deliver;
 mod direct;
 mod error;
+mod gather;
 pub mod inspect;
 pub mod links;
 pub mod notify;

@@ -26,6 +26,7 @@ mod bag;
 mod delivery;
 mod error;
 mod large_files;
+mod large_writer;
 mod payload;
 mod pending;
 mod place;

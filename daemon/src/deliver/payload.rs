@@ -1,18 +1,18 @@
 //! Writes the dataset's files into the bag as they are decrypted, and lists them in the bag's manifest.
 
 use super::error::DeliverError;
+use super::large_writer::LargeWriter;
 use super::place::Place;
 use super::read_back::{Piece, ReadBack};
 use super::tag_file::TagFile;
 use super::tags;
-use crate::direct::{self, Output};
 use crate::quarantine::dataset::Visitor;
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 use sluse_protocol::document::Entry;
 use sluse_protocol::path::{self, DataPath, NameRule};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ pub struct Payload<'a> {
     names: NameRule,
     folder: Option<(String, Place)>,
     current: Option<Current>,
+    large: Option<LargeWriter>,
     read_back: Option<ReadBack>,
     manifest: TagFile,
     renamed: Option<TagFile>,
@@ -36,8 +37,10 @@ pub struct Payload<'a> {
 
 /// The file that is being written.
 struct Current {
-    output: Output,
+    /// Where it is small; a large one is with the [`LargeWriter`].
+    small: Option<File>,
     path: Arc<str>,
+    /// Bytes that were handed over to be read back.
     given: u64,
 }
 
@@ -62,7 +65,7 @@ impl<'a> Payload<'a> {
         let begin = || -> io::Result<Self> {
             let read_back = Some(ReadBack::start(bag.make(tags::DATA, 0o755)?)?);
             let (data, manifest) = (bag.folder(tags::DATA)?, TagFile::create(bag, tags::MANIFEST)?);
-            Ok(Self { bag, data, names, folder: None, current: None, read_back, manifest, renamed: None })
+            Ok(Self { bag, data, names, folder: None, current: None, large: None, read_back, manifest, renamed: None })
         };
         begin().map_err(DeliverError::io(WHAT))
     }
@@ -106,6 +109,13 @@ impl<'a> Payload<'a> {
         Ok(delivered)
     }
 
+    fn large(&mut self) -> io::Result<&mut LargeWriter> {
+        match &mut self.large {
+            Some(large) => Ok(large),
+            none => Ok(none.insert(LargeWriter::start()?)),
+        }
+    }
+
     fn create(&mut self, path: &DataPath, mode: u32) -> io::Result<File> {
         let Some((folder, name)) = path.as_str().rsplit_once('/') else {
             return self.data.create(path.as_str(), mode);
@@ -146,13 +156,13 @@ impl Visitor for Payload<'_> {
                 let line = tags::manifest_line(digest, &format!("{}/{path}", tags::DATA));
                 self.manifest.write(line.as_bytes())?;
             }
-            let output = if entry.size < DIRECT_FROM {
-                Output::cached(file)
+            let small = if entry.size < DIRECT_FROM {
+                Some(file)
             } else {
-                direct::reserve(&file, entry.size)?;
-                Output::new(file)
+                self.large()?.begin(file, entry.size)?;
+                None
             };
-            Ok(Current { output, path: path.as_str().into(), given: 0 })
+            Ok(Current { small, path: path.as_str().into(), given: 0 })
         };
         self.current = Some(begin().map_err(DeliverError::io(WHAT))?);
         Ok(())
@@ -160,9 +170,14 @@ impl Visitor for Payload<'_> {
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), DeliverError> {
         let Some(current) = &mut self.current else { return Err(DeliverError::Fault("bytes of no file".into())) };
-        current.output.write(bytes).map_err(DeliverError::io(WHAT))?;
-        if current.output.length() - current.given >= PIECE_BYTES {
-            let (path, from, upto) = (Arc::clone(&current.path), current.given, current.output.length());
+        let written = match (&mut current.small, &mut self.large) {
+            (Some(small), _) => small.write_all(bytes).map(|()| 0),
+            (None, Some(large)) => large.write(bytes),
+            (None, None) => Err(io::Error::other("nobody writes the file")),
+        };
+        let written = written.map_err(DeliverError::io(WHAT))?;
+        if written - current.given >= PIECE_BYTES {
+            let (path, from, upto) = (Arc::clone(&current.path), current.given, written);
             current.given = upto;
             self.give(Piece { path, from, upto, ends: None })?;
         }
@@ -171,7 +186,11 @@ impl Visitor for Payload<'_> {
 
     fn end(&mut self, entry: &Entry) -> Result<(), DeliverError> {
         let Some(current) = self.current.take() else { return Err(DeliverError::Fault("the end of no file".into())) };
-        let (file, written) = current.output.finish().map_err(DeliverError::io(WHAT))?;
+        let finished = match current.small {
+            Some(small) => Ok((small, entry.size)),
+            None => self.large().and_then(LargeWriter::finish),
+        };
+        let (file, written) = finished.map_err(DeliverError::io(WHAT))?;
         set_time(&file, entry).map_err(DeliverError::io(WHAT))?;
         let piece = Piece { path: current.path, from: current.given, upto: written, ends: entry.sha256 };
         self.give(piece)

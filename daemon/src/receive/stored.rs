@@ -6,7 +6,7 @@ use super::folder;
 use super::refusals::storage;
 use super::transfer::Slot;
 use crate::age_stream::Writer;
-use crate::direct::Output;
+use crate::gather::Output;
 use sluse_host::layout;
 use sluse_protocol::chunk_index::Record;
 use sluse_protocol::refusal::{Code, Refusal};
@@ -47,7 +47,7 @@ impl Encrypted {
         let created = transfer.folder().create(&temporary_name);
         let file = created.map_err(|error| storage("create a file", &error))?;
         let temporary = Temporary { path: transfer.folder().path(&temporary_name), named: false };
-        let writer = Writer::begin(transfer.recipient(), Output::cached(file));
+        let writer = Writer::begin(transfer.recipient(), Output::new(file));
         let writer = writer.map_err(|error| storage("begin a file", &error))?;
         Ok(Self { writer, name, temporary, slot })
     }
