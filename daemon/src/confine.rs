@@ -49,15 +49,15 @@ pub fn apply(role: Role, zone: &Zone) -> Result<(), RoleError> {
 }
 
 /// Takes from the nursery all that it does not need to start parsers: it may start this program and nothing else, has no
-/// network, and no file but programs' libraries. `allow_unconfined` is the zone's setting: to go on without Landlock.
+/// network, and no file but programs' libraries. With an `engine` it may connect sockets that it is handed. `allow_unconfined` is the zone's setting: to go on without Landlock.
 ///
 /// # Errors
 /// When the kernel cannot, and no parser may therefore be started.
-pub fn nursery(allow_unconfined: bool) -> Result<(), RoleError> {
+pub fn nursery(allow_unconfined: bool, engine: bool) -> Result<(), RoleError> {
     refuse_threads()?;
     privileges::drop_for_nursery()?;
     filesystem::restrict_nursery(allow_unconfined)?;
-    calls::restrict_nursery()
+    calls::restrict_nursery(engine)
 }
 
 /// Leaves a parser its standard input, on which it reads and answers, and memory up to its limits. Nothing else: no file,

@@ -30,7 +30,7 @@ fn run(command: &Command) -> Result<(), RoleError> {
         Command::Control(args) => role(Role::Control, args),
         Command::Inspect(args) => role(Role::Inspect, args),
         Command::Deliver(args) => role(Role::Deliver, args),
-        Command::Nursery(args) => nursery::run(*args),
+        Command::Nursery(args) => nursery::run(args.clone()),
         Command::Parser(args) => parser::run(*args, parser::readers),
     }
 }

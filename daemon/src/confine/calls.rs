@@ -144,11 +144,12 @@ pub fn restrict(role: Role, clamd: bool) -> Result<(), RoleError> {
 }
 
 /// Restricts the nursery, and what it starts: as a role, but it starts programs (Landlock says which), gives signals to
-/// those (Landlock says to no others), and lets them give up what they have.
+/// those (Landlock says to no others), and lets them give up what they have. With an `engine` it connects sockets, of which it
+/// can make none.
 ///
 /// # Errors
 /// When the kernel has no seccomp filters.
-pub fn restrict_nursery() -> Result<(), RoleError> {
+pub fn restrict_nursery(engine: bool) -> Result<(), RoleError> {
     const NEEDED: &[c_long] = &[
         libc::SYS_execve,
         libc::SYS_capset,
@@ -162,6 +163,9 @@ pub fn restrict_nursery() -> Result<(), RoleError> {
     // Of sockets as `deliver`, which has none: the standard library makes a pair to hear of a child's start.
     let network = network(Role::Deliver, false).map_err(|error| RoleError::State(error.to_string()))?;
     rules.extend(network);
+    if engine {
+        rules.remove(&libc::SYS_connect);
+    }
     let program = compile(rules, libc::EPERM).map_err(|error| RoleError::State(error.to_string()))?;
     install(&program)
 }
@@ -206,13 +210,13 @@ fn network(role: Role, clamd: bool) -> Result<Rules, BackendError> {
         (libc::SYS_socketpair, vec![when(&[is_not(0, unix)?])?]),
         (libc::SYS_bind, vec![]),
         (libc::SYS_listen, vec![]),
+        (libc::SYS_connect, vec![]),
+        (libc::SYS_socket, vec![]),
     ]);
     if role == Role::Inspect && clamd {
-        // To speak to clamd.
-        rules.insert(libc::SYS_socket, vec![when(&[is_not(0, unix)?])?]);
-    } else {
-        rules.insert(libc::SYS_socket, vec![]);
-        rules.insert(libc::SYS_connect, vec![]);
+        // The nursery connects it to clamd. No datagrams: those need no connection.
+        let others = [is_not(0, unix)?, is_not(1, libc::SOCK_STREAM as u64 | libc::SOCK_CLOEXEC as u64)?];
+        rules.insert(libc::SYS_socket, others.map(|other| when(&[other])).into_iter().collect::<Result<_, _>>()?);
     }
     Ok(rules)
 }
@@ -322,9 +326,11 @@ mod tests {
             assert!(sys::call(libc::SYS_getpid, [0, 0]).is_ok());
             assert!(std::os::unix::net::UnixStream::pair().is_ok());
             assert!(nix::sys::signal::kill(nix::unistd::getpid(), None).is_ok());
-            // Nothing listens there, but it was looked for.
-            let missing = std::os::unix::net::UnixStream::connect("/nowhere").unwrap_err();
-            assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+            let (unix, stream) = (libc::AF_UNIX as usize, (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as usize);
+            assert!(sys::call(libc::SYS_socket, [unix, stream]).is_ok());
+            let datagrams = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize;
+            assert_eq!(sys::call(libc::SYS_socket, [unix, datagrams]), Err(Errno::EPERM));
+            assert_eq!(sys::call(libc::SYS_connect, [0, 0]), Err(Errno::EPERM));
             std::thread::spawn(|| ()).join().unwrap();
         };
         std::thread::spawn(attempt).join().unwrap();

@@ -79,7 +79,7 @@ pub fn run(zone: Zone, control: UnixStream) -> Result<(), RoleError> {
     crate::work::name_no_content_in_panics();
     // First, while this process still may, and before it has read a key.
     let allow_unconfined = zone.settings.zone.allow_unconfined;
-    let jail = Jail::start(jail::Settings { allow_unconfined, ..jail::Settings::default() })?;
+    let jail = Jail::start(jail::Settings { allow_unconfined, engine: zone.clamd_socket(), ..Default::default() })?;
     let held = Held::load(&zone, jail)?;
     confine::apply(Role::Inspect, &zone)?;
     work(zone, held, control)

@@ -70,10 +70,15 @@ impl Tested {
         let mut tested = Self::default();
         tested.add("file-type", Ok(Jailed::new(Arc::clone(jail))));
         tested.add("signatures", signatures);
-        if let Some(socket) = zone.clamd_socket() {
+        if zone.clamd_socket().is_some() {
+            let jail = Arc::clone(jail);
             let settings = &zone.settings.inspect;
             let timeout = Duration::from_secs(u64::from(settings.engine_timeout_seconds.max(1)));
-            let clamd = ClamdEngine::connect(clamd::Settings { socket, max_bytes: settings.clamd_max_bytes, timeout });
+            let clamd = ClamdEngine::connect(clamd::Settings {
+                dial: Arc::new(move || jail.engine()),
+                max_bytes: settings.clamd_max_bytes,
+                timeout,
+            });
             let official = clamd.as_ref().is_ok_and(ClamdEngine::has_official_signatures);
             tested.full_malware_engine = tested.add("clamd", clamd) && official;
         }

@@ -266,7 +266,7 @@ pub fn make() {
         slused::confine::apply(role, &world.zone).unwrap();
     }
     if user == NURSERY {
-        slused::confine::nursery(false).unwrap();
+        slused::confine::nursery(false, true).unwrap();
     }
     if variable(THREAD) == "true" {
         std::thread::spawn(move || make_all(&world)).join().unwrap();

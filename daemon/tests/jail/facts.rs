@@ -8,6 +8,8 @@ use sluse_protocol::finding::Class;
 use slused::inspect::engine::{Engine, FileFacts, Guarded, Verdict};
 use slused::inspect::jail::{Jail, Jailed, Limits, Settings};
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ const GOOD: &[u8] = b"a;b\n1;2\n";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn jail(limits: Limits) -> Arc<Jail> {
-    Arc::new(Jail::start(Settings { allow_unconfined: false, limits }).unwrap())
+    Arc::new(Jail::start(Settings { limits, ..Settings::default() }).unwrap())
 }
 
 fn engine(jail: &Arc<Jail>) -> Arc<dyn Engine> {
@@ -52,6 +54,27 @@ fn goes_through(engine: &Arc<dyn Engine>, after: &str) {
 
 fn stopped_by_default(wish: &str, sentence: &str) {
     stopped(&engine(&jail(Limits::default())), wish, GOOD, sentence);
+}
+
+/// The nursery connects sockets, to one path.
+pub fn engines_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("engine");
+    let jail = |engine| Jail::start(Settings { engine, ..Settings::default() }).unwrap();
+    let denied = jail(None).engine().unwrap_err();
+    assert_eq!(denied.kind(), std::io::ErrorKind::PermissionDenied);
+    let connected = jail(Some(path.clone()));
+    assert_eq!(connected.engine().unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    let listener = UnixListener::bind(&path).unwrap();
+    for said in [b"one", b"two"] {
+        let mut engine = connected.engine().unwrap();
+        engine.write_all(said).unwrap();
+        drop(engine);
+        let mut heard = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, said);
+    }
+    assert!(matches!(verdict(&engine(&Arc::new(connected)), "good", GOOD), Verdict::Read { .. }));
 }
 
 /// Whatever is not a parser's business ends it at once.

@@ -3,7 +3,7 @@
 use super::heard::Heard;
 use super::limits::{LAST_WORDS, Limits, QUEUE_BYTES};
 use super::messages::{Incoming, ToParser};
-use super::nursery::{Ended, REQUEST_BYTES};
+use super::nursery::{Ended, Request};
 use crate::RoleError;
 use crate::supervise::{ENVIRONMENT, PROGRAM};
 use crate::sys::{self, Start};
@@ -11,16 +11,17 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socket, socketpair, sockopt,
 };
 use nix::sys::time::TimeVal;
 use sluse_protocol::agreement::Content;
 use sluse_protocol::frame;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::Shutdown;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -33,10 +34,12 @@ const DATA_BUFFER: usize = 1024 * 1024;
 const ANSWER_BUFFER: usize = 16 * 1024;
 
 /// How the jail is to be.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Go on where the kernel has no Landlock.
     pub allow_unconfined: bool,
+    /// The socket of the engine to which this process may be connected.
+    pub engine: Option<PathBuf>,
     /// What parsers may take of time.
     pub limits: Limits,
 }
@@ -62,6 +65,9 @@ impl Jail {
         command.arg0("slused").arg("nursery");
         if settings.allow_unconfined {
             command.arg("--allow-unconfined");
+        }
+        if let Some(engine) = &settings.engine {
+            command.arg("--engine").arg(engine);
         }
         command.env_clear().envs(ENVIRONMENT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).current_dir("/");
@@ -89,19 +95,41 @@ impl Jail {
         setsockopt(&data, sockopt::SndBuf, &DATA_BUFFER)?;
         data.set_nonblocking(true)?;
         life.set_read_timeout(Some(LAST_WORDS))?;
-        let request: [u8; REQUEST_BYTES] = self.limits.cpu(bytes).as_secs().to_le_bytes();
-        let rights = [their_data.as_raw_fd(), their_life.as_raw_fd()];
+        self.ask(Request::Parser(self.limits.cpu(bytes).as_secs()), [their_data.as_fd(), their_life.as_fd()])?;
+        let patience = self.limits.patience(bytes);
+        Ok(Child { data, life, queue, incoming: Incoming::default(), stall: self.limits.stall, patience })
+    }
+
+    /// A connection to the zone's engine.
+    ///
+    /// # Errors
+    /// When there is none, or it takes no connection.
+    pub fn engine(&self) -> io::Result<UnixStream> {
+        let engine = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        let (mut answer, theirs) = UnixStream::pair()?;
+        answer.set_read_timeout(Some(LAST_WORDS))?;
+        self.ask(Request::Engine, [engine.as_fd(), theirs.as_fd()])?;
+        drop(theirs);
+        let mut error = [0];
+        answer.read_exact(&mut error)?;
+        if error != [0] {
+            return Err(io::Error::from_raw_os_error(error[0].into()));
+        }
+        let engine = UnixStream::from(engine);
+        engine.set_nonblocking(false)?;
+        Ok(engine)
+    }
+
+    fn ask(&self, request: Request, sockets: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+        let rights = sockets.map(|socket| socket.as_raw_fd());
         let messages = [ControlMessage::ScmRights(&rights)];
         let nursery = self.nursery.lock().unwrap_or_else(PoisonError::into_inner);
+        let request = request.encode();
         let sent =
             sendmsg::<()>(nursery.as_raw_fd(), &[IoSlice::new(&request)], &messages, MsgFlags::MSG_NOSIGNAL, None);
         drop(nursery);
-        if let Err(error) = sent {
-            self.lost.store(true, Ordering::Relaxed);
-            return Err(error.into());
-        }
-        let patience = self.limits.patience(bytes);
-        Ok(Child { data, life, queue, incoming: Incoming::default(), stall: self.limits.stall, patience })
+        sent.inspect_err(|_| self.lost.store(true, Ordering::Relaxed))?;
+        Ok(())
     }
 
     /// Ends a parser that is of no more use, and says why in a sentence that completes a file's name.

@@ -1,30 +1,68 @@
-//! The nursery: a small process with one thread that starts parsers for `inspect`, ends them, and says how they ended.
+//! The nursery: a small process with one thread that starts parsers for `inspect`, ends them, and says how they ended. It also
+//! connects sockets for `inspect` to the one engine that the zone has, since `inspect` may connect to nothing.
 
 use super::limits::MAX_PARSERS;
 use crate::supervise::{ENVIRONMENT, PROGRAM};
 use crate::sys::{self, Start};
 use crate::{RoleError, confine};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{UnixAddr, connect};
 use nix::unistd::Pid;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// What starts the nursery.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Go on where the kernel has no Landlock, as the zone's setting of that name says
     #[arg(long)]
     pub allow_unconfined: bool,
+    /// The Unix socket of the zone's engine, the only one to which `inspect` may be connected
+    #[arg(long)]
+    pub engine: Option<PathBuf>,
 }
 
-/// Bytes of a request: the parser's processor time in seconds, little endian. The data and the life socket come with it.
-pub const REQUEST_BYTES: usize = 8;
+/// Bytes of a request.
+pub const REQUEST_BYTES: usize = 9;
+
+/// What `inspect` asks for. Two sockets come with it: the one that it is about, and one for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// A parser with this much processor time, seconds: its data socket, and its lifeline.
+    Parser(u64),
+    /// The first socket be connected to the zone's engine. One byte is answered: the number of the error, 0 for none.
+    Engine,
+}
+
+impl Request {
+    /// What is sent.
+    pub fn encode(self) -> [u8; REQUEST_BYTES] {
+        let (kind, number) = match self {
+            Self::Parser(seconds) => (b'p', seconds),
+            Self::Engine => (b'e', 0),
+        };
+        let mut bytes = [kind; REQUEST_BYTES];
+        bytes[1..].copy_from_slice(&number.to_le_bytes());
+        bytes
+    }
+
+    /// What was sent.
+    pub fn decode([kind, number @ ..]: [u8; REQUEST_BYTES]) -> Option<Self> {
+        match (kind, u64::from_le_bytes(number)) {
+            (b'p', seconds) => Some(Self::Parser(seconds)),
+            (b'e', 0) => Some(Self::Engine),
+            _ => None,
+        }
+    }
+}
 
 /// How a parser ended, as two bytes on its life socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +110,7 @@ pub fn run(args: Args) -> Result<(), RoleError> {
     let requests = io::stdin().as_fd().try_clone_to_owned().map_err(failed("its socket"))?;
     nix::sys::prctl::set_name(c"slused-nursery").map_err(|error| failed("its name")(error.into()))?;
     let signals = take_signals().map_err(failed("taking signals"))?;
-    confine::nursery(args.allow_unconfined)?;
+    confine::nursery(args.allow_unconfined, args.engine.is_some())?;
     let mut nursery = Nursery { requests, signals, parsers: Vec::new(), args };
     while nursery.step().map_err(failed("waiting"))? {}
     Ok(())
@@ -114,19 +152,33 @@ impl Nursery {
             return Ok(true);
         }
         let mut request = [0; REQUEST_BYTES];
-        let Some([data, life]) = sys::receive_descriptors(self.requests.as_fd(), &mut request)? else {
+        let Some([socket, answer]) = sys::receive_descriptors(self.requests.as_fd(), &mut request)? else {
             // All parsers end with this process.
             return Ok(false);
         };
-        if self.parsers.len() < MAX_PARSERS {
-            match self.start(u64::from_le_bytes(request), data) {
-                Ok(process) => self.parsers.push(Parser { process, life: life.into(), killed: false }),
-                Err(error) => tracing::error!(%error, "a parser cannot be started"),
+        match Request::decode(request) {
+            Some(Request::Parser(_)) if self.parsers.len() >= MAX_PARSERS => {
+                tracing::error!("more parsers are asked for than there may be");
             }
-        } else {
-            tracing::error!("more parsers are asked for than there may be");
+            Some(Request::Parser(cpu_seconds)) => match self.start(cpu_seconds, socket) {
+                Ok(process) => self.parsers.push(Parser { process, life: answer.into(), killed: false }),
+                Err(error) => tracing::error!(%error, "a parser cannot be started"),
+            },
+            Some(Request::Engine) => {
+                let error = self.connect(&socket).err().map_or(0, |error| error as u8);
+                // Nobody may want to know any more.
+                let _ = UnixStream::from(answer).write_all(&[error]);
+            }
+            None => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(true)
+    }
+
+    /// Connects to the engine. It does not wait: an engine with a full queue is busy.
+    fn connect(&self, socket: &OwnedFd) -> nix::Result<()> {
+        let engine = self.args.engine.as_deref().ok_or(Errno::EACCES)?;
+        fcntl(socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(engine)?)
     }
 
     /// Whether something was asked, and the parsers whose lifeline was cut.

@@ -7,7 +7,8 @@ use crate::inspect::engine::{Engine, FileFacts, Sample, Scan, Seen, Verdict};
 use crate::inspect::engines::signatures::eicar;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
-use std::path::PathBuf;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,11 +18,14 @@ use session::{Answer, Session};
 /// Sessions that are kept open for the next file.
 const KEPT_SESSIONS: usize = 4;
 
-/// Where clamd is, and what it takes.
-#[derive(Debug, Clone)]
+/// Makes a connection to clamd.
+pub type Dial = Arc<dyn Fn() -> io::Result<UnixStream> + Send + Sync>;
+
+/// How clamd is reached, and what it takes.
+#[derive(Clone)]
 pub struct Settings {
-    /// Its socket.
-    pub socket: PathBuf,
+    /// Makes a connection.
+    pub dial: Dial,
     /// Its `StreamMaxLength`, bytes.
     pub max_bytes: u64,
     /// How long it may keep silent.

@@ -40,7 +40,7 @@ pub fn version(settings: &Settings) -> Result<String, String> {
 }
 
 fn connect(settings: &Settings) -> Result<Session, String> {
-    let stream = UnixStream::connect(&settings.socket).map_err(|error| format!("clamd's socket: {error}"))?;
+    let stream = (settings.dial)().map_err(|error| format!("clamd's socket: {error}"))?;
     let timeout = settings.timeout;
     let bounded = stream.set_read_timeout(Some(timeout)).and_then(|()| stream.set_write_timeout(Some(timeout)));
     bounded.map_err(|error| format!("clamd's socket: {error}"))?;

@@ -3,6 +3,7 @@ use crate::inspect::engine::Guarded;
 use crate::inspect::self_test;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// What the fake clamd does with a file.
@@ -23,6 +24,10 @@ struct Fake {
     settings: Settings,
 }
 
+fn dial(socket: PathBuf) -> Dial {
+    Arc::new(move || UnixStream::connect(&socket))
+}
+
 fn fake(mode: Mode) -> Fake {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("clamd");
@@ -33,7 +38,7 @@ fn fake(mode: Mode) -> Fake {
         }
     });
     let timeout = Duration::from_millis(300);
-    Fake { _folder: folder, settings: Settings { socket, max_bytes: 1_000_000, timeout } }
+    Fake { _folder: folder, settings: Settings { dial: dial(socket), max_bytes: 1_000_000, timeout } }
 }
 
 fn command(stream: &mut UnixStream) -> Option<Vec<u8>> {
@@ -149,6 +154,6 @@ fn what_clamd_would_not_read_whole_is_not_inspected() {
 fn a_clamd_that_is_not_there_cannot_be_used() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("none");
-    let settings = Settings { socket, max_bytes: 1, timeout: Duration::from_secs(1) };
+    let settings = Settings { dial: dial(socket), max_bytes: 1, timeout: Duration::from_secs(1) };
     assert!(ClamdEngine::connect(settings).is_err());
 }
