@@ -136,6 +136,9 @@ impl Output {
 /// When there is no room.
 pub fn reserve(file: &File, length: u64) -> io::Result<()> {
     let Ok(length) = i64::try_from(length) else { return Err(io::ErrorKind::FileTooLarge.into()) };
+    if length == 0 {
+        return Ok(());
+    }
     match fallocate(file, FallocateFlags::empty(), 0, length) {
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
         other => Ok(other?),

@@ -98,7 +98,7 @@ codes! {
     DigestMismatch, "digest-mismatch", Integrity, "Digests do not agree: the data was changed on its way or while it was read.";
     NoIdentity, "no-identity", Temporary, "The zone has no transfer key ready: try again in a minute.";
     // The zone's own decisions.
-    Rejected, "rejected", Rejected, "The dataset was rejected in inspection or review: see its findings.";
+    Rejected, "rejected", Rejected, "The dataset was rejected in inspection or review; the zone's operator can say why.";
     Held, "held", Held, "A person must decide: wait, or ask the zone's operator.";
     Cancelled, "cancelled", Refused, "The transfer was cancelled: send again if that was not meant.";
     Expired, "expired", Refused, "The transfer waited too long and expired: send again.";

@@ -69,7 +69,14 @@ struct Invite {
 pub fn enrol(invite: &str, folder: &Path) -> Result<Enrolled, Error> {
     let invite = parse(invite)?;
     check_folder(folder, &invite)?;
-    files::create_folder(folder, 0o700).map_err(Error::file(folder))?;
+    files::create_folder(folder, 0o700).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::Identity {
+            path: folder.to_owned(),
+            what: "the folder in which it is to be made does not exist".into(),
+            hint: "Make that first, or give another place.",
+        },
+        _ => Error::file(folder)(error),
+    })?;
     let (identity_key, tls_key) = make_keys(folder)?;
     files::sync_folder(folder).map_err(Error::file(folder))?;
     let runtime = crate::runtime()?;

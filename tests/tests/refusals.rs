@@ -106,6 +106,12 @@ fn an_invite_is_good_once_and_only_for_enrolling() {
         let identity = zone.folder.path().join(folder);
         run(sluse(&["enroll", text(&invite), "--identity", text(&identity)]))
     };
+    let nowhere = enroll("missing/first").expect(3);
+    assert!(
+        nowhere.stderr.contains("does not exist") && nowhere.stderr.contains("Make that first"),
+        "{}",
+        nowhere.stderr
+    );
     enroll("first").expect(0);
     assert_refused(&enroll("second"), 4, "invite-used");
 }

@@ -136,3 +136,21 @@ fn a_wrong_configuration_is_told_with_file_and_line_and_ends_with_3() {
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
 }
+
+#[test]
+fn a_check_of_the_configuration_finds_places_that_are_not_there() {
+    let zone = Zone::start();
+    let source = zone.source("lab");
+    let file = zone.folder.path().join("watch.toml");
+    let check = |folder: &str, identity: &Path| {
+        let identity = text(identity);
+        let outbox = format!("[outbox.lab]\nfolder = \"{folder}\"\nagreement = \"a\"\ncomplete = \"rename\"\n");
+        fs::write(&file, format!("[watch]\nstate = \"s\"\nidentity = \"{identity}\"\n{outbox}")).unwrap();
+        run(sluse(&["watch", "--check", "--config", text(&file)]))
+    };
+    let missing = check("out", &source.identity).expect(3);
+    assert!(missing.stderr.contains("the outbox lab cannot be read"), "{}", missing.stderr);
+    fs::create_dir(zone.folder.path().join("out")).unwrap();
+    check("out", Path::new("nobody")).expect(3);
+    check("out", &source.identity).expect(0);
+}

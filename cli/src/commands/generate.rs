@@ -48,15 +48,14 @@ impl Args {
         }
         let place = self.folder.join(format!("share/man/man{section}"));
         fs::create_dir_all(&place)?;
-        // `help` explains the others and needs no page.
-        let mut command = command.disable_help_subcommand(true);
         command.build();
         pages(&command, section, &place)
     }
 }
 
-/// The page of a command, and of each below it: `sluse-zone-init.1`.
+/// The page of a command, and of each below it: `sluse-zone-init.1`. `help` explains the others and needs none.
 fn pages(command: &clap::Command, section: &str, place: &Path) -> io::Result<()> {
     Man::new(command.clone()).section(section).generate_to(place)?;
-    command.get_subcommands().try_for_each(|below| pages(below, section, place))
+    let mut explained = command.get_subcommands().filter(|below| below.get_name() != "help");
+    explained.try_for_each(|below| pages(below, section, place))
 }

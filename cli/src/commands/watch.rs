@@ -4,6 +4,7 @@ use crate::failure::{Ended, Failure};
 use crate::output::Output;
 use sd_notify::NotifyState;
 use sluse_protocol::refusal::Exit;
+use sluse_sender::Identity;
 use sluse_sender::watch::{Happening, Settings, Stopper, Watcher, What};
 use std::path::PathBuf;
 
@@ -37,6 +38,7 @@ impl Args {
             }
         };
         if self.check {
+            check(&settings)?;
             return out.done("The configuration is good.");
         }
         sluse_host::logging::start();
@@ -56,6 +58,19 @@ impl Args {
         tracing::info!("stopped; what was under way goes on at the next start");
         Ok(Exit::Done)
     }
+}
+
+/// Whether everything that the configuration names is there. The service itself waits for an outbox that is not: it may lie on a
+/// network share.
+fn check(settings: &Settings) -> Result<(), Failure> {
+    for outbox in &settings.outboxes {
+        std::fs::read_dir(&outbox.folder).map_err(|error| {
+            let what = format!("the outbox {} cannot be read: {}", outbox.name, outbox.folder.display());
+            Failure::new(Exit::Configuration, what).because(&error)
+        })?;
+        Identity::load(&outbox.identity)?;
+    }
+    Ok(())
 }
 
 /// Tells the service manager, where there is one.

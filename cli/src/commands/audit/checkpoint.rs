@@ -51,10 +51,9 @@ impl Args {
             }));
         } else {
             out.line(self.file.display().to_string());
-            out.note(format!(
-                "{} entries, root {}. Keep both files outside of this host.",
-                position.size, position.root
-            ));
+            let files = if consistency.is_some() { "all three files" } else { "both files" };
+            let Position { size, root } = position;
+            out.note(format!("{size} entries, root {root}. Keep {files} outside of this host."));
         }
         Ok(Exit::Done)
     }
