@@ -42,6 +42,7 @@ fn every_command_that_help_lists_has_a_page_with_its_options() {
             assert!(pages.contains(&format!("sluse-{command}-{below}.1")), "{command} {below}: {pages:?}");
         }
     }
+    assert!(!pages.iter().any(|page| page.contains("help")), "{pages:?}");
     let page = |name: &str| fs::read_to_string(folder.path().join("share/man").join(name)).unwrap();
     for option in ["\\-\\-config", "\\-\\-check", "\\-\\-events"] {
         assert!(page("man1/sluse-watch.1").contains(option), "{option}");

@@ -5,6 +5,7 @@ use sluse_tests::data;
 use sluse_tests::outbox::Outbox;
 use sluse_tests::zone::{Zone, text};
 use std::fs;
+use std::path::Path;
 
 const NOW: &str = "complete = \"rename\"\nafter_hours = 0";
 

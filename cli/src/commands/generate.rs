@@ -41,6 +41,8 @@ impl Args {
     }
 
     fn write(&self, name: &str, section: &str, mut command: clap::Command) -> io::Result<()> {
+        // Before completions are made, which adds `help` everywhere.
+        let mut explained = without_help(command.clone());
         for (shell, place) in SHELLS {
             let place = self.folder.join(place);
             fs::create_dir_all(&place)?;
@@ -48,14 +50,18 @@ impl Args {
         }
         let place = self.folder.join(format!("share/man/man{section}"));
         fs::create_dir_all(&place)?;
-        command.build();
-        pages(&command, section, &place)
+        explained.build();
+        pages(&explained, section, &place)
     }
 }
 
-/// The page of a command, and of each below it: `sluse-zone-init.1`. `help` explains the others and needs none.
+/// `help` explains the other commands and needs no page.
+fn without_help(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
+}
+
+/// The page of a command, and of each below it: `sluse-zone-init.1`.
 fn pages(command: &clap::Command, section: &str, place: &Path) -> io::Result<()> {
     Man::new(command.clone()).section(section).generate_to(place)?;
-    let mut explained = command.get_subcommands().filter(|below| below.get_name() != "help");
-    explained.try_for_each(|below| pages(below, section, place))
+    command.get_subcommands().try_for_each(|below| pages(below, section, place))
 }
