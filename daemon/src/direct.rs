@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::libc;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,32 +44,33 @@ pub fn whole_blocks(length: usize) -> usize {
     length.next_multiple_of(BLOCK)
 }
 
-/// A file that is read.
+/// A file that is read, by several threads at once if need be.
 #[derive(Debug)]
 pub struct Input {
     file: File,
-    direct: bool,
+    direct: AtomicBool,
 }
 
 impl Input {
-    /// Reads `file` from where it stands, which must be a block's border.
+    /// Reads `file` past the page cache, where that can be done.
     pub fn new(file: File) -> Self {
-        let direct = set_direct(&file, true);
+        let direct = AtomicBool::new(set_direct(&file, true));
         Self { file, direct }
     }
 
-    /// Fills `memory`, whose length is a multiple of a block, as far as the file reaches; says how far.
-    /// A count that is less than the memory's length is the file's end.
+    /// Fills `memory`, whose length is a multiple of a block, from `offset`, a block's border, as far as the file reaches; says
+    /// how far. A count that is less than the memory's length is the file's end.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn fill(&mut self, memory: &mut [u8]) -> io::Result<usize> {
+    pub fn fill(&self, memory: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
         while filled < memory.len() {
-            match self.file.read(&mut memory[filled..]) {
+            let direct = self.direct.load(Ordering::Acquire);
+            match self.file.read_at(&mut memory[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
-                Err(error) => may_go_on(&self.file, &mut self.direct, error)?,
+                Err(error) => may_go_on(&self.file, &self.direct, direct, error)?,
             }
         }
         Ok(filled)
@@ -101,17 +102,14 @@ impl Output {
     /// When the disk fails.
     pub fn write(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
+            let direct = self.direct.load(Ordering::Acquire);
             match self.file.write_at(bytes, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     offset += count as u64;
                     bytes = &bytes[count..];
                 }
-                Err(error) => {
-                    let mut direct = self.direct.load(Ordering::Relaxed);
-                    may_go_on(&self.file, &mut direct, error)?;
-                    self.direct.store(direct, Ordering::Relaxed);
-                }
+                Err(error) => may_go_on(&self.file, &self.direct, direct, error)?,
             }
         }
         Ok(())
@@ -120,7 +118,7 @@ impl Output {
     /// Writes on through the cache.
     pub fn through_the_cache(&self) {
         set_direct(&self.file, false);
-        self.direct.store(false, Ordering::Relaxed);
+        self.direct.store(false, Ordering::Release);
     }
 
     /// The file.
@@ -145,14 +143,16 @@ pub fn reserve(file: &File, length: u64) -> io::Result<()> {
     }
 }
 
-/// Whether reading or writing may be tried again after `error`: when it was interrupted, or goes through the cache now.
-fn may_go_on(file: &File, direct: &mut bool, error: io::Error) -> io::Result<()> {
+/// Whether reading or writing, which was tried past the cache if `tried_direct`, may be tried again after `error`: when it was
+/// interrupted, or goes through the cache now.
+fn may_go_on(file: &File, direct: &AtomicBool, tried_direct: bool, error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted {
         return Ok(());
     }
-    if *direct && error.raw_os_error() == Some(libc::EINVAL) {
+    if tried_direct && error.raw_os_error() == Some(libc::EINVAL) {
+        // In this order: who sees that it is switched off finds it so.
         set_direct(file, false);
-        *direct = false;
+        direct.store(false, Ordering::Release);
         return Ok(());
     }
     Err(error)
@@ -183,9 +183,9 @@ mod tests {
         let path = folder.path().join("file");
         for length in LENGTHS {
             fs::write(&path, bytes(length)).unwrap();
-            let mut input = Input::new(File::open(&path).unwrap());
+            let input = Input::new(File::open(&path).unwrap());
             let mut memory = Memory::new(whole_blocks(length) + BLOCK);
-            assert_eq!(input.fill(memory.bytes()).unwrap(), length);
+            assert_eq!(input.fill(memory.bytes(), 0).unwrap(), length);
             assert!(memory.bytes()[..length] == bytes(length), "{length}");
         }
     }
@@ -217,9 +217,9 @@ mod tests {
         output.write(&bytes(10_001)[1..], 0).unwrap();
         output.write(&bytes(9000), 10_000).unwrap();
         assert!(fs::read(&path).unwrap() == [&bytes(10_001)[1..], &bytes(9000)].concat());
-        let mut input = Input::new(File::open(&path).unwrap());
+        let input = Input::new(File::open(&path).unwrap());
         let mut memory = vec![0; 3 * BLOCK + 1];
-        assert_eq!(input.fill(&mut memory).unwrap(), memory.len());
+        assert_eq!(input.fill(&mut memory, 0).unwrap(), memory.len());
         assert!(memory == fs::read(&path).unwrap()[..memory.len()]);
     }
 }

@@ -1,28 +1,15 @@
-//! Writes large files past the page cache, with two threads: a disk that has two writes to do takes them in less time than one
-//! after the other, most of all while it is read back from, too.
+//! Writes large files past the page cache, by two threads ([`Lanes`]).
 
+use super::lanes::{Done, Lanes, STEP};
 use crate::direct::{self, BLOCK, Memory, Output};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-
-/// Bytes written at a time, a multiple of [`BLOCK`].
-const STEP: usize = 4 * 1024 * 1024;
-
-/// Threads that write.
-const THREADS: usize = 2;
-
-/// Buffers: one is filled while each thread writes one and has one waiting.
-const BUFFERS: usize = 2 * THREADS + 1;
 
 /// The threads, and the file that they write. After an error it is of no more use.
 pub struct LargeWriter {
-    lanes: Vec<SyncSender<Work>>,
-    threads: Vec<JoinHandle<()>>,
-    written: Receiver<Written>,
-    spare: Vec<Memory>,
+    lanes: Lanes,
     current: Option<Current>,
 }
 
@@ -31,25 +18,11 @@ struct Current {
     output: Arc<Output>,
     /// The bytes that come next, so many of them.
     filling: Option<(Memory, usize)>,
-    /// Steps that were handed to the threads, and which of them are written.
+    /// Steps that were begun.
     begun: u64,
-    done: Vec<bool>,
-    /// Steps from the beginning that are all written.
+    /// Steps from the beginning that are all written, and those beyond.
     whole: u64,
-}
-
-/// A step of a file to be written.
-struct Work {
-    output: Arc<Output>,
-    step: u64,
-    memory: Memory,
-    length: usize,
-}
-
-struct Written {
-    step: u64,
-    memory: Memory,
-    result: io::Result<()>,
+    done: BTreeSet<u64>,
 }
 
 impl LargeWriter {
@@ -58,25 +31,7 @@ impl LargeWriter {
     /// # Errors
     /// When they cannot be started.
     pub fn start() -> io::Result<Self> {
-        let (done, written) = sync_channel(BUFFERS);
-        let (mut lanes, mut threads) = (Vec::new(), Vec::new());
-        for _ in 0..THREADS {
-            let (lane, work) = sync_channel::<Work>(1);
-            let done = done.clone();
-            let thread = std::thread::Builder::new().name("write".into()).spawn(move || {
-                for Work { output, step, mut memory, length } in work {
-                    let result = output.write(&memory.bytes()[..length], step * STEP as u64);
-                    drop(output);
-                    if done.send(Written { step, memory, result }).is_err() {
-                        return;
-                    }
-                }
-            })?;
-            threads.push(thread);
-            lanes.push(lane);
-        }
-        let spare = (0..BUFFERS).map(|_| Memory::new(STEP)).collect();
-        Ok(Self { lanes, threads, written, spare, current: None })
+        Ok(Self { lanes: Lanes::start("write")?, current: None })
     }
 
     /// Begins a file, which is empty and will have `length` bytes.
@@ -86,7 +41,7 @@ impl LargeWriter {
     pub fn begin(&mut self, file: File, length: u64) -> io::Result<()> {
         direct::reserve(&file, length)?;
         let output = Arc::new(Output::new(file));
-        self.current = Some(Current { output, filling: None, begun: 0, done: Vec::new(), whole: 0 });
+        self.current = Some(Current { output, filling: None, begun: 0, done: BTreeSet::new(), whole: 0 });
         Ok(())
     }
 
@@ -108,8 +63,8 @@ impl LargeWriter {
                 filled => self.current()?.filling = Some((memory, filled)),
             }
         }
-        while let Ok(written) = self.written.try_recv() {
-            self.note(written)?;
+        while let Some(done) = self.lanes.poll() {
+            self.note(done)?;
         }
         Ok(self.current()?.whole * STEP as u64)
     }
@@ -119,27 +74,26 @@ impl LargeWriter {
     /// # Errors
     /// When the disk fails.
     pub fn finish(&mut self) -> io::Result<(File, u64)> {
-        let mut tail = None;
+        let mut length = self.current()?.begun * STEP as u64;
+        let mut tail = Vec::new();
         if let Some((mut memory, filled)) = self.current()?.filling.take() {
             let whole = filled - filled % BLOCK;
-            tail = Some((whole, memory.bytes()[whole..filled].to_vec()));
+            tail.extend_from_slice(&memory.bytes()[whole..filled]);
+            length += whole as u64;
             self.hand_over(memory, whole)?;
         }
         while self.current()?.whole < self.current()?.begun {
-            let written = self.written.recv().map_err(io::Error::other)?;
-            self.note(written)?;
+            let done = self.lanes.wait()?;
+            self.note(done)?;
         }
-        let current = self.current.take().ok_or_else(no_file)?;
-        let mut length = current.begun * STEP as u64;
-        if let Some((whole, tail)) = tail {
-            length = length - STEP as u64 + whole as u64;
+        let Current { output, .. } = self.current.take().ok_or_else(no_file)?;
+        if !tail.is_empty() {
             // What does not fill a block cannot go past the cache.
-            current.output.through_the_cache();
-            current.output.write(&tail, length)?;
-            length += tail.len() as u64;
+            output.through_the_cache();
+            output.write(&tail, length)?;
         }
-        let output = Arc::into_inner(current.output).ok_or_else(|| io::Error::other("a thread still writes"))?;
-        Ok((output.into_file(), length))
+        let output = Arc::into_inner(output).ok_or_else(|| io::Error::other("a thread still writes"))?;
+        Ok((output.into_file(), length + tail.len() as u64))
     }
 
     fn current(&mut self) -> io::Result<&mut Current> {
@@ -149,11 +103,11 @@ impl LargeWriter {
     /// A buffer that is free, or becomes so.
     fn spare(&mut self) -> io::Result<Memory> {
         loop {
-            if let Some(memory) = self.spare.pop() {
+            if let Some(memory) = self.lanes.spare() {
                 return Ok(memory);
             }
-            let written = self.written.recv().map_err(io::Error::other)?;
-            self.note(written)?;
+            let done = self.lanes.wait()?;
+            self.note(done)?;
         }
     }
 
@@ -161,33 +115,21 @@ impl LargeWriter {
         let current = self.current()?;
         let (output, step) = (Arc::clone(&current.output), current.begun);
         current.begun += 1;
-        let lane = &self.lanes[(step % THREADS as u64) as usize];
-        lane.send(Work { output, step, memory, length }).map_err(|_| io::Error::other("a thread that writes has died"))
+        self.lanes.begin(step, memory, move |memory| {
+            output.write(&memory.bytes()[..length], step * STEP as u64)?;
+            Ok(length)
+        })
     }
 
-    fn note(&mut self, Written { step, memory, result }: Written) -> io::Result<()> {
-        self.spare.push(memory);
+    fn note(&mut self, Done { step, memory, result }: Done) -> io::Result<()> {
+        self.lanes.give_back(memory);
         result?;
         let current = self.current()?;
-        let ahead = (step - current.whole) as usize;
-        if current.done.len() <= ahead {
-            current.done.resize(ahead + 1, false);
+        current.done.insert(step);
+        while current.done.remove(&current.whole) {
+            current.whole += 1;
         }
-        current.done[ahead] = true;
-        let whole = current.done.iter().take_while(|done| **done).count();
-        current.done.drain(..whole);
-        current.whole += whole as u64;
         Ok(())
-    }
-}
-
-impl Drop for LargeWriter {
-    fn drop(&mut self) {
-        self.lanes.clear();
-        for thread in self.threads.drain(..) {
-            // A panic of it was noticed in its lane.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -233,9 +175,8 @@ mod tests {
         let mut writer = LargeWriter::start().unwrap();
         // Every write fails: the file is open for reading.
         let output = Arc::new(Output::new(File::open(&path).unwrap()));
-        writer.current = Some(Current { output, filling: None, begun: 0, done: Vec::new(), whole: 0 });
-        let failed =
-            (0..2 * BUFFERS).find_map(|_| writer.write(&vec![1; STEP]).err()).or_else(|| writer.finish().err());
+        writer.current = Some(Current { output, filling: None, begun: 0, done: BTreeSet::new(), whole: 0 });
+        let failed = (0..20).find_map(|_| writer.write(&vec![1; STEP]).err()).or_else(|| writer.finish().err());
         assert_eq!(failed.unwrap().raw_os_error(), Some(nix::libc::EBADF));
     }
 }

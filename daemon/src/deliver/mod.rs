@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 mod bag;
 mod delivery;
 mod error;
+mod lanes;
 mod large_files;
 mod large_writer;
 mod payload;

@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// Bytes of a large file after which the part that was written is read back.
-const PIECE_BYTES: u64 = 8 * 1024 * 1024;
+const PIECE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Bytes of a file from which on it is written and read past the page cache.
 pub const DIRECT_FROM: u64 = 1024 * 1024;
