@@ -32,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("path", path),
     ("zip", containers),
     ("compressed", containers),
+    ("base64", containers),
     ("tar", |bytes| containers(&with_tar_sums(bytes))),
     ("sevenz", |bytes| containers(&with_sevenz_sums(bytes))),
 ];
