@@ -17,13 +17,16 @@ pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders in `fuzz/seeds`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("bam", |bytes| reader(FileType::Bam, bytes)),
     ("csv", |bytes| reader(FileType::Csv, bytes)),
     ("dicom", |bytes| reader(FileType::Dicom, bytes)),
+    ("fastq", |bytes| reader(FileType::Fastq, bytes)),
     ("hl7", |bytes| reader(FileType::Hl7, bytes)),
     ("json", |bytes| reader(FileType::Json, bytes)),
     ("ndjson", |bytes| reader(FileType::Ndjson, bytes)),
     ("parquet", |bytes| reader(FileType::Parquet, bytes)),
     ("pdf", |bytes| reader(FileType::Pdf, bytes)),
+    ("sam", |bytes| reader(FileType::Sam, bytes)),
     ("svg", |bytes| reader(FileType::Svg, bytes)),
     ("text", |bytes| reader(FileType::Text, bytes)),
     ("vcf", |bytes| reader(FileType::Vcf, bytes)),

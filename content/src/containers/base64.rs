@@ -1,6 +1,6 @@
 //! Files that stand in XML and JSON as base64: attachments of FHIR, `ItemDataBase64` of CDISC ODM, pictures in pages.
 //!
-//! What counts is a run of 64 characters of base64 that are no hexadecimal digits and no nucleotides. It may go on over
+//! What counts is a run of 64 characters of base64 that are no hexadecimal digits, no nucleotides and no words. It may go on over
 //! lines, and in JSON with its slashes escaped.
 
 use super::End;
@@ -64,13 +64,23 @@ pub(super) fn length(input: &[u8]) -> usize {
     input.iter().position(|byte| !is_part(*byte)).unwrap_or(input.len())
 }
 
-/// Whether a run of [`RUN`] bytes at least is of another kind: a digest in hexadecimal, a sequence of nucleotides.
+/// Whether a run of [`RUN`] bytes at least is something else: a digest in hexadecimal, a sequence of nucleotides, words or a path.
 pub(super) fn is_other(run: &[u8]) -> bool {
     let start = &run[..run.len().min(RUN)];
-    let digits = start.iter().any(u8::is_ascii_digit);
-    let hexadecimal = digits && start.iter().all(u8::is_ascii_hexdigit);
+    let hexadecimal = start.iter().any(u8::is_ascii_digit) && start.iter().all(u8::is_ascii_hexdigit);
     let several = start.iter().any(|byte| !byte.eq_ignore_ascii_case(&start[0]));
-    hexadecimal || several && start.iter().all(|byte| b"ACGTUN".contains(&byte.to_ascii_uppercase()))
+    let nucleotides = several && start.iter().all(|byte| b"ACGTUN".contains(&byte.to_ascii_uppercase()));
+    hexadecimal || nucleotides || !is_mixed(start)
+}
+
+/// Whether capitals, small letters and digits change as often as in base64 (40 times in 63 pairs by chance, 22 in its tamest texts;
+/// words and paths have some 10), or zeros or ones are encoded, which give one character again and again.
+fn is_mixed(start: &[u8]) -> bool {
+    let class = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase(), byte.is_ascii_digit());
+    let letters = |two: &&[u8]| two.iter().all(u8::is_ascii_alphanumeric);
+    let changes = start.windows(2).filter(letters).filter(|two| class(two[0]) != class(two[1])).count();
+    let blank = start.iter().filter(|byte| matches!(byte, b'A' | b'/')).count();
+    changes >= 18 || blank >= 24
 }
 
 fn is_part(byte: u8) -> bool {
@@ -190,8 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn digests_and_sequences_are_no_files_and_zeros_are() {
+    fn digests_sequences_and_paths_are_no_files_and_zeros_are() {
         assert!(is_other(&b"0a1f".repeat(16)) && is_other(&b"ACGT".repeat(32)));
-        assert!(!is_other(&b"AAAA".repeat(32)) && !is_other(&b"JVBE".repeat(16)));
+        assert!(is_other(b"org/fhir/R4/StructureDefinition/ImmunizationRecommendation/DateCriterion/Value"));
+        assert!(!is_other(&b"AAAA".repeat(32)) && !is_other(&b"JVBERi0x".repeat(8)));
+        let program = b"TVqQAAMAAAAEAAAA//8AALgAAAAAAAAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert!(!is_other(program));
     }
 }
