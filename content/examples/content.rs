@@ -1,17 +1,19 @@
-//! Measures the readers of content, and shows what they notice in files.
+//! Measures the inspection of content, and shows what it notices in files: `tests/bench/content` and `tests/foreign` run it.
 //!
 //!     cargo run --release -p sluse-content --example content -- speed [DICOM-DIR]
 //!     cargo run --release -p sluse-content --example content -- look FILE|DIR…
 //!
-//! `speed` makes tables and NDJSON, and gives each reader's MB per second of CPU beside that of `sha256sum` on the same bytes;
-//! and how many of the DICOM files in a folder are read in a second. `look` names what is noticed in files, and sums up.
+//! `speed` makes tables and NDJSON, and gives MB per second of CPU of containers, types, structure and identifiers together beside
+//! that of `sha256sum` on the same bytes; and how many DICOM files like those in a folder are read in a second. `look` names
+//! what is noticed in files and in members of archives, and sums up.
 
 #![expect(clippy::print_stdout, reason = "it is a command")]
 
+use sluse_content::containers::{End, Limits, Member, Visitor, Walker, printable};
 use sluse_content::identifiers::HashKey;
-use sluse_content::{Notice, Policy, readers};
+use sluse_content::types::TypeReader;
+use sluse_content::{Notice, Policy, Reader, readers};
 use sluse_protocol::agreement::{Content, NamedPattern};
-use sluse_protocol::finding::Class;
 use sluse_protocol::types::FileType;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -24,8 +26,11 @@ use std::sync::Arc;
 /// Bytes that a reader gets at once, as `inspect` hands them out.
 const PIECE: usize = 64 * 1024;
 
-/// How often the DICOM files are read.
-const PASSES: usize = 200;
+/// DICOM files that are read: those of a folder, again and again.
+const DICOM_FILES: usize = 20_000;
+
+/// Bytes of a member that `look` keeps to tell its type; those that are longer are left out, and named.
+const MEMBER_BYTES: usize = 1 << 30;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
@@ -39,11 +44,42 @@ fn main() -> Fallible<()> {
     }
 }
 
+/// What is noticed in a file of this type, by all that looks at it in one pass.
 fn read(file_type: FileType, bytes: &[u8], policy: &Arc<Policy>) -> Vec<Notice> {
-    let (mut reader, mut notices) = (readers(file_type, policy), Vec::new());
-    bytes.chunks(PIECE).for_each(|piece| reader.feed(piece, &mut notices));
-    reader.finish(&mut notices);
-    notices
+    let mut all = All { types: TypeReader::new("", &[]), reader: readers(file_type, policy), notices: Vec::new() };
+    let mut walker = Walker::new("file", Some(bytes.len() as u64), Limits::default());
+    bytes.chunks(PIECE).for_each(|piece| walker.feed(piece, &mut all));
+    walker.finish(&mut all);
+    all.notices
+}
+
+/// The readers of one file.
+struct All {
+    types: TypeReader,
+    reader: Box<dyn Reader>,
+    notices: Vec<Notice>,
+}
+
+impl Visitor for All {
+    fn begin(&mut self, _: &Member<'_>) {}
+
+    fn bytes(&mut self, depth: usize, bytes: &[u8]) {
+        if depth == 0 {
+            self.types.feed(bytes, &mut self.notices);
+            self.reader.feed(bytes, &mut self.notices);
+        }
+    }
+
+    fn end(&mut self, depth: usize, _: End) {
+        if depth == 0 {
+            self.types.finish(&mut self.notices);
+            self.reader.finish(&mut self.notices);
+        }
+    }
+
+    fn notice(&mut self, _: usize, notice: Notice) {
+        self.notices.push(notice);
+    }
 }
 
 fn speed(policy: &Arc<Policy>, folder: &[String]) -> Fallible<()> {
@@ -69,23 +105,25 @@ fn speed(policy: &Arc<Policy>, folder: &[String]) -> Fallible<()> {
         println!("{name:28} {:8.0} {:10.0} {:6.2}", rate(ours), rate(theirs), ours / theirs);
     }
     for folder in folder {
-        let mut files = Vec::new();
-        for path in walk(std::slice::from_ref(folder))? {
-            let content = fs::read(&path)?;
-            files.extend((content.get(128..132) == Some(b"DICM")).then_some(content));
-        }
-        // The kernel counts a thread's time in ticks: one pass over few files is less than one.
-        let all = || (0..PASSES).flat_map(|_| &files).map(|file| read(FileType::Dicom, file, policy).len()).sum();
-        let seconds = best(own_cpu, all)? / PASSES as f64;
-        let bytes: usize = files.iter().map(Vec::len).sum();
-        let rate = files.len() as f64 / seconds;
+        let mut files = walk(std::slice::from_ref(folder))?;
+        files.retain(|path| fs::read(path).is_ok_and(|content| content.get(128..132) == Some(b"DICM")));
+        let all = || files.iter().cycle().take(DICOM_FILES).map(|path| dicom(path, policy)).sum();
+        let seconds = best(own_cpu, all)?;
+        let bytes = files.iter().map(|path| Ok(fs::metadata(path)?.len())).sum::<Fallible<u64>>()?;
         println!(
-            "{} DICOM files of {} kB on average: {rate:.0} files per second of CPU",
+            "{DICOM_FILES} DICOM files ({} different ones, of {} kB on average): {:.0} files per second of CPU, {:.0} MB",
             files.len(),
-            bytes / 1000 / files.len().max(1)
+            bytes / 1000 / files.len().max(1) as u64,
+            DICOM_FILES as f64 / seconds,
+            bytes as f64 / files.len().max(1) as f64 * DICOM_FILES as f64 / 1e6 / seconds
         );
     }
     Ok(())
+}
+
+/// What is noticed in a DICOM file; the reading of it counts as well.
+fn dicom(path: &Path, policy: &Arc<Policy>) -> usize {
+    fs::read(path).map_or(0, |content| read(FileType::Dicom, &content, policy).len())
 }
 
 /// Seconds of CPU of the cheapest of seven runs: what else the machine does only ever makes one dearer.
@@ -193,20 +231,76 @@ fn observations() -> Vec<u8> {
 }
 
 fn look(policy: &Arc<Policy>, paths: &[String]) -> Fallible<()> {
-    let (mut files, mut bytes, mut counts) = (0u64, 0u64, BTreeMap::<(FileType, Class), u64>::new());
+    let (mut files, mut bytes) = (0u64, 0u64);
+    let mut seen = Look { policy: policy.clone(), open: Vec::new(), counts: BTreeMap::new(), members: 0, shown: 0 };
     for path in walk(paths)? {
         let content = fs::read(&path)?;
-        let file_type = guess(&path, &content);
         (files, bytes) = (files + 1, bytes + content.len() as u64);
-        for notice in read(file_type, &content, policy) {
-            *counts.entry((file_type, notice.class)).or_default() += 1;
-            let at = notice.offset.map(|offset| format!(" at {offset}")).unwrap_or_default();
-            println!("{} ({file_type}) {}{at}: {}", path.display(), notice.class, notice.message);
-        }
+        let mut walker = Walker::new(&path.to_string_lossy(), Some(content.len() as u64), Limits::default());
+        content.chunks(PIECE).for_each(|piece| walker.feed(piece, &mut seen));
+        walker.finish(&mut seen);
     }
-    println!("{files} files, {:.1} MB", bytes as f64 / 1e6);
-    counts.iter().for_each(|((file_type, class), count)| println!("{file_type:12} {class:20} {count}"));
+    println!(
+        "{files} files, {:.1} MB; with members {}, {:.1} MB",
+        bytes as f64 / 1e6,
+        seen.members,
+        seen.shown as f64 / 1e6
+    );
+    seen.counts.iter().for_each(|((file_type, class), count)| println!("{file_type:14} {class:20} {count}"));
     Ok(())
+}
+
+/// Looks at files and members, each by its type.
+struct Look {
+    policy: Arc<Policy>,
+    /// The names and bytes of what is open.
+    open: Vec<(String, Vec<u8>)>,
+    counts: BTreeMap<(String, String), u64>,
+    members: u64,
+    shown: u64,
+}
+
+impl Look {
+    fn tell(&mut self, name: &str, file_type: &str, notice: &Notice) {
+        *self.counts.entry((file_type.to_owned(), notice.class.to_string())).or_default() += 1;
+        let at = notice.offset.map(|offset| format!(" at {offset}")).unwrap_or_default();
+        println!("{name} ({file_type}) {}{at}: {}", notice.class, notice.message);
+    }
+}
+
+impl Visitor for Look {
+    fn begin(&mut self, member: &Member<'_>) {
+        self.open.push((printable(&member.chain.join("!")), Vec::new()));
+    }
+
+    fn bytes(&mut self, depth: usize, bytes: &[u8]) {
+        if let Some((_, content)) = self.open.get_mut(depth)
+            && content.len() + bytes.len() <= MEMBER_BYTES
+        {
+            content.extend_from_slice(bytes);
+        }
+        self.shown += bytes.len() as u64;
+    }
+
+    fn end(&mut self, _: usize, _: End) {
+        let Some((name, content)) = self.open.pop() else { return };
+        self.members += 1;
+        let (mut types, mut notices) = (TypeReader::new(name.rsplit('!').next().unwrap_or_default(), &[]), Vec::new());
+        types.feed(&content, &mut notices);
+        types.finish(&mut notices);
+        // What is of no known type is looked through like a type without a reader of its own.
+        let file_type = types.types().first().copied().unwrap_or(FileType::Npy);
+        let mut reader = readers(file_type, &self.policy);
+        content.chunks(PIECE).for_each(|piece| reader.feed(piece, &mut notices));
+        reader.finish(&mut notices);
+        *self.counts.entry((file_type.to_string(), "(files)".into())).or_default() += 1;
+        notices.iter().for_each(|notice| self.tell(&name, file_type.as_str(), notice));
+    }
+
+    fn notice(&mut self, depth: usize, notice: Notice) {
+        let name = self.open.get(depth).map_or(String::new(), |(name, _)| name.clone());
+        self.tell(&name, "container", &notice);
+    }
 }
 
 /// All files in folders, in order.
@@ -222,43 +316,4 @@ fn walk(paths: &[String]) -> Fallible<Vec<PathBuf>> {
         }
     }
     Ok(files)
-}
-
-/// What type a file is, roughly; `inspect` tells types by more than this.
-fn guess(path: &Path, content: &[u8]) -> FileType {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let begins = |mark: &[u8]| content.starts_with(mark);
-    if content.get(128..132) == Some(b"DICM") {
-        return FileType::Dicom;
-    }
-    if begins(b"FHS|") || begins(b"BHS|") || begins(b"MSH|") {
-        return FileType::Hl7;
-    }
-    if begins(b"PAR1") {
-        return FileType::Parquet;
-    }
-    let by_name = [
-        (".csv", FileType::Csv),
-        (".tsv", FileType::Tsv),
-        (".ndjson", FileType::Ndjson),
-        (".jsonl", FileType::Ndjson),
-        (".json", FileType::Json),
-        (".geojson", FileType::Json),
-        (".xml", FileType::Xml),
-        (".xsd", FileType::Xml),
-        (".vcf", FileType::Vcf),
-        (".pdf", FileType::Pdf),
-        (".svg", FileType::Svg),
-        (".sam", FileType::Sam),
-        (".fastq", FileType::Fastq),
-        (".fa", FileType::Fasta),
-        (".fasta", FileType::Fasta),
-        (".bam", FileType::Bam),
-        (".cram", FileType::Cram),
-    ];
-    if let Some((_, file_type)) = by_name.iter().find(|(ending, _)| name.ends_with(ending)) {
-        return *file_type;
-    }
-    let text = !content.iter().take(4096).any(|byte| *byte == 0);
-    if text { FileType::Text } else { FileType::Hdf5 }
 }

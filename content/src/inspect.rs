@@ -1,6 +1,6 @@
 //! Which readers a file gets.
 
-use crate::formats::{Csv, Dicom, Hl7, Json, Parquet, Pdf, Plain, Vcf, Xml};
+use crate::formats::{Bam, Csv, Dicom, Fastq, Hl7, Json, Parquet, Pdf, Plain, Sam, Vcf, Xml};
 use crate::identifiers::{Tally, scan_whole};
 use crate::patterns::Patterns;
 use crate::policy::Policy;
@@ -22,6 +22,9 @@ pub fn readers(file_type: FileType, policy: &Arc<Policy>) -> Box<dyn Reader> {
         FileType::Svg => text(Xml::svg(policy), false, patterns),
         FileType::Pdf => Box::new(Both(Pdf::new(policy), patterns)),
         FileType::Vcf => text(Vcf::new(policy), false, patterns),
+        FileType::Fastq => text(Fastq::new(policy), false, patterns),
+        FileType::Sam => text(Sam::new(policy), false, patterns),
+        FileType::Bam => Box::new(Both(Bam::new(policy), patterns)),
         FileType::Parquet => Box::new(Both(Parquet::new(policy), patterns)),
         FileType::Text => text(Plain::new(policy), false, patterns),
         FileType::Dicom => Box::new(Both(Dicom::new(policy), patterns)),

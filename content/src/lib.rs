@@ -21,7 +21,7 @@ mod testing;
 mod text;
 pub mod types;
 
-pub use formats::{Csv, Dicom, Hl7, Json, Parquet, Pdf, Plain, Vcf, Xml};
+pub use formats::{Bam, Csv, Dicom, Fastq, Hl7, Json, Parquet, Pdf, Plain, Sam, Vcf, Xml};
 pub use inspect::{look_at_path, readers};
 pub use patterns::Patterns;
 pub use policy::Policy;

@@ -1,6 +1,9 @@
 //! Streams that are no container by their beginning: a ZIP archive may lie in them all the same, as programs find
-//! those from their end. Also disc images, whose mark stands far behind their start.
+//! those from their end. Also disc images, whose mark stands far behind their start, and files that stand in XML and JSON
+//! as base64.
 
+use super::End;
+use super::base64::{self, Base64, Decoded, Run};
 use super::outlet::Outlet;
 use super::stream::{Container, Step};
 use super::zip::Zip;
@@ -10,6 +13,7 @@ use sluse_protocol::finding::Class;
 const BOTH: &str = "the file is a ZIP archive as well: programs disagree about what it is";
 const CUT_OFF: &str = "a ZIP archive lies within it, and is cut off or damaged";
 const ENDS: &str = "the end of a ZIP archive stands in it, of which no entry was found: not inspected";
+const DEEP: &str = "a file in base64 within it lies deeper than files are opened: not inspected";
 const DISC: &str = "a disc image cannot be opened here";
 
 /// How far from a file's end programs look for a ZIP archive's end record: the record and the longest comment.
@@ -29,6 +33,23 @@ pub(super) struct Plain {
     ended: Option<u64>,
     /// Where an end record without an archive stands.
     lone_end: Option<u64>,
+    text: Text,
+}
+
+/// What is known of files in base64.
+#[derive(Default)]
+enum Text {
+    /// Nothing has come yet.
+    #[default]
+    Unknown,
+    /// There are none: it is no text that has them.
+    No,
+    /// They are looked for.
+    Search,
+    /// A run that is none of them goes on.
+    Pass,
+    /// One is being decoded.
+    Inside(Base64),
 }
 
 impl Plain {
@@ -58,9 +79,18 @@ impl Plain {
             let rest = &input[*place..];
             rest.len() < 4 || rest.starts_with(&LOCAL) || rest.starts_with(b"PK\x05\x06")
         });
+        let half = usize::from(input.ends_with(b"P"));
+        let free = found.unwrap_or(input.len() - half);
+        let run = if matches!(self.text, Text::Search) { base64::find(input) } else { Run::No };
+        match run {
+            Run::At(0) => return self.begin_base64(at, input, out),
+            Run::At(start) | Run::Perhaps(start) if start < free => {
+                return if start == 0 { Step::More } else { Step::Took(start) };
+            }
+            _ => {}
+        }
         let Some(place) = found else {
-            let half = usize::from(input.ends_with(b"P"));
-            return if input.len() == half { Step::More } else { Step::Took(input.len() - half) };
+            return if free == 0 { Step::More } else { Step::Took(free) };
         };
         if place > 0 {
             return Step::Took(place);
@@ -91,8 +121,46 @@ impl Plain {
     }
 }
 
+impl Plain {
+    fn begin_base64(&mut self, at: u64, input: &[u8], out: &mut Outlet<'_>) -> Step {
+        let deep = out.depth >= out.limits().depth;
+        if base64::is_other(input) || deep {
+            if deep {
+                out.notice(Class::Bomb, at, DEEP);
+            }
+            self.text = Text::Pass;
+        } else {
+            self.text = Text::Inside(Base64::default());
+        }
+        Step::Took(0)
+    }
+
+    /// A run that has begun.
+    fn run(&mut self, input: &[u8], out: &mut Outlet<'_>) -> Option<Step> {
+        let (taken, over) = match &mut self.text {
+            Text::Pass => {
+                let length = base64::length(input);
+                (length, length < input.len())
+            }
+            Text::Inside(file) => match file.feed(input, out) {
+                Decoded::Stopped => return Some(Step::Done),
+                Decoded::Ended(taken) => (taken, true),
+                Decoded::All => (input.len(), false),
+            },
+            Text::Unknown | Text::No | Text::Search => return None,
+        };
+        if over {
+            self.text = Text::Search;
+        }
+        Some(Step::Took(taken))
+    }
+}
+
 impl Container for Plain {
     fn step(&mut self, at: u64, input: &[u8], out: &mut Outlet<'_>) -> Step {
+        if matches!(self.text, Text::Unknown) {
+            self.text = if base64::may_hold(input) { Text::Search } else { Text::No };
+        }
         let end = at + input.len() as u64;
         if at <= DISC_MARK && DISC_MARK < end {
             let place = (DISC_MARK - at) as usize;
@@ -106,11 +174,17 @@ impl Container for Plain {
                 Some(_) => {}
             }
         }
-        if self.zip.is_some() { self.inside(at, input, out) } else { self.search(at, input, out) }
+        if self.zip.is_some() {
+            return self.inside(at, input, out);
+        }
+        self.run(input, out).unwrap_or_else(|| self.search(at, input, out))
     }
 
     fn finish(&mut self, at: u64, rest: &[u8], out: &mut Outlet<'_>) {
         let size = at + rest.len() as u64;
+        if let Text::Inside(file) = &mut self.text {
+            file.finish(End::Whole, out);
+        }
         if let Some(mut zip) = self.zip.take() {
             zip.finish(at, rest, out);
             self.ended = zip.has_ended().then_some(at).or(self.ended);

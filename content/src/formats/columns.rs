@@ -132,6 +132,13 @@ impl Columns {
         tally.take(place, digits, offset);
     }
 
+    /// Counts eleven digits of a column that are no number.
+    pub fn miss(&mut self, column: usize, count: u64) {
+        if let (Some(tally), Some(place)) = (&mut self.tally, self.places.get(column)) {
+            tally.miss(*place, count);
+        }
+    }
+
     /// Tells what was found.
     pub fn finish(&mut self, sink: &mut dyn Sink) {
         for (column, digits, offset) in std::mem::take(&mut self.first) {

@@ -16,9 +16,14 @@ pub struct Plain {
 impl Plain {
     /// Looks under `policy`.
     pub fn new(policy: &Arc<Policy>) -> Self {
+        Self::of(policy, "text")
+    }
+
+    /// Looks at a part of a file that is called so.
+    pub fn of(policy: &Arc<Policy>, name: &str) -> Self {
         let tally = policy.identifiers.clone().map(|key| {
             let mut tally = Tally::new(key);
-            let place = tally.place("text", false);
+            let place = tally.place(name, false);
             (tally, place)
         });
         Self { tally, scanner: Scanner::default(), start: 0 }
@@ -36,6 +41,14 @@ impl Plain {
             if bytes.ends_with(b"\n") {
                 self.scanner.end(found);
             }
+        }
+    }
+
+    /// What was given by [`Plain::feed_at`] ends here.
+    pub fn end_value(&mut self) {
+        if let Some((tally, place)) = &mut self.tally {
+            let start = self.start;
+            self.scanner.end(&mut |token| tally.take(*place, &token.digits, start + token.offset));
         }
     }
 }

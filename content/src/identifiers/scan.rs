@@ -2,7 +2,8 @@
 //!
 //! A token is eleven digits in a row (or six, one space, five) whose neighbours are no digit, no letter and none of
 //! `. - / : +`: within longer words and numbers chance makes valid numbers, elsewhere hardly. A mark after the digits with
-//! no letter or digit behind it ends a sentence, and is no such neighbour. Six and five digits must not stand in a row of
+//! no letter or digit behind it ends a sentence, and is no such neighbour; nor is a colon before them that follows a letter
+//! (`fnr:`). Six and five digits must not stand in a row of
 //! numbers separated by spaces, either.
 
 /// Digits of a number.
@@ -149,7 +150,8 @@ fn digit(window: &[u8], at: usize) -> bool {
 /// The token of the digits from `first` to `end`, if they are one.
 fn token(window: &[u8], first: usize, end: usize) -> Option<[u8; DIGITS]> {
     let before = |distance: usize| first.checked_sub(distance).and_then(|at| window.get(at)).copied();
-    if before(1).is_some_and(joins) {
+    let labelled = before(1) == Some(b':') && before(2).is_some_and(|byte| byte.is_ascii_alphabetic());
+    if before(1).is_some_and(joins) && !labelled {
         return None;
     }
     match end - first {
@@ -234,6 +236,8 @@ mod tests {
             "se 12345678901.",
             "12345678901: x",
             "12345678901 -",
+            "fnr:12345678901",
+            "fnr:123456 78901;",
         ] {
             assert_eq!(whole(text.as_bytes()).len(), 1, "{text}");
             assert_eq!(&whole(text.as_bytes())[0].digits, b"12345678901");
@@ -246,6 +250,7 @@ mod tests {
             "a12345678901",
             "12345678901b",
             "1:12345678901",
+            "fnr::12345678901",
             "12345678901/2",
             "+12345678901",
             "ø12345678901",

@@ -101,6 +101,13 @@ impl Tally {
         }
     }
 
+    /// Counts eleven digits that stood at a place and are known to be no number.
+    pub fn miss(&mut self, place: Place, count: u64) {
+        if let Some(record) = self.records.get_mut(place.0) {
+            record.tokens = record.tokens.saturating_add(count);
+        }
+    }
+
     /// Tells what was found, place by place.
     pub fn finish(&mut self, sink: &mut dyn Sink) {
         for record in &self.records {

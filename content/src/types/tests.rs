@@ -175,7 +175,7 @@ fn binary_formats_are_told_by_their_marks() {
         (Bmp, padded(b"BM\x64\0\0\0", 100)),
         (Wav, padded(b"RIFF\x24\0\0\0WAVEfmt ", 100)),
         (Mp4, padded(b"\0\0\0\x18ftypmp42", 100)),
-        (Cram, padded(b"CRAM\x03\0", 100)),
+        (Cram, [padded(b"CRAM\x03\0", 100), super::ends::CRAM3_END.to_vec()].concat()),
         (Bgzf, BGZF.to_vec()),
         (Gzip, padded(b"\x1f\x8b\x08\0\0\0\0\0\0\x03", 40)),
         (Xz, padded(b"\xfd7zXZ\0", 40)),
@@ -230,7 +230,8 @@ fn a_name_that_belongs_to_another_type_is_pointed_out() {
 #[test]
 fn what_was_cut_off_is_malformed() {
     let archive = zip(&[("a.csv", b"12345678901234567890"), ("b.csv", b"1")], 0);
-    let cases: [(&str, &[u8]); 8] = [
+    let cases: [(&str, &[u8]); 9] = [
+        ("x.cram", b"CRAM\x03\0x.cram\0 and no end"),
         ("x.parquet", b"PAR1\x15\x04\x15\x10\x15\x14\x4c\x15\x02"),
         ("x.zip", &archive[..archive.len() - 30]),
         ("x.zip", &archive[..40]),

@@ -4,6 +4,7 @@ use super::*;
 use crate::Notice;
 use sluse_protocol::finding::Class;
 
+mod base64;
 mod bombs;
 mod build;
 mod compressed;

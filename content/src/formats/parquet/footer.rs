@@ -16,6 +16,8 @@ pub struct Footer<'f> {
     pub rows_of_groups: i64,
     /// Where the last byte of a column lies.
     pub end: u64,
+    /// The parts of columns in row groups: start, end, column.
+    pub parts: Vec<(u64, u64, usize)>,
 }
 
 /// One column.
@@ -148,7 +150,9 @@ fn chunk<'f>(thrift: &mut Thrift<'f>, footer: &mut Footer<'f>, column: usize) ->
         _ => thrift.skip(kind),
     })?;
     if start != u64::MAX {
-        footer.end = footer.end.max(start.checked_add(size).ok_or("a column beyond the end of any file")?);
+        let end = start.checked_add(size).ok_or("a column beyond the end of any file")?;
+        footer.end = footer.end.max(end);
+        footer.parts.push((start, end, column));
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Apache Parquet: whole, its footer readable, its columns those of the agreement.
 //!
-//! Pages of values are not read. The footer keeps the least and the greatest value of each column and row group in the
-//! clear: these are looked at, which finds a column of national numbers, but not a number within text.
+//! Values are read from the pages as they stream by ([`pages`]), and from the footer, which has the least and the greatest of
+//! each column and row group. Pages that cannot be read make their columns one for a person to look at.
 
 mod footer;
+mod pages;
+mod snappy;
 mod thrift;
 
 use super::columns::Columns;
@@ -11,6 +13,7 @@ use crate::identifiers::{Token, meant_for_numbers, scan_whole};
 use crate::policy::Policy;
 use crate::reader::{Notice, Reader, Sink};
 use footer::{Column, Footer};
+use pages::{Pages, Values};
 use sluse_protocol::finding::Class;
 use std::sync::Arc;
 
@@ -26,6 +29,8 @@ const END: usize = 8;
 /// Types that hold text: bytes of any length, and of one length.
 const TEXT: [i64; 2] = [6, 7];
 const INT64: i64 = 2;
+const DOUBLE: i64 = 5;
+const BYTES: i64 = 6;
 
 /// Reads one file.
 pub struct Parquet {
@@ -33,12 +38,13 @@ pub struct Parquet {
     head: Vec<u8>,
     tail: Vec<u8>,
     size: u64,
+    pages: Pages,
 }
 
 impl Parquet {
     /// Reads a file under `policy`.
     pub fn new(policy: &Arc<Policy>) -> Self {
-        Self { columns: Columns::new(policy), head: Vec::new(), tail: Vec::new(), size: 0 }
+        Self { columns: Columns::new(policy), head: Vec::new(), tail: Vec::new(), size: 0, pages: Pages::default() }
     }
 
     fn check(&mut self, sink: &mut dyn Sink) -> Result<(), &'static str> {
@@ -95,16 +101,53 @@ impl Parquet {
                 }
             }
         }
-        let unread = |column: &&Column<'_>| {
-            TEXT.contains(&column.kind) || column.path.iter().any(|name| meant_for_numbers(name))
-        };
-        let unread = footer.columns.iter().filter(unread).count();
+        let read = self.take_pages(footer);
+        let matters =
+            |column: &Column<'_>| TEXT.contains(&column.kind) || column.path.iter().any(|name| meant_for_numbers(name));
+        let unread = footer.columns.iter().zip(read).filter(|(column, read)| !read && matters(column)).count();
         if unread > 0 && footer.rows > 0 {
             let message = format!(
-                "of {unread} columns of text only the least and the greatest values were looked at for identifiers"
+                "{unread} columns have pages whose compression or encoding is not read here: of these only the least and the \
+                 greatest values were looked at for identifiers"
             );
             sink.notice(Notice { class: Class::IdentifierReview, offset: None, message });
         }
+    }
+
+    /// Takes what the pages held, now that it is known which column each belongs to: of which columns all was read.
+    fn take_pages(&mut self, footer: &Footer<'_>) -> Vec<bool> {
+        let mut read = vec![true; footer.columns.len()];
+        let mut parts = footer.parts.clone();
+        parts.sort_unstable();
+        let pages = self.pages.list();
+        for (start, end, column) in &parts {
+            let first = pages.partition_point(|page| page.start < *start);
+            // A part begins where a page does, and ends within what was read as pages.
+            let good = pages.get(first).is_some_and(|page| page.start == *start) && *end <= self.pages.end();
+            let Some(read) = read.get_mut(*column) else { continue };
+            *read &= good;
+            let kind = footer.columns.get(*column).map_or(-1, |column| column.kind);
+            for page in pages[first..].iter().take_while(|page| page.start < *end) {
+                let found = match (&page.values, kind) {
+                    (Values::Read(found), BYTES) => &found[0],
+                    (Values::Read(found), INT64) => &found[1],
+                    (Values::Read(found), DOUBLE) => &found[2],
+                    (Values::None, _) => continue,
+                    _ => {
+                        *read = false;
+                        continue;
+                    }
+                };
+                self.columns.miss(*column, found.tokens - found.count);
+                let Some(last) = found.numbers.last() else { continue };
+                // Of very many only the first are known, and stand for the others.
+                for at in 0..found.count {
+                    let digits = usize::try_from(at).ok().and_then(|at| found.numbers.get(at)).unwrap_or(last);
+                    self.columns.take(*column, &Token { digits: *digits, offset: 0 }, page.start);
+                }
+            }
+        }
+        read
     }
 }
 
@@ -112,6 +155,9 @@ impl Reader for Parquet {
     fn feed(&mut self, bytes: &[u8], _: &mut dyn Sink) {
         let room = (MARK.len() - self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
+        if self.columns.weighs() {
+            self.pages.feed(bytes);
+        }
         self.size += bytes.len() as u64;
         let kept = MAX_FOOTER + END;
         let last = &bytes[bytes.len().saturating_sub(kept)..];

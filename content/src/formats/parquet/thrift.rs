@@ -1,4 +1,5 @@
-//! Thrift's compact protocol, as far as Parquet's footer needs it, over bytes that are bounded and at hand.
+//! Thrift's compact protocol, as far as Parquet's footer and the headers of its pages need it, over bytes that are bounded and at
+//! hand.
 
 /// Structures within one another.
 const MAX_DEPTH: usize = 32;
@@ -6,7 +7,8 @@ const MAX_DEPTH: usize = 32;
 /// What is wrong with a footer.
 pub type Wrong = &'static str;
 
-const SHORT: Wrong = "a footer that ends within a value";
+/// The bytes end within a value.
+pub const SHORT: Wrong = "a footer that ends within a value";
 
 /// Types of fields and items.
 pub const I32: u8 = 5;
@@ -25,6 +27,11 @@ impl<'f> Thrift<'f> {
     /// Reads from the start of `bytes`.
     pub fn new(bytes: &'f [u8]) -> Self {
         Self { bytes, at: 0 }
+    }
+
+    /// Bytes that were read.
+    pub fn at(&self) -> usize {
+        self.at
     }
 
     fn byte(&mut self) -> Result<u8, Wrong> {

@@ -1,0 +1,210 @@
+//! Files that stand in XML and JSON as base64: attachments of FHIR, `ItemDataBase64` of CDISC ODM, pictures in pages.
+//!
+//! What counts is a run of 64 characters of base64 that are no hexadecimal digits, no nucleotides and no words. It may go on over
+//! lines, and in JSON with its slashes escaped.
+
+use super::End;
+use super::outlet::Outlet;
+
+/// Characters in a row by which it is told; lines of base64 have 64 or 76.
+const RUN: usize = 64;
+
+/// Unpacked bytes of the shortest file that is shown. What is shorter is a key, a digest or a signature.
+const LEAST: usize = 66;
+
+/// What a stream's text has at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Run {
+    /// A run begins here.
+    At(usize),
+    /// One may begin here: more must come.
+    Perhaps(usize),
+    /// None.
+    No,
+}
+
+/// Whether a stream that begins so is XML or JSON.
+pub(super) fn may_hold(head: &[u8]) -> bool {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    matches!(text.first(), Some(b'<' | b'{' | b'['))
+}
+
+/// Finds the first run. The byte before `input` is not part of one.
+pub(super) fn find(input: &[u8]) -> Run {
+    // Of so many in a row one stands at every so-many-th place.
+    let mut at = RUN - 1;
+    let mut free = 0;
+    while let Some(byte) = input.get(at) {
+        if !is_part(*byte) {
+            free = at + 1;
+            at += RUN;
+            continue;
+        }
+        let start = input[free..at].iter().rposition(|byte| !is_part(*byte)).map_or(free, |before| free + before + 1);
+        let length = length(&input[start..]);
+        if length >= RUN {
+            return Run::At(start);
+        }
+        if start + length == input.len() {
+            return Run::Perhaps(start);
+        }
+        free = start + length;
+        at = free + RUN;
+    }
+    match input[free..].iter().rposition(|byte| !is_part(*byte)) {
+        Some(before) if free + before + 1 == input.len() => Run::No,
+        Some(before) => Run::Perhaps(free + before + 1),
+        None if free == input.len() => Run::No,
+        None => Run::Perhaps(free),
+    }
+}
+
+/// Bytes at the start of `input` that are part of a run.
+pub(super) fn length(input: &[u8]) -> usize {
+    input.iter().position(|byte| !is_part(*byte)).unwrap_or(input.len())
+}
+
+/// Whether a run of [`RUN`] bytes at least is something else: a digest in hexadecimal, a sequence of nucleotides, words or a path.
+pub(super) fn is_other(run: &[u8]) -> bool {
+    let start = &run[..run.len().min(RUN)];
+    let hexadecimal = start.iter().any(u8::is_ascii_digit) && start.iter().all(u8::is_ascii_hexdigit);
+    let several = start.iter().any(|byte| !byte.eq_ignore_ascii_case(&start[0]));
+    let nucleotides = several && start.iter().all(|byte| b"ACGTUN".contains(&byte.to_ascii_uppercase()));
+    hexadecimal || nucleotides || !is_mixed(start)
+}
+
+/// Whether capitals, small letters and digits change as often as in base64 (40 times in 63 pairs by chance, 22 in its tamest texts;
+/// words and paths have some 10), or zeros or ones are encoded, which give one character again and again.
+fn is_mixed(start: &[u8]) -> bool {
+    let class = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase(), byte.is_ascii_digit());
+    let letters = |two: &&[u8]| two.iter().all(u8::is_ascii_alphanumeric);
+    let changes = start.windows(2).filter(letters).filter(|two| class(two[0]) != class(two[1])).count();
+    let blank = start.iter().filter(|byte| matches!(byte, b'A' | b'/')).count();
+    changes >= 18 || blank >= 24
+}
+
+fn is_part(byte: u8) -> bool {
+    VALUES[usize::from(byte)] < 64 || byte == b'\\'
+}
+
+/// What each character stands for; 64: none.
+const VALUES: [u8; 256] = {
+    let mut values = [64; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut at = 0;
+    while at < 64 {
+        values[alphabet[at] as usize] = at as u8;
+        at += 1;
+    }
+    values
+};
+
+/// A file that is being decoded.
+#[derive(Default)]
+pub(super) struct Base64 {
+    bits: u32,
+    count: u8,
+    escaped: bool,
+    /// What came before it was enough to be shown.
+    first: Vec<u8>,
+    shown: bool,
+    buffer: Vec<u8>,
+}
+
+/// What came of some input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decoded {
+    /// All of it belongs to the file.
+    All,
+    /// The file ends after so many bytes.
+    Ended(usize),
+    /// Nothing more is opened.
+    Stopped,
+}
+
+impl Base64 {
+    /// Decodes what belongs to the file, and shows it as a member.
+    pub fn feed(&mut self, input: &[u8], out: &mut Outlet<'_>) -> Decoded {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let end = input.iter().position(|byte| !self.take(*byte, &mut buffer));
+        let shown = self.show(&buffer, out);
+        self.buffer = buffer;
+        match (shown, end) {
+            (false, _) => Decoded::Stopped,
+            (true, Some(end)) => {
+                self.finish(End::Whole, out);
+                Decoded::Ended(end)
+            }
+            (true, None) => Decoded::All,
+        }
+    }
+
+    /// The file, if it is long enough to be one, is over.
+    pub fn finish(&mut self, end: End, out: &mut Outlet<'_>) {
+        if self.shown {
+            out.end(end);
+        }
+    }
+
+    /// Takes one character; says no when it is none of a file's.
+    fn take(&mut self, byte: u8, buffer: &mut Vec<u8>) -> bool {
+        // JSON writes a slash, and the ends of lines, with a backslash.
+        let escaped = std::mem::take(&mut self.escaped);
+        if escaped && matches!(byte, b'n' | b'r' | b't') {
+            return true;
+        }
+        match (VALUES[usize::from(byte)], byte) {
+            (64, b'\\') if !escaped => self.escaped = true,
+            (64, b' ' | b'\t' | b'\r' | b'\n' | b'=') => {}
+            (64, _) => return false,
+            (value, _) => {
+                self.bits = self.bits << 6 | u32::from(value);
+                self.count += 6;
+                if self.count >= 8 {
+                    self.count -= 8;
+                    buffer.push((self.bits >> self.count) as u8);
+                }
+            }
+        }
+        true
+    }
+
+    fn show(&mut self, bytes: &[u8], out: &mut Outlet<'_>) -> bool {
+        if self.shown {
+            return bytes.is_empty() || out.bytes(bytes);
+        }
+        self.first.extend_from_slice(bytes);
+        if self.first.len() < LEAST {
+            return true;
+        }
+        self.shown = true;
+        out.begin("[base64]".into(), None) && out.bytes(&std::mem::take(&mut self.first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_found_where_it_begins_and_where_it_may_begin() {
+        let run = "Ab1+".repeat(16);
+        for before in ["", "<a>", "some words before it, of which none is long, \"", &"word ".repeat(40)] {
+            assert_eq!(find(format!("{before}{run}<").as_bytes()), Run::At(before.len()), "{before}");
+            assert_eq!(find(format!("{before}{}", &run[1..]).as_bytes()), Run::Perhaps(before.len()), "{before}");
+            assert_eq!(find(format!("{before}{}<", &run[1..]).as_bytes()), Run::No, "{before}");
+        }
+        assert_eq!(find(b""), Run::No);
+        assert_eq!(find(&b"word ".repeat(99)), Run::No);
+    }
+
+    #[test]
+    fn digests_sequences_and_paths_are_no_files_and_zeros_are() {
+        assert!(is_other(&b"0a1f".repeat(16)) && is_other(&b"ACGT".repeat(32)));
+        assert!(is_other(b"org/fhir/R4/StructureDefinition/ImmunizationRecommendation/DateCriterion/Value"));
+        assert!(!is_other(&b"AAAA".repeat(32)) && !is_other(&b"JVBERi0x".repeat(8)));
+        let program = b"TVqQAAMAAAAEAAAA//8AALgAAAAAAAAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert!(!is_other(program));
+    }
+}
