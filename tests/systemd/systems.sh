@@ -5,7 +5,7 @@ work= leader= nspawn= facts=0
 
 fail() {
   echo "FAILED: $*" >&2
-  [ -z "$leader" ] || zone journalctl --namespace=sluse --no-pager -n 40 >&2 || true
+  [ -z "$leader" ] || zone sh -c 'sluse health; sluse transfers; journalctl --namespace=sluse --no-pager -n 40' >&2 || true
   exit 1
 }
 

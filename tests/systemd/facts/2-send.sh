@@ -13,7 +13,7 @@ extract() {
   mkdir -p "$work/extracts"
   openssl rand -base64 $((3 * $2 * 1024 * 1024 / 4)) >"$work/extracts/$1.txt"
 }
-send() { from_source "$sluse" send "$work/extracts/$1.txt" --identity "$work/identity" --agreement hjerte-epic --dataset "$1" --wait delivered; }
+send() { from_source "$sluse" send "$work/extracts/$1.txt" --identity "$work/identity" --agreement hjerte-epic --dataset "$1" --wait delivered --wait-timeout 20s; }
 same_in_room() {
   local bags
   bags=$(zone sh -c "ls -d /var/lib/sluse/rooms/hjerte/$1/*/data")
