@@ -3,9 +3,12 @@
 
 work= leader= nspawn= facts=0
 
+# Whatever a fact's own output is kept from, this is shown.
+exec 3>&2
+
 fail() {
-  echo "FAILED: $*" >&2
-  [ -z "$leader" ] || zone sh -c 'sluse health; sluse transfers; journalctl --namespace=sluse --no-pager -n 40' >&2 || true
+  echo "FAILED: $*" >&3
+  [ -z "$leader" ] || zone sh -c 'sluse health; sluse transfers; journalctl --namespace=sluse --no-pager -n 40' >&3 2>&1 || true
   exit 1
 }
 
@@ -13,7 +16,7 @@ fail() {
 fact() {
   local name=$1
   shift
-  "$@" >"$work/said" 2>&1 || { cat "$work/said" >&2; fail "$name"; }
+  "$@" >"$work/said" 2>&1 || { cat "$work/said" >&3; fail "$name"; }
   facts=$((facts + 1))
   echo "ok $facts - $name"
 }
