@@ -26,6 +26,18 @@ zone cp -p /root/safe/control/signing.key /var/lib/sluse/control/
 fact 'and complains of one in the clear' zone sh -c '! sluse zone check >/root/said; grep "signing.key lies there in the clear" /root/said'
 zone rm /var/lib/sluse/control/signing.key
 
+# As on another host: the zone from the backup, its keys from the safe.
+restored() {
+  zone rm -r /var/lib/sluse/credentials
+  for role in control receive inspect deliver; do
+    zone sh -c "cp /root/safe/$role/*.key /var/lib/sluse/$role/ && chown sluse-$role: /var/lib/sluse/$role/*.key && chmod 600 /var/lib/sluse/$role/*.key"
+  done
+  zone sluse zone check
+  zone sluse-setup --encrypt
+}
+fact 'keys from the safe are encrypted for a new host' restored
+fact 'and lie in the clear no more' no_key_in_the_clear
+
 zone systemctl enable -q --now sluse.target
 eventually zone sluse health
 fact 'the roles run' zone systemctl is-active sluse.target sluse-receive.socket sluse-{control,receive,inspect,deliver}.service
