@@ -41,6 +41,12 @@ fact 'and lie in the clear no more' no_key_in_the_clear
 zone systemctl enable -q --now sluse.target
 eventually zone sluse health
 fact 'the roles run' zone systemctl is-active sluse.target sluse-receive.socket sluse-{control,receive,inspect,deliver}.service
+exposed() {
+  for unit in receive:3 control:3 deliver:3 inspect:4; do
+    zone systemd-analyze security --no-pager --threshold="${unit#*:}" "sluse-${unit%:*}.service"
+  done
+}
+fact 'as little exposed as their files say' exposed
 confined() {
   for role in control receive inspect deliver; do
     local pid
