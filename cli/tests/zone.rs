@@ -49,6 +49,24 @@ fn a_new_zone_is_closed_to_others_and_has_nothing_to_mend() {
 }
 
 #[test]
+fn a_key_that_is_encrypted_for_the_host_is_not_missed_and_may_not_lie_beside_in_the_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("zone");
+    init(&dir);
+    let (key, away) = (dir.join("inspect/quarantine.key"), folder.path().join("away"));
+    fs::create_dir(dir.join("credentials")).unwrap();
+    fs::write(dir.join("credentials/quarantine.key"), "encrypted").unwrap();
+    let (code, found) = check(&dir);
+    assert_eq!((code, found["problems"].as_array().unwrap().len()), (3, 1), "{found}");
+    assert!(found["problems"][0]["what"].as_str().unwrap().contains("in the clear"), "{found}");
+    fs::rename(&key, &away).unwrap();
+    let (code, found) = check(&dir);
+    assert_eq!((code, found["problems"].as_array().unwrap().len()), (0, 0), "{found}");
+    fs::remove_file(dir.join("credentials/quarantine.key")).unwrap();
+    assert_eq!(check(&dir).0, 3);
+}
+
+#[test]
 fn a_folder_with_something_in_it_and_a_path_too_long_for_sockets_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("mine"), "precious").unwrap();

@@ -3,6 +3,7 @@
 use crate::inspect::jail::{nursery, parser};
 use crate::start::Handed;
 use clap::{Args, Parser, Subcommand};
+use sluse_protocol::roles::Role;
 use std::path::PathBuf;
 
 /// The daemon of a Sluse landing zone: one role, or all four as children of one command.
@@ -31,6 +32,19 @@ pub enum Command {
     Nursery(nursery::Args),
     /// Reads hostile content without any rights, for the role inspect; the nursery starts it
     Parser(parser::Args),
+}
+
+impl Command {
+    /// The role that this process is to be, if it is one.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Self::Receive(_) => Some(Role::Receive),
+            Self::Control(_) => Some(Role::Control),
+            Self::Inspect(_) => Some(Role::Inspect),
+            Self::Deliver(_) => Some(Role::Deliver),
+            Self::All(_) | Self::Nursery(_) | Self::Parser(_) => None,
+        }
+    }
 }
 
 /// Which zone.

@@ -15,6 +15,7 @@ mod gather;
 pub mod inspect;
 pub mod links;
 pub mod notify;
+pub mod pulse;
 pub mod quarantine;
 pub mod receive;
 pub mod start;

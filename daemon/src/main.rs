@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    sluse_host::logging::start();
+    sluse_host::logging::start(cli.command.role());
     match run(&cli.command) {
         Ok(()) => ExitCode::from(Exit::Done as u8),
         Err(error) => {

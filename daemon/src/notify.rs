@@ -1,6 +1,6 @@
-//! What systemd is told and what it hands over: readiness, the watchdog, the activated socket.
+//! What systemd is told and what it hands over: readiness, the watchdog, the activated socket, private keys.
 
-use crate::{RoleError, confine};
+use crate::{RoleError, confine, pulse};
 use sd_notify::NotifyState;
 use std::env;
 use std::ffi::OsStr;
@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The first descriptor of socket activation.
@@ -74,7 +75,7 @@ pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|allowed| allowed / 2)
 }
 
-/// Says ready as soon as the role is confined, and from then on that it goes on.
+/// Says ready as soon as the role is confined, and from then on that it goes on, for as long as its loops do.
 ///
 /// # Errors
 /// When a service manager asked for it, and cannot be reached.
@@ -83,16 +84,28 @@ pub fn when_ready() -> Result<(), RoleError> {
     confine::when_confined(move || {
         notifier.ready()?;
         let Some(interval) = watchdog_interval() else { return Ok(()) };
-        // A thread of its own shows that the process is neither stopped nor starved; that it does its work is seen by
-        // the role at the other end of its link.
-        let go_on = move || {
-            while notifier.alive().is_ok() {
-                std::thread::sleep(interval);
-            }
-        };
-        std::thread::Builder::new().name("watchdog".into()).spawn(go_on).map(drop)
+        std::thread::Builder::new().name("watchdog".into()).spawn(move || go_on(&notifier, interval)).map(drop)
     });
     Ok(())
+}
+
+fn go_on(notifier: &Notifier, interval: Duration) {
+    loop {
+        match pulse::silent() {
+            Some(name) => tracing::error!("the {name} loop hangs: the service manager is to start this role again"),
+            None => {
+                if let Err(error) = notifier.alive() {
+                    tracing::warn!(%error, "the service manager cannot be told");
+                }
+            }
+        }
+        std::thread::sleep(interval);
+    }
+}
+
+/// The folder of the private keys that systemd decrypted for this unit, if it did.
+pub fn credentials() -> Option<PathBuf> {
+    env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
 /// The number of the one socket that systemd handed over, if it did.

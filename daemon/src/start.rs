@@ -27,7 +27,7 @@ pub struct Handed {
 ///
 /// # Errors
 /// Why it cannot start or go on.
-pub fn role(role: Role, zone: Zone, handed: &Handed) -> Result<(), RoleError> {
+pub fn role(role: Role, mut zone: Zone, handed: &Handed) -> Result<(), RoleError> {
     // `receive` lets the roles that take over from it read, by group. What the others make is theirs alone, unless they say
     // otherwise where they make it.
     umask(Mode::from_bits_truncate(if role == Role::Receive { 0o027 } else { 0o077 }));
@@ -38,6 +38,9 @@ pub fn role(role: Role, zone: Zone, handed: &Handed) -> Result<(), RoleError> {
     let activated = if role == Role::Receive { notify::activated()? } else { None };
     let socket = handed.socket_fd.or(activated).map(inherited).transpose()?;
     notify::when_ready()?;
+    if let Some(folder) = notify::credentials() {
+        zone.layout = zone.layout.with_keys_in(folder);
+    }
     match role {
         Role::Control => {
             let links = match supervisor {

@@ -125,6 +125,8 @@ impl Start {
             // SAFETY: F_SETFD touches no memory; the number is a descriptor that the parent holds open.
             Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, 0) })?;
         }
+        // What a unit gave this process is not its children's.
+        prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0)?;
         if let Some(user) = &self.user {
             become_user(user, self.capability)?;
         }
@@ -254,7 +256,11 @@ pub fn keep_only(kept: Capabilities) -> io::Result<()> {
         }
     }
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0)?;
-    set_capabilities(kept, Capabilities::NONE)
+    match set_capabilities(kept, Capabilities::NONE) {
+        // The unit leaves a role no call to change its capabilities; there it has no more than it may keep.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && permitted_capabilities()? == kept => Ok(()),
+        other => other,
+    }
 }
 
 /// Keeps memory that was writable from becoming executable.

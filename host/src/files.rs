@@ -77,13 +77,17 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a private key's file, of at most 64 KiB, refusing one that group or others may read.
+/// Reads a private key's file, of at most 64 KiB, refusing one that group or others may read. One that the service manager
+/// decrypted for this process is closed by its folder; there a list of users, of whom it has one, shows as the group's right.
 ///
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`] when its mode is too wide; else when it cannot be read.
 pub fn read_private(path: &Path) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
     let mode = std::fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
+    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let strangers =
+        if path.parent().is_some_and(|folder| handed_over.is_some_and(|it| it == folder)) { 0o007 } else { 0o077 };
+    if mode & strangers != 0 {
         let message = format!("{} may be read by others (mode {:03o}): chmod 600 it", path.display(), mode & 0o777);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }

@@ -8,12 +8,20 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     root: PathBuf,
+    /// Where the service manager handed over the private keys, if it did.
+    handed_over: Option<PathBuf>,
 }
 
 impl Layout {
     /// The layout of the zone in `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), handed_over: None }
+    }
+
+    /// The same zone, whose private keys the service manager has decrypted into `folder`: none is looked for in the zone.
+    #[must_use]
+    pub fn with_keys_in(self, folder: PathBuf) -> Self {
+        Self { handed_over: Some(folder), ..self }
     }
 
     /// The zone's folder.
@@ -29,6 +37,15 @@ impl Layout {
     /// A role's own folder: its keys and state, mode 0700.
     pub fn role(&self, role: Role) -> PathBuf {
         self.root.join(role.as_str())
+    }
+
+    fn key(&self, role: Role, name: &str) -> PathBuf {
+        self.handed_over.clone().unwrap_or_else(|| self.role(role)).join(name)
+    }
+
+    /// Private keys as the service manager keeps them: each encrypted for this host, under its file's name.
+    pub fn credentials(&self) -> PathBuf {
+        self.root.join("credentials")
     }
 
     /// Public halves, readable by every role.
@@ -63,12 +80,12 @@ impl Layout {
 
     /// The certificate authority's private key, PEM (PKCS#8).
     pub fn ca_key(&self) -> PathBuf {
-        self.role(Role::Control).join("ca.key")
+        self.key(Role::Control, "ca.key")
     }
 
     /// The signing key's seed.
     pub fn signing_key(&self) -> PathBuf {
-        self.role(Role::Control).join("signing.key")
+        self.key(Role::Control, "signing.key")
     }
 
     /// The state database.
@@ -93,7 +110,7 @@ impl Layout {
 
     /// `receive`'s TLS key, PEM (PKCS#8).
     pub fn tls_key(&self) -> PathBuf {
-        self.role(Role::Receive).join("tls.key")
+        self.key(Role::Receive, "tls.key")
     }
 
     /// `receive`'s TLS certificate, PEM.
@@ -103,12 +120,12 @@ impl Layout {
 
     /// What `receive` derives its stateless resets' keys from.
     pub fn reset_key(&self) -> PathBuf {
-        self.role(Role::Receive).join("reset.key")
+        self.key(Role::Receive, "reset.key")
     }
 
     /// The quarantine's private key: an age identity file.
     pub fn quarantine_key(&self) -> PathBuf {
-        self.role(Role::Inspect).join("quarantine.key")
+        self.key(Role::Inspect, "quarantine.key")
     }
 
     /// The transfers' identities, each wrapped to the quarantine key.
@@ -123,7 +140,7 @@ impl Layout {
 
     /// `deliver`'s private key: an age identity file.
     pub fn deliver_key(&self) -> PathBuf {
-        self.role(Role::Deliver).join("deliver.key")
+        self.key(Role::Deliver, "deliver.key")
     }
 
     /// Deliveries whose receipt is not in the room yet: `deliver`'s own notes.

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod files;
+mod journal;
 pub mod keys;
 pub mod layout;
 pub mod limiter;

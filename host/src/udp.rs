@@ -1,12 +1,13 @@
 //! A UDP socket made ready for QUIC by a process that will soon be unable to make sockets.
 //!
-//! QUIC asks the kernel, on sockets of its own that it throws away, how many datagrams one call may send and receive. A
-//! confined process has no `socket` call: it would be told *one*, and then lose what the kernel still hands it in bundles.
-//! So the question is put before, and [`Prepared::endpoint`] only uses the answer.
+//! QUIC asks the kernel how many datagrams one call may send and receive, on sockets of its own that it throws away. A role
+//! that may make no such socket, be it confined already or a unit without internet addresses, would be told *one*, and then
+//! lose what the kernel still hands it in bundles. So the question is put to the socket that there is.
 
 use crate::network::Network;
 use crate::quic;
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::libc;
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, EndpointConfig, TokioRuntime, UdpPoller};
 use std::fmt;
@@ -14,14 +15,38 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
+
+/// The most datagrams that Linux sends or receives by one call: `UDP_MAX_SEGMENTS` and `UDP_GRO_CNT_MAX`.
+const MAX_SEGMENTS: usize = 64;
 
 /// A socket with enlarged buffers, and what the kernel can do with it.
 #[derive(Debug)]
 pub struct Prepared {
     socket: UdpSocket,
     state: UdpSocketState,
+    bundles: Bundles,
+}
+
+/// How many datagrams one call may send and receive.
+#[derive(Debug)]
+struct Bundles {
+    /// One, as soon as the network's hardware turned out not to take more.
+    sent: AtomicUsize,
+    received: usize,
+}
+
+impl Bundles {
+    /// Asks the kernel, and has it hand over bundles where it can.
+    fn of(socket: &UdpSocket) -> Self {
+        let segments = |able: bool| if able { MAX_SEGMENTS } else { 1 };
+        Self {
+            sent: AtomicUsize::new(segments(getsockopt(socket, sockopt::UdpGsoSegment).is_ok())),
+            received: segments(setsockopt(socket, sockopt::UdpGroSegment, &true).is_ok()),
+        }
+    }
 }
 
 impl Prepared {
@@ -31,11 +56,17 @@ impl Prepared {
     /// When the socket cannot be used for QUIC.
     pub fn new(network: &Network, socket: UdpSocket) -> io::Result<Self> {
         let bytes = network.socket_buffer_bytes as usize;
-        // Smaller buffers cost speed, not correctness: a refusal is no error.
-        let _ = setsockopt(&socket, sockopt::RcvBuf, &bytes);
-        let _ = setsockopt(&socket, sockopt::SndBuf, &bytes);
+        // Smaller buffers cost speed, not correctness: a refusal is no error. Larger ones stay: whoever handed the socket over
+        // may have made them so against the system's limit, which holds here.
+        if getsockopt(&socket, sockopt::RcvBuf)? < bytes {
+            let _ = setsockopt(&socket, sockopt::RcvBuf, &bytes);
+        }
+        if getsockopt(&socket, sockopt::SndBuf)? < bytes {
+            let _ = setsockopt(&socket, sockopt::SndBuf, &bytes);
+        }
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket, state })
+        let bundles = Bundles::of(&socket);
+        Ok(Self { socket, state, bundles })
     }
 
     /// Makes it an endpoint of the running runtime.
@@ -47,7 +78,8 @@ impl Prepared {
         mut config: EndpointConfig,
         server: Option<quinn::ServerConfig>,
     ) -> io::Result<quinn::Endpoint> {
-        let socket = Arc::new(Socket { io: tokio::net::UdpSocket::from_std(self.socket)?, state: self.state });
+        let Self { socket, state, bundles } = self;
+        let socket = Arc::new(Socket { io: tokio::net::UdpSocket::from_std(socket)?, state, bundles });
         config.max_udp_payload_size(quic::MAX_UDP_PAYLOAD).map_err(io::Error::other)?;
         quinn::Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))
     }
@@ -57,6 +89,22 @@ impl Prepared {
 struct Socket {
     io: tokio::net::UdpSocket,
     state: UdpSocketState,
+    bundles: Bundles,
+}
+
+impl Socket {
+    /// A datagram that could not be sent is a lost one: QUIC sends again what matters.
+    fn not_sent(&self, error: &io::Error) {
+        match error.raw_os_error() {
+            // Finding out how large packets may be.
+            Some(libc::EMSGSIZE) => {}
+            // Only an attempt shows that hardware does not cut bundles.
+            Some(libc::EIO | libc::EINVAL) if self.bundles.sent.swap(1, Ordering::Relaxed) > 1 => {
+                tracing::info!(%error, "datagrams are sent one by one: the network does not take bundles");
+            }
+            _ => tracing::debug!(%error, "a datagram was not sent"),
+        }
+    }
 }
 
 impl AsyncUdpSocket for Socket {
@@ -65,7 +113,14 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))
+        let sent = self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), transmit));
+        match sent {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                self.not_sent(&error);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn poll_recv(
@@ -93,11 +148,11 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.bundles.sent.load(Ordering::Relaxed)
     }
 
     fn max_receive_segments(&self) -> usize {
-        self.state.gro_segments()
+        self.bundles.received
     }
 }
 
@@ -122,5 +177,19 @@ impl UdpPoller for Writable {
         let ended = ready!(waiting.as_mut().poll(context));
         self.waiting = None;
         Poll::Ready(ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_there_says_how_many_datagrams_a_call_carries() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let bundles = Bundles::of(&socket);
+        // What QUIC finds out on sockets of its own, where it may make some.
+        let asked = UdpSocketState::new((&socket).into()).unwrap();
+        assert_eq!((bundles.sent.into_inner(), bundles.received), (asked.max_gso_segments(), asked.gro_segments()));
     }
 }

@@ -41,7 +41,7 @@ impl Args {
             check(&settings)?;
             return out.done("The configuration is good.");
         }
-        sluse_host::logging::start();
+        sluse_host::logging::start(None);
         let count = settings.outboxes.len();
         let watcher = Watcher::new(settings)?;
         stop_on_signals(watcher.stopper())?;

@@ -5,6 +5,7 @@ use super::shared::Control;
 use super::store::transfers::{self, Transfer};
 use super::store::{Who, agreements, transition};
 use super::work::Task;
+use crate::pulse;
 use serde_json::json;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::time::Timestamp;
@@ -18,12 +19,17 @@ const TICK: Duration = Duration::from_secs(15);
 
 const DAY: i64 = 86_400;
 
-/// Looks at every tick until `stop` ends.
+/// How long a round and the wait before it may take.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// Looks at every tick until `stop` ends. It beats the role's pulse: a round needs the database, as everything here does.
 pub fn watch(control: &Arc<Control>, stop: &Receiver<()>) {
+    let pulse = pulse::of("timer", ROUND);
     while stop.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         if let Err(failure) = tick(control) {
             tracing::error!(%failure, "the timer's round failed; the next one repeats it");
         }
+        pulse.beat();
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::RoleError;
 use crate::confine;
 use crate::control_link::Link;
+use crate::pulse;
 use crate::quarantine::identity;
 use crate::work::Pool;
 use age::x25519::Identity;
@@ -16,6 +17,7 @@ use sluse_host::keys;
 use sluse_host::layout::transfer_folder;
 use sluse_protocol::grant::ReleaseGrant;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::limits;
 use sluse_protocol::roles::{DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
 use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
@@ -100,7 +102,10 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
     let deliveries = Pool::start("delivery", DELIVERIES, QUEUED).map_err(RoleError::io("starting threads"))?;
+    // `control` answers a poll, with work or without, or this role ends; so it does for each receipt that is settled.
+    let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 3);
     loop {
+        pulse.beat();
         let (task, wrapped) = deliver.link.ask(&DeliverRequest::Next, &[])?;
         match task {
             DeliverReply::Idle => deliver.settle_all()?,

@@ -1,7 +1,7 @@
 //! Folders of rooms. Others may write there: every path is opened below an open folder, and no link is followed.
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat, openat2, renameat, renameat2};
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat, renameat2};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::CString;
@@ -66,11 +66,16 @@ impl Place {
         Ok(file)
     }
 
+    /// Folder by folder, as `openat2` would with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`: that call has its flags in memory, where no
+    /// filter sees them, so that systemd takes it from a unit that may set no set-user-ID bits (decision 71).
     fn open(&self, path: &str, flags: OFlag) -> io::Result<OwnedFd> {
-        let resolve =
-            ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
-        Ok(openat2(&self.0, path, how)?)
+        let (folders, last) = path.rsplit_once('/').map_or((None, path), |(folders, last)| (Some(folders), last));
+        let mut reached: Option<OwnedFd> = None;
+        for name in folders.into_iter().flat_map(|folders| folders.split('/')) {
+            let parent = reached.as_ref().map_or(self.as_fd(), OwnedFd::as_fd);
+            reached = Some(open_in(parent, name, OFlag::O_DIRECTORY | OFlag::O_PATH)?);
+        }
+        open_in(reached.as_ref().map_or(self.as_fd(), OwnedFd::as_fd), last, flags)
     }
 
     /// A new file in this folder.
@@ -166,6 +171,14 @@ impl Place {
     }
 }
 
+/// Opens what lies in a folder by one name, unless it is a link.
+fn open_in(parent: BorrowedFd<'_>, name: &str, flags: OFlag) -> io::Result<OwnedFd> {
+    if name.is_empty() || name == "." || name == ".." {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(openat(parent, name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
 fn remove(parent: BorrowedFd<'_>, name: &CString, depth: u32) -> io::Result<()> {
     if depth > MAX_DEPTH {
         return Err(io::Error::other("folders lie too deep to be removed"));
@@ -209,7 +222,9 @@ mod tests {
         assert!(place.folder("a/link").is_err());
         assert!(place.file("a/link/secret").is_err());
         assert!(place.make("a/link/new", 0o755).is_err());
-        assert!(place.folder("..").is_err() && place.folder("/").is_err());
+        for path in ["..", "/", "", ".", "a/../a", "a//b", "a/link/../b", "/tmp"] {
+            assert!(place.folder(path).is_err(), "{path}");
+        }
         assert!(place.make("a", 0o755).unwrap().create("link", 0o644).is_err());
         assert!(place.has("a").unwrap() && !place.has("b").unwrap());
         place.remove_tree("a").unwrap();

@@ -8,6 +8,7 @@
 use crate::RoleError;
 use crate::confine;
 use crate::control_link::Link;
+use crate::pulse;
 use crate::quarantine::dataset::Dataset;
 use crate::quarantine::{ReadError, identity};
 use crate::work::Pool;
@@ -18,6 +19,7 @@ use sluse_host::{files, keys};
 use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::limits;
 use sluse_protocol::roles::{FaultCause, InspectOutcome, InspectReply, InspectRequest, QuickTask, Role};
 use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
@@ -125,7 +127,10 @@ fn serve(inspect: &Arc<Inspect>) -> Result<(), RoleError> {
     let threads = |name, threads, queued| Pool::start(name, threads, queued).map_err(RoleError::io("starting threads"));
     let inspections = threads("inspection", INSPECTIONS, QUEUED_INSPECTIONS)?;
     let quick = threads("quick", QUICK.0, QUICK.1)?;
+    // `control` answers a poll, with work or without, or this role ends.
+    let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 2);
     loop {
+        pulse.beat();
         let (task, _) = inspect.link.ask(&InspectRequest::Next, &[])?;
         let doing = Arc::clone(inspect);
         let given = match task {

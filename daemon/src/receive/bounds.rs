@@ -87,6 +87,9 @@ pub const LIST: u16 = 1000;
 /// How often `control` is told how far transfers are.
 pub const PROGRESS: Duration = Duration::from_secs(1);
 
+/// How often the loop that takes connections beats the role's pulse when none comes.
+pub const BEAT: Duration = Duration::from_secs(5);
+
 /// Threads that hash, encrypt and write, at most; fewer where there are fewer cores.
 pub const SINKS: usize = 8;
 

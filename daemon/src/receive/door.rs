@@ -4,7 +4,7 @@ use super::greet;
 use super::intake::Intake;
 use super::pool::lock;
 use super::{bounds, frames};
-use crate::RoleError;
+use crate::{RoleError, pulse};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, Incoming, ServerConfig, VarInt};
 use rustls::pki_types::pem::PemObject as _;
@@ -90,10 +90,17 @@ fn unusable(file: &Path, error: &dyn std::fmt::Display) -> RoleError {
     RoleError::State(format!("{}: {error}", file.display()))
 }
 
-/// Takes connections until the endpoint is closed.
+/// Takes connections until the endpoint is closed. It beats the role's pulse, which is the network's threads' too.
 pub async fn open(intake: Arc<Intake>, endpoint: Endpoint) {
     let hall = Arc::new(Hall { places: intake.zone.settings.receive.max_connections as usize, ..Hall::default() });
-    while let Some(incoming) = endpoint.accept().await {
+    let pulse = pulse::of("door", bounds::BEAT * 6);
+    loop {
+        pulse.beat();
+        let incoming = match timeout(bounds::BEAT, endpoint.accept()).await {
+            Ok(Some(incoming)) => incoming,
+            Ok(None) => return,
+            Err(_) => continue,
+        };
         let peer = incoming.remote_address();
         match hall.admit(&incoming) {
             Ok(place) => drop(tokio::spawn(welcome(Arc::clone(&intake), incoming, place))),

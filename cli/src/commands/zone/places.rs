@@ -42,6 +42,8 @@ pub struct Place {
     pub shared: bool,
     /// Whether a new one does as well: a key that nothing was encrypted to or signed with.
     pub renewable: bool,
+    /// Where it lies encrypted for this host, if it does: then it is not to lie in the clear.
+    pub credential: Option<PathBuf>,
 }
 
 /// The group of what `receive` writes and `inspect` takes over.
@@ -61,8 +63,16 @@ const MEMBERS: [(Role, &[&str]); 3] = [
 pub fn all(zone: &Zone) -> Vec<Place> {
     let layout = &zone.layout;
     let owned = |role: Role| Owner::Role(role);
-    let place =
-        |path, folder, mode, owner| Place { path, folder, mode, owner, group: None, shared: false, renewable: false };
+    let place = |path, folder, mode, owner| Place {
+        path,
+        folder,
+        mode,
+        owner,
+        group: None,
+        shared: false,
+        renewable: false,
+        credential: None,
+    };
     let folder = |path, mode, owner| place(path, true, mode, owner);
     let file = |path, mode, owner| place(path, false, mode, owner);
     let mut places = vec![
@@ -87,14 +97,18 @@ pub fn all(zone: &Zone) -> Vec<Place> {
         layout.deliver_recipient(),
     ];
     places.extend(public.map(|path| file(path, 0o644, Owner::Maker)));
+    let key = |path: PathBuf, role| {
+        let credential = path.file_name().map(|name| layout.credentials().join(name)).filter(|it| it.exists());
+        Place { credential, ..file(path, 0o600, owned(role)) }
+    };
     places.extend([
         file(layout.tls_certificate(), 0o644, owned(Role::Receive)),
-        file(layout.tls_key(), 0o600, owned(Role::Receive)),
-        Place { renewable: true, ..file(layout.reset_key(), 0o600, owned(Role::Receive)) },
-        file(layout.ca_key(), 0o600, owned(Role::Control)),
-        file(layout.signing_key(), 0o600, owned(Role::Control)),
-        file(layout.quarantine_key(), 0o600, owned(Role::Inspect)),
-        file(layout.deliver_key(), 0o600, owned(Role::Deliver)),
+        key(layout.tls_key(), Role::Receive),
+        Place { renewable: true, ..key(layout.reset_key(), Role::Receive) },
+        key(layout.ca_key(), Role::Control),
+        key(layout.signing_key(), Role::Control),
+        key(layout.quarantine_key(), Role::Inspect),
+        key(layout.deliver_key(), Role::Deliver),
     ]);
     places
 }
@@ -197,10 +211,15 @@ impl Place {
     /// What is wrong with the place and how to mend it; `None` when nothing is.
     pub fn problem(&self, accounts: &Accounts) -> Option<(String, String)> {
         let path = self.path.display();
-        let found = match std::fs::symlink_metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
-            Err(error) => return Some((format!("{path}: {error}"), self.replacement(accounts))),
-            Ok(found) => found,
+        let found = match (std::fs::symlink_metadata(&self.path), &self.credential) {
+            (Err(error), _) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+            (Err(error), Some(_)) if error.kind() == io::ErrorKind::NotFound => return None,
+            (Ok(_), Some(credential)) => {
+                let problem = format!("{path} lies there in the clear beside {}", credential.display());
+                return Some((problem, "sluse-setup --encrypt".into()));
+            }
+            (Err(error), _) => return Some((format!("{path}: {error}"), self.replacement(accounts))),
+            (Ok(found), None) => found,
         };
         if found.is_dir() != self.folder {
             let wanted = if self.folder { "a folder" } else { "a file" };

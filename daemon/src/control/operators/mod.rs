@@ -15,7 +15,7 @@ use sluse_host::rpc;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::{Code, Refusal};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,10 @@ fn bind(path: &Path, operators: &Operators) -> io::Result<UnixListener> {
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
-    if let Some(group) = operators.group() {
+    // Where it has its group already, as in the unit, the role needs no call to change it, and has none.
+    if let Some(group) = operators.group()
+        && std::fs::metadata(path)?.gid() != group
+    {
         std::os::unix::fs::chown(path, None, Some(group))?;
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
