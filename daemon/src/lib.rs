@@ -14,6 +14,7 @@ mod error;
 pub mod inspect;
 pub mod links;
 pub mod notify;
+pub mod outside;
 pub mod quarantine;
 pub mod receive;
 pub mod start;

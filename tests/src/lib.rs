@@ -5,6 +5,7 @@ pub mod data;
 pub mod link;
 pub mod outbox;
 pub mod path;
+pub mod pki;
 pub mod proxy;
 pub mod raw;
 pub mod small_disk;
