@@ -125,7 +125,7 @@ impl Trust {
     /// Why it is not good; [`Denied::Issuer`] when this authority did not issue it.
     pub fn check(&self, der: &CertificateDer<'_>, now: Timestamp) -> Result<i64, Denied> {
         let certificate = match X509Certificate::from_der(der) {
-            Ok((rest, certificate)) if rest.is_empty() => certificate,
+            Ok(([], certificate)) => certificate,
             _ => return Err(Denied::Unreadable),
         };
         let issuer = certificate.issuer().as_raw();
