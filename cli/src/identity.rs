@@ -35,10 +35,13 @@ impl IdentityFolder {
         let Ok(identity) = Identity::load(&self.identity) else { return };
         let (validity, now) = (identity.validity(), sluse_host::clock::now());
         if validity.is_in_last(4, now) {
+            let whom = if identity.has_own_certificate() {
+                "have its authority renew it"
+            } else {
+                "ask the zone's operator if this stays"
+            };
             let until = validity.until;
-            out.note(format!(
-                "This host's certificate is good until {until} and was not renewed yet: ask the zone's operator if this stays."
-            ));
+            out.note(format!("This host's certificate is good until {until} and was not renewed yet: {whom}."));
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod links;
 pub mod notify;
 pub mod pulse;
+pub mod outside;
 pub mod quarantine;
 pub mod receive;
 pub mod start;

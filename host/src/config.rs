@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod authorities;
 mod read;
+pub use authorities::{AuthoritySettings, Mapping, Subject};
 pub use read::check_address;
 
 /// A zone's configuration and where its files lie.
@@ -37,6 +39,8 @@ pub struct Settings {
     pub inspect: InspectSettings,
     /// The role that delivers.
     pub deliver: DeliverSettings,
+    /// Certificate authorities that are not the zone's own.
+    pub authorities: Vec<AuthoritySettings>,
 }
 
 /// `[zone]`

@@ -1,6 +1,6 @@
 //! Configuration errors: which line, what is wrong, what to write instead.
 
-use sluse_host::config::{Settings, Zone};
+use sluse_host::config::{Settings, Subject, Zone};
 
 const GOOD: &str = "[zone]\nname = \"sluse\"\n[receive]\nlisten = \"127.0.0.1:7443\"\nadvertise = [\"zone:7443\"]\n";
 
@@ -8,8 +8,9 @@ const GOOD: &str = "[zone]\nname = \"sluse\"\n[receive]\nlisten = \"127.0.0.1:74
 fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
     let example = include_str!("../../config/sluse.toml");
     let shipped = Settings::parse(example).unwrap();
-    // A comment that is a setting begins with one lower-case word and an equals sign.
-    let setting = |line: &str| line.strip_prefix("# ").is_some_and(|line| line.split(' ').nth(1) == Some("="));
+    // A comment that is a setting begins with one lower-case word and an equals sign, or is a section.
+    let is_setting = |line: &str| line.split(' ').nth(1) == Some("=") || line.starts_with('[');
+    let setting = |line: &str| line.strip_prefix("# ").is_some_and(is_setting);
     let uncommented: String =
         example.lines().map(|line| if setting(line) { &line[2..] } else { line }).collect::<Vec<_>>().join("\n");
     let mut spelt_out = Settings::parse(&uncommented).unwrap();
@@ -17,6 +18,10 @@ fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
     assert_eq!(spelt_out.inspect.clamd_socket.take(), Some("/run/clamav/clamd.ctl".into()));
     assert_eq!(spelt_out.network.ack_every_packets.take(), Some(10));
     assert_eq!(spelt_out.network.max_bytes_per_second.take(), Some(12_500_000));
+    let authorities = std::mem::take(&mut spelt_out.authorities);
+    let names: Vec<&str> = authorities.iter().map(|authority| authority.name.as_str()).collect();
+    assert_eq!((names, authorities[0].revocation_lists.len()), (vec!["buypass"], 1));
+    assert_eq!(authorities[0].sources[0].subject, Subject::Organisation("983974899".into()));
     assert_eq!(spelt_out, shipped);
 }
 

@@ -211,8 +211,8 @@ pub struct SourceInfo {
     pub status: String,
     /// Since when.
     pub since: Timestamp,
-    /// When its invite or certificate runs out.
-    pub expires: Timestamp,
+    /// When its invite or its certificate of this zone runs out; none where it has a certificate of an outside authority.
+    pub expires: Option<Timestamp>,
 }
 
 /// A room as operators see it.

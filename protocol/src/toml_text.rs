@@ -186,36 +186,56 @@ impl<'a> Fields<'a> {
         limit: usize,
         build: impl Fn(&str, &Fields<'a>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        self.need_table(name, why, |fields| {
-            fields.any_name.set(true);
-            if fields.table.is_empty() || fields.table.len() > limit {
-                let message = format!("[{}] has not between 1 and {limit} sections", fields.path);
-                self.wrong_at(name, message, why);
-                return None;
+        self.need_table(name, why, |fields| self.tables(name, why, limit, fields, build))
+    }
+
+    /// The same where there need not be any.
+    pub fn may_tables<T>(
+        &self,
+        name: &'static str,
+        why: &str,
+        limit: usize,
+        build: impl Fn(&str, &Fields<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.may_table(name, |fields| self.tables(name, why, limit, fields, build))
+    }
+
+    fn tables<T>(
+        &self,
+        name: &'static str,
+        why: &str,
+        limit: usize,
+        fields: &Fields<'a>,
+        build: impl Fn(&str, &Fields<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        fields.any_name.set(true);
+        if fields.table.is_empty() || fields.table.len() > limit {
+            let message = format!("[{}] has not between 1 and {limit} sections", fields.path);
+            self.wrong_at(name, message, why);
+            return None;
+        }
+        let mut built = Vec::with_capacity(fields.table.len());
+        for (key, value) in fields.table.iter() {
+            let (key, line) = (key.get_ref().as_ref(), line_of(self.source.text, key.span().start));
+            let full = fields.full(key);
+            let Some(table) = value.get_ref().as_table() else {
+                self.complain(
+                    line,
+                    format!("`{full}` is no section"),
+                    format!("write `[{full}]` and its fields below"),
+                );
+                continue;
+            };
+            if !is_name(key) {
+                let message = format!("`{full}` is no name: a name is 1 to 64 of a-z, 0-9, '.', '_' and '-'");
+                self.complain(line, message, "rename the section".into());
+                continue;
             }
-            let mut built = Vec::with_capacity(fields.table.len());
-            for (key, value) in fields.table.iter() {
-                let (key, line) = (key.get_ref().as_ref(), line_of(self.source.text, key.span().start));
-                let full = fields.full(key);
-                let Some(table) = value.get_ref().as_table() else {
-                    self.complain(
-                        line,
-                        format!("`{full}` is no section"),
-                        format!("write `[{full}]` and its fields below"),
-                    );
-                    continue;
-                };
-                if !is_name(key) {
-                    let message = format!("`{full}` is no name: a name is 1 to 64 of a-z, 0-9, '.', '_' and '-'");
-                    self.complain(line, message, "rename the section".into());
-                    continue;
-                }
-                let inner = Fields::new(self.source, full, table, line);
-                built.extend(build(key, &inner));
-                inner.end();
-            }
-            (built.len() == fields.table.len()).then_some(built)
-        })
+            let inner = Fields::new(self.source, full, table, line);
+            built.extend(build(key, &inner));
+            inner.end();
+        }
+        (built.len() == fields.table.len()).then_some(built)
     }
 
     /// Adds a problem at a field, or at the table where the field is not there.

@@ -320,6 +320,12 @@ pub(crate) fn ended(error: &ConnectionError) -> Error {
         ConnectionError::TransportError(error) if is_tls(error.code) => Lost::Impostor(error.reason.clone()).into(),
         ConnectionError::ConnectionClosed(close) => match alert_of(close.error_code) {
             Some(code) => Refusal::new(code, "the zone does not take this certificate").into(),
+            None if is_undecided(close.error_code) => {
+                let what = "the zone cannot tell whether this certificate was taken back";
+                Refusal::new(Code::Unavailable, what)
+                    .hint("Its operators must renew the authority's revocation list.")
+                    .into()
+            }
             None => Lost::Ended(error.to_string()).into(),
         },
         ConnectionError::Reset => Lost::Restarted.into(),
@@ -335,6 +341,11 @@ fn code_of(reason: &[u8]) -> Option<Code> {
 
 fn is_tls(code: quinn::TransportErrorCode) -> bool {
     (0x100..0x200).contains(&u64::from(code))
+}
+
+/// The alert `bad_certificate_status_response`.
+fn is_undecided(code: quinn::TransportErrorCode) -> bool {
+    u64::from(code) == 0x100 + 113
 }
 
 /// What a TLS alert (RFC 8446, 6.2) of the zone says of our certificate or version.

@@ -5,7 +5,7 @@
 
 use crate::connection::Link;
 use crate::error::{BadEvidence, Error};
-use crate::identity::{self, Settings};
+use crate::identity::{self, OwnCertificate, Settings};
 use serde::Deserialize;
 use sluse_host::config::KeyExchange;
 use sluse_host::network::Network;
@@ -23,6 +23,10 @@ use zeroize::Zeroizing;
 
 /// Bytes of the longest invite.
 pub const MAX_INVITE_BYTES: u64 = 64 * 1024;
+
+/// Around a certificate in a PEM file.
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
 
 /// Seconds that this host's clock may be ahead of the zone's.
 const CLOCK_SLACK: i64 = 300;
@@ -62,11 +66,12 @@ struct Invite {
     signer: String,
 }
 
-/// Turns an invite's text into an identity in `folder`, which is created, or empty, or left by an interrupted enrolment.
+/// Turns an invite's text into an identity in `folder`, which is created, or empty, or left by an interrupted enrolment. With a
+/// certificate of one's own the zone issues none.
 ///
 /// # Errors
 /// When the invite is not valid, the folder is in use, the zone refuses or cannot be reached.
-pub fn enrol(invite: &str, folder: &Path) -> Result<Enrolled, Error> {
+pub fn enrol(invite: &str, folder: &Path, own: Option<OwnCertificate>) -> Result<Enrolled, Error> {
     let invite = parse(invite)?;
     check_folder(folder, &invite)?;
     files::create_folder(folder, 0o700).map_err(|error| match error.kind() {
@@ -77,12 +82,43 @@ pub fn enrol(invite: &str, folder: &Path) -> Result<Enrolled, Error> {
         },
         _ => Error::file(folder)(error),
     })?;
-    let (identity_key, tls_key) = make_keys(folder)?;
+    let identity_key = make_identity_key(folder)?;
+    let asked = match own {
+        Some(own) => Asked::own(own.absolute()?)?,
+        None => Asked::new(&make_tls_key(folder)?)?,
+    };
     files::sync_folder(folder).map_err(Error::file(folder))?;
     let runtime = crate::runtime()?;
-    let certificate = runtime.block_on(ask(&invite, &identity_key, &tls_key))?;
-    keep(&invite, folder, &certificate, &tls_key)?;
+    let certificate = runtime.block_on(ask(&invite, &identity_key, &asked.request))?;
+    keep(&invite, folder, &certificate, asked)?;
     Ok(Enrolled { source: invite.source, zone: invite.zone, folder: folder.to_owned() })
+}
+
+/// What the zone is asked for: to certify a key made here, or to take a certificate that is there.
+struct Asked {
+    /// A request for a certificate, or the certificate.
+    request: String,
+    /// The private key, PEM.
+    key: Zeroizing<Vec<u8>>,
+    own: Option<OwnCertificate>,
+}
+
+impl Asked {
+    fn new(tls_key: &rcgen::KeyPair) -> Result<Self, Error> {
+        let key = Zeroizing::new(tls_key.serialize_pem().into_bytes());
+        Ok(Self { request: request(tls_key)?, key, own: None })
+    }
+
+    fn own(own: OwnCertificate) -> Result<Self, Error> {
+        let unusable = |what: &str| Error::Invite(format!("{}: {what}", own.certificate.display()));
+        let text = own.text()?;
+        let from = text.find(BEGIN).ok_or_else(|| unusable("no certificate (PEM) is in it"))?;
+        let end = text[from..].find(END).ok_or_else(|| unusable("the certificate is cut off"))?;
+        // The source's own comes first; what follows is its authority's, which the zone has.
+        let request = format!("{}\n", &text[from..from + end + END.len()]);
+        let key = files::read_private(&own.key).map_err(Error::file(&own.key))?;
+        Ok(Self { request, key, own: Some(own) })
+    }
 }
 
 fn parse(text: &str) -> Result<Invite, Error> {
@@ -129,28 +165,29 @@ fn check_folder(folder: &Path, invite: &Invite) -> Result<(), Error> {
     Ok(())
 }
 
-/// The source's two keys, made unless they are there already.
-fn make_keys(folder: &Path) -> Result<(SigningKey, rcgen::KeyPair), Error> {
+/// The source's signing key, made unless it is there already.
+fn make_identity_key(folder: &Path) -> Result<SigningKey, Error> {
     let path = folder.join(identity::IDENTITY_KEY);
-    let identity_key = match keys::read_signing_key(&path) {
-        Ok(key) => key,
+    match keys::read_signing_key(&path) {
+        Ok(key) => Ok(key),
         Err(_) => {
             // Not there, or half written before anybody knew its public half.
             remove_if_there(&path)?;
-            keys::create_signing_key(&path)?
+            Ok(keys::create_signing_key(&path)?)
         }
-    };
-    let tls_key = match tls_key(folder) {
-        Ok(key) => key,
-        Err(_) => {
-            let path = folder.join(identity::TLS_KEY);
-            let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(certificate_fault)?;
-            let pem = Zeroizing::new(key.serialize_pem());
-            files::replace(&path, pem.as_bytes(), 0o600).map_err(Error::file(&path))?;
-            key
-        }
-    };
-    Ok((identity_key, tls_key))
+    }
+}
+
+/// The source's TLS key, made unless it is there already.
+fn make_tls_key(folder: &Path) -> Result<rcgen::KeyPair, Error> {
+    if let Ok(key) = tls_key(folder) {
+        return Ok(key);
+    }
+    let path = folder.join(identity::TLS_KEY);
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(certificate_fault)?;
+    let pem = Zeroizing::new(key.serialize_pem());
+    files::replace(&path, pem.as_bytes(), 0o600).map_err(Error::file(&path))?;
+    Ok(key)
 }
 
 /// The TLS key of an identity folder.
@@ -176,9 +213,8 @@ fn remove_if_there(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Asks the zone for a certificate, and checks that it is the zone of the invite that answers.
-async fn ask(invite: &Invite, identity_key: &SigningKey, tls_key: &rcgen::KeyPair) -> Result<String, Error> {
-    let request = request(tls_key)?;
+/// Asks the zone for a certificate, or to take one, and checks that it is the zone of the invite that answers.
+async fn ask(invite: &Invite, identity_key: &SigningKey, request: &str) -> Result<String, Error> {
     let tls = quic::client_config(
         KeyExchange::HybridRequired,
         &Network::default(),
@@ -190,10 +226,10 @@ async fn ask(invite: &Invite, identity_key: &SigningKey, tls_key: &rcgen::KeyPai
     let mut link = Link::open(&invite.addresses, &tls, &Network::default()).await?;
     let identity = identity_key.public().to_openssh();
     let enrol = Request::Enrol {
-        invite: invite::code(&Sha256::of(invite.token.as_bytes()), &identity, &request),
+        invite: invite::code(&Sha256::of(invite.token.as_bytes()), &identity, request),
         identity,
         proof: identity_key.sign(NAMESPACE_ENROL, request.as_bytes()),
-        request,
+        request: request.to_owned(),
     };
     let answer = link.ask(&enrol).await.map_err(explain_used);
     link.close();
@@ -222,30 +258,35 @@ fn explain_used(error: Error) -> Error {
 }
 
 /// Writes what makes the folder an identity; `identity.toml` comes last.
-fn keep(invite: &Invite, folder: &Path, certificate: &str, tls_key: &rcgen::KeyPair) -> Result<(), Error> {
-    let pem = Zeroizing::new(tls_key.serialize_pem());
+fn keep(invite: &Invite, folder: &Path, certificate: &str, asked: Asked) -> Result<(), Error> {
+    if asked.own.is_some() && certificate != asked.request {
+        return Err(Error::Protocol("another certificate than the one that was shown"));
+    }
     // What could not be used to connect must not be kept as an identity.
     quic::client_config(
         KeyExchange::HybridRequired,
         &Network::default(),
         invite.ca.as_bytes(),
         certificate.as_bytes(),
-        pem.as_bytes(),
+        &asked.key,
     )?;
+    let own = asked.own.is_some();
     let settings = Settings {
         zone: invite.zone.clone(),
         source: invite.source.clone(),
         addresses: invite.addresses.clone(),
+        own: asked.own,
         network: Network::default(),
     };
     let settings = toml::to_string(&settings).map_err(|error| Error::Invite(error.to_string()))?;
     let signer = format!("{}\n", invite.signer.trim_end());
-    for (name, text) in [
-        (identity::TLS_CERTIFICATE, certificate),
-        (identity::AUTHORITY, &invite.ca),
+    let certificate = (!own).then_some((identity::TLS_CERTIFICATE, certificate));
+    let others = [
+        (identity::AUTHORITY, invite.ca.as_str()),
         (identity::ALLOWED_SIGNERS, &signer),
         (identity::SETTINGS, &settings),
-    ] {
+    ];
+    for (name, text) in certificate.into_iter().chain(others) {
         let path = folder.join(name);
         files::replace(&path, text.as_bytes(), 0o600).map_err(Error::file(&path))?;
     }

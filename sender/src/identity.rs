@@ -35,9 +35,37 @@ pub(crate) struct Settings {
     pub source: SourceName,
     /// Where the zone is reached, `host:port`, tried in this order.
     pub addresses: Vec<String>,
+    /// The organisation's own certificate, where it has one that the zone takes.
+    #[serde(flatten)]
+    pub own: Option<OwnCertificate>,
     /// How the network is used; a person may add it.
     #[serde(skip)]
     pub network: Network,
+}
+
+/// A certificate of an authority that is not the zone's, and its key: files of the source's host that somebody else renews.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnCertificate {
+    /// The certificate, PEM; what else is in the file is shown to the zone as well.
+    pub certificate: PathBuf,
+    /// Its private key, PEM, readable by its owner alone.
+    pub key: PathBuf,
+}
+
+impl OwnCertificate {
+    /// The same with absolute paths.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub(crate) fn absolute(&self) -> Result<Self, Error> {
+        let find = |path: &Path| path.canonicalize().map_err(Error::file(path));
+        Ok(Self { certificate: find(&self.certificate)?, key: find(&self.key)? })
+    }
+
+    /// The certificate's text.
+    pub(crate) fn text(&self) -> Result<String, Error> {
+        read_text(&self.certificate)
+    }
 }
 
 /// An enrolled source's identity.
@@ -63,15 +91,19 @@ impl Identity {
         if zone_keys.is_empty() {
             return Err(damaged(folder.join(ALLOWED_SIGNERS), "no signing key of the zone"));
         }
-        let certificate = text(folder, TLS_CERTIFICATE)?;
-        let validity =
-            Validity::of(&certificate).ok_or_else(|| damaged(folder.join(TLS_CERTIFICATE), "not a certificate"))?;
+        // An own certificate is followed where it lies: whoever renews it knows nothing of this folder.
+        let (certificate_file, key_file) = match &settings.own {
+            Some(own) => (own.certificate.clone(), own.key.clone()),
+            None => (folder.join(TLS_CERTIFICATE), folder.join(TLS_KEY)),
+        };
+        let certificate = read_text(&certificate_file)?;
+        let validity = Validity::of(&certificate).ok_or_else(|| damaged(certificate_file, "not a certificate"))?;
         let tls = quic::client_config(
             KeyExchange::HybridRequired,
             &settings.network,
             text(folder, AUTHORITY)?.as_bytes(),
             certificate.as_bytes(),
-            &files::read_private(&folder.join(TLS_KEY)).map_err(|error| unreadable(folder.join(TLS_KEY), &error))?,
+            &files::read_private(&key_file).map_err(|error| unreadable(key_file, &error))?,
         )?;
         let signing_key = keys::read_signing_key(&folder.join(IDENTITY_KEY))?;
         Ok(Self { folder: folder.to_owned(), settings, signing_key, zone_keys, tls, validity })
@@ -105,6 +137,11 @@ impl Identity {
     /// From when until when its certificate is good.
     pub fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// Whether its certificate is the organisation's own, which the zone does not renew.
+    pub fn has_own_certificate(&self) -> bool {
+        self.settings.own.is_some()
     }
 
     pub(crate) fn signing_key(&self) -> &SigningKey {
@@ -143,18 +180,28 @@ fn parse(settings: &str) -> Result<Settings, Vec<Problem>> {
         let addresses =
             fields.need("addresses", "[\"zone.example.org:7443\"]", toml_text::list(16, toml_text::text(300)));
         let network = fields.may_table("network", Network::read);
+        let certificate = fields.may("certificate", "\"/etc/pki/sluse.pem\"", toml_text::text(4000));
+        let key = fields.may("key", "\"/etc/pki/sluse.key\"", toml_text::text(4000));
+        if certificate.is_some() != key.is_some() {
+            fields.wrong_at("certificate", "`certificate` and `key` go together", "name both files, or neither");
+        }
+        let own = certificate.zip(key);
+        let own = own.map(|(certificate, key)| OwnCertificate { certificate: certificate.into(), key: key.into() });
         let addresses = addresses?;
         if addresses.is_empty() {
             fields.wrong_at("addresses", "`addresses` is empty", "name where the zone is reached");
         }
-        Some(Settings { zone: zone?, source: source?, addresses, network: network.unwrap_or_default() })
+        Some(Settings { zone: zone?, source: source?, addresses, own, network: network.unwrap_or_default() })
     })
 }
 
 pub(crate) fn text(folder: &Path, name: &str) -> Result<String, Error> {
-    let path = folder.join(name);
-    let bytes = files::read_bounded(&path, MAX_FILE).map_err(|error| unreadable(path.clone(), &error))?;
-    String::from_utf8(bytes).map_err(|_| damaged(path, "not text"))
+    read_text(&folder.join(name))
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    let bytes = files::read_bounded(path, MAX_FILE).map_err(|error| unreadable(path.to_owned(), &error))?;
+    String::from_utf8(bytes).map_err(|_| damaged(path.to_owned(), "not text"))
 }
 
 fn unreadable(path: PathBuf, error: &io::Error) -> Error {

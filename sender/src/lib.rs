@@ -41,7 +41,7 @@ pub mod watch;
 pub use enrol::{Enrolled, MAX_INVITE_BYTES, enrol};
 pub use error::{BadEvidence, Error, Lost};
 pub use follow::Wait;
-pub use identity::Identity;
+pub use identity::{Identity, OwnCertificate};
 pub use outcome::{End, Outcome};
 pub use plan::{Problem, Unsendable};
 pub use progress::Progress;

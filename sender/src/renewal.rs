@@ -54,7 +54,7 @@ impl Validity {
 /// When the zone cannot be reached or refuses, or the new certificate cannot be kept.
 pub fn renew(folder: &Path) -> Result<Option<Timestamp>, Error> {
     let identity = Identity::load(folder)?;
-    if !identity.validity().is_due(sluse_host::clock::now()) {
+    if identity.has_own_certificate() || !identity.validity().is_due(sluse_host::clock::now()) {
         return Ok(None);
     }
     crate::runtime()?.block_on(async {
@@ -68,7 +68,7 @@ pub fn renew(folder: &Path) -> Result<Option<Timestamp>, Error> {
 /// Renews over a connection if it is time by the zone's clock, and no other process of this host does.
 pub(crate) async fn over(identity: &Identity, link: &mut Link) -> Result<Option<Timestamp>, Error> {
     let path = identity.folder().join(identity::RENEWING);
-    if !identity.validity().is_due(link.zone_clock()) {
+    if identity.has_own_certificate() || !identity.validity().is_due(link.zone_clock()) {
         return Ok(None);
     }
     let lock = File::create(&path).map_err(Error::file(&path))?;

@@ -316,26 +316,26 @@ fn an_invite_is_used_once_and_an_identity_folder_never_overwritten() {
     let keys = |folder: &Path| std::fs::read(folder.join("identity.key")).unwrap();
     let (first, foreign) = (keys(&identity), zone.invite().replace("source = 'lab'", "source = 'pacs'"));
     assert_ne!(foreign, zone.invite());
-    let error = sluse_sender::enrol(&foreign, &identity).unwrap_err();
+    let error = sluse_sender::enrol(&foreign, &identity, None).unwrap_err();
     assert_eq!(error.exit(), Exit::Configuration, "another source's folder");
-    match sluse_sender::enrol(&zone.invite(), &identity) {
+    match sluse_sender::enrol(&zone.invite(), &identity, None) {
         Err(Error::Refused(refusal)) => assert_eq!(refusal.code, Code::InviteUsed),
         other => panic!("{other:?}"),
     }
     assert_eq!(keys(&identity), first);
     Identity::load(&identity).unwrap();
     let other = zone.folder.path().join("other");
-    match sluse_sender::enrol(&zone.invite(), &other) {
+    match sluse_sender::enrol(&zone.invite(), &other, None) {
         Err(Error::Refused(refusal)) => assert_eq!(refusal.code, Code::InviteUsed),
         other => panic!("{other:?}"),
     }
     let kept = keys(&other);
     zone.inner().identity = None;
-    sluse_sender::enrol(&zone.invite(), &other).unwrap();
+    sluse_sender::enrol(&zone.invite(), &other, None).unwrap();
     assert_eq!(keys(&other), kept, "an interrupted enrolment goes on with its keys");
     std::fs::create_dir(zone.folder.path().join("used")).unwrap();
     write(zone.folder.path(), "used/notes.txt", b"mine");
-    let error = sluse_sender::enrol(&zone.invite(), &zone.folder.path().join("used")).unwrap_err();
+    let error = sluse_sender::enrol(&zone.invite(), &zone.folder.path().join("used"), None).unwrap_err();
     assert_eq!(error.exit(), Exit::Configuration);
 }
 

@@ -2,7 +2,10 @@
 
 pub mod command;
 pub mod data;
+pub mod link;
 pub mod outbox;
+pub mod path;
+pub mod pki;
 pub mod proxy;
 pub mod raw;
 pub mod small_disk;

@@ -19,6 +19,8 @@ pub struct Zone {
     /// Its UDP address.
     pub address: SocketAddr,
     daemon: Option<Child>,
+    /// The network namespaces of sources and of the zone, where they are not this process's.
+    ends: Option<(String, String)>,
 }
 
 impl Zone {
@@ -36,9 +38,22 @@ impl Zone {
 
     /// The same on another address of this host.
     pub fn prepare_on(host: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("sluse-test-").tempdir().expect("a temporary folder");
-        let address = free_address_on(host);
-        let zone = Self { folder, address, daemon: None };
+        Self::initialise(Self::temporary(), free_address_on(host), None)
+    }
+
+    /// The same at the far end of a path; sources are at the near one.
+    pub fn prepare_at(path: &crate::path::Path) -> Self {
+        // A port that is free here is free in the namespace, where nothing else runs.
+        let address = SocketAddr::new(path.far_address, free_address().port());
+        Self::initialise(Self::temporary(), address, Some((path.near.clone(), path.far.clone())))
+    }
+
+    fn temporary() -> tempfile::TempDir {
+        tempfile::Builder::new().prefix("sluse-test-").tempdir().expect("a temporary folder")
+    }
+
+    fn initialise(folder: tempfile::TempDir, address: SocketAddr, ends: Option<(String, String)>) -> Self {
+        let zone = Self { folder, address, daemon: None, ends };
         let (root, listen) = (zone.root(), address.to_string());
         let init = ["zone", "init", text(&root), "--name", "sluse", "--listen", &listen, "--advertise", &listen];
         run(sluse(&init)).expect(0);
@@ -86,6 +101,9 @@ impl Zone {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log");
         let mut command = Command::new(binaries().join("slused"));
         command.args(["all", "--config", text(&self.root().join("sluse.toml"))]);
+        if let Some((_, far)) = &self.ends {
+            command = crate::path::Path::within(far, &command);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.daemon = Some(command.spawn().expect("slused starts"));
     }
@@ -129,7 +147,12 @@ impl Zone {
     pub fn enrol(&self, name: &str) -> Source {
         let invite = self.invite(name);
         let identity = self.folder.path().join(format!("identity-{name}"));
-        run(sluse(&["enroll", text(&invite), "--identity", text(&identity)])).expect(0);
+        let enrolling = sluse(&["enroll", text(&invite), "--identity", text(&identity)]);
+        let enrolling = match &self.ends {
+            Some((near, _)) => crate::path::Path::within(near, &enrolling),
+            None => enrolling,
+        };
+        run(enrolling).expect(0);
         Source { identity, agreement: name.to_owned() }
     }
 

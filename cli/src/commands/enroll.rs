@@ -5,7 +5,7 @@ use crate::identity::IdentityFolder;
 use crate::output::Output;
 use sluse_host::files;
 use sluse_protocol::refusal::Exit;
-use sluse_sender::{Enrolled, MAX_INVITE_BYTES};
+use sluse_sender::{Enrolled, MAX_INVITE_BYTES, OwnCertificate};
 use std::path::PathBuf;
 
 /// `sluse enroll`
@@ -16,6 +16,12 @@ pub struct Args {
     invite: PathBuf,
     #[command(flatten)]
     identity: IdentityFolder,
+    /// This organisation's own certificate (PEM), of an authority that the zone takes, instead of one of the zone's
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Its private key (PEM), readable by its owner alone; both stay where they are
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
 }
 
 impl Args {
@@ -28,7 +34,8 @@ impl Args {
         let text = read.map_err(|error| Failure::file(Exit::Usage, "read the invite", &self.invite, &error))?;
         let text = String::from_utf8(text)
             .map_err(|error| Failure::file(Exit::Usage, "read the invite", &self.invite, &error))?;
-        let Enrolled { source, zone, folder } = sluse_sender::enrol(&text, self.identity.path())?;
+        let own = self.certificate.zip(self.key).map(|(certificate, key)| OwnCertificate { certificate, key });
+        let Enrolled { source, zone, folder } = sluse_sender::enrol(&text, self.identity.path(), own)?;
         if out.is_json() {
             out.object(&serde_json::json!({"source": source, "zone": zone, "identity": folder}));
         } else {

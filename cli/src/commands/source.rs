@@ -107,7 +107,8 @@ fn list(operator: &Operator, out: &Output) -> Ended {
     let rows: Vec<Vec<String>> = sources
         .into_iter()
         .map(|source| {
-            vec![source.name.to_string(), source.status, source.since.to_string(), source.expires.to_string()]
+            let expires = source.expires.map_or_else(|| "-".to_owned(), |expires| expires.to_string());
+            vec![source.name.to_string(), source.status, source.since.to_string(), expires]
         })
         .collect();
     out.table(&["SOURCE", "STATUS", "SINCE", "EXPIRES"], &rows);

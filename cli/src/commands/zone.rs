@@ -1,5 +1,6 @@
 //! `sluse zone`: a landing zone's folder.
 
+mod authorities;
 mod check;
 pub mod init;
 mod keys;

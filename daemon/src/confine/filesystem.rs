@@ -1,6 +1,7 @@
 //! Landlock: which files a role may open, and how; no TCP; no signals to, and no abstract sockets of, anybody else.
 
 use crate::RoleError;
+use crate::outside::Outside;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, PathBeneath, PathFd,
     Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope, make_bitflags,
@@ -58,6 +59,10 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
         // Public halves of keys.
         must(layout.trust(), read()),
     ];
+    if matches!(role, Role::Receive | Role::Control) {
+        // Certificates and revocation lists of outside authorities: read again when they change.
+        allowed.extend(Outside::folders(zone).into_iter().map(|folder| may(folder, read())));
+    }
     allowed.extend(match role {
         Role::Receive => vec![
             // Its TLS key and certificate.

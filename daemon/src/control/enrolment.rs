@@ -4,6 +4,9 @@ use super::authority::AuthorityError;
 use super::failure::{Failure, refuse};
 use super::shared::Control;
 use super::store::{Who, sources, transfers};
+use crate::outside::Accepted;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::Serialize;
 use serde_json::json;
 use sluse_host::random;
@@ -92,7 +95,8 @@ pub fn invite(
 /// anything (its answer may have been lost), or after it was shut out.
 fn check_invitable(sql: &rusqlite::Connection, name: &SourceName, now: Timestamp) -> Result<(), Failure> {
     let Some(source) = sources::find(sql, name)? else { return Ok(()) };
-    let renewable = sources::certified_until(sql, name)?.is_none_or(|until| until < now.plus(RENEWAL));
+    // One without a certificate of this zone has an outside authority's, which is not renewed here.
+    let renewable = sources::certified_until(sql, name)?.is_some_and(|until| until < now.plus(RENEWAL));
     if source.revoked.is_some() || renewable || transfers::latest(sql, name, 1)?.is_empty() {
         return Ok(());
     }
@@ -117,8 +121,27 @@ pub fn identify(control: &Control, certificate: &[u8]) -> Result<ReceiveReply, F
             }
             return Ok(ReceiveReply::Peer { source: Some(known.source) });
         }
+        if !control.outside.is_empty() && sources::invite(sql, &sha256)?.is_none() {
+            let source = accepted(control, &certificate.into(), now)?.source;
+            let Some(source) = sources::find(sql, &source)?.map(|_| source) else {
+                let refusal = Refusal::new(Code::UnknownCertificate, "the certificate's source is not enrolled yet");
+                return Err(refusal
+                    .hint("Enrol with an invite and this certificate: `sluse enroll --certificate`.")
+                    .into());
+            };
+            sources::enrolled(sql, &source)?;
+            return Ok(ReceiveReply::Peer { source: Some(source) });
+        }
         good_invite(sql, &sha256, now)?;
         Ok(ReceiveReply::Peer { source: None })
+    })
+}
+
+/// A certificate (DER) of an outside authority, checked.
+fn accepted(control: &Control, certificate: &CertificateDer<'_>, now: Timestamp) -> Result<Accepted, Failure> {
+    control.outside.identify(certificate, now).map_err(|denied| {
+        tracing::warn!(code = denied.code(), "a certificate of an outside authority was refused: {denied}");
+        denied.refusal().into()
     })
 }
 
@@ -145,7 +168,8 @@ pub struct Request {
     pub certificate: Sha256,
     /// Shows that it has the invite's secret.
     pub invite: Sha256,
-    /// PKCS#10 request, PEM.
+    /// PKCS#10 request, PEM; or the certificate of an outside authority (PEM) that the source will show instead of one of this
+    /// zone.
     pub request: String,
     /// OpenSSH public key line.
     pub identity: String,
@@ -165,7 +189,7 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
     if let Err(bad) = sshsig::verify(&identity, NAMESPACE_ENROL, asked.request.as_bytes(), &asked.proof) {
         return refuse(Code::BadProof, format!("the proof of the identity key: {bad}"));
     }
-    let (source, issued) = control.store.write(|write| {
+    let (source, certificate) = control.store.write(|write| {
         let invite = good_invite(&write.sql, &asked.certificate, write.now)?;
         if !invite::is_good(&asked.invite, &invite.token, &asked.identity, &asked.request) {
             return refuse(Code::BadProof, "the invite's secret is another, or was used for other keys");
@@ -173,16 +197,45 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
         if !sources::use_invite(write, &asked.certificate)? {
             return refuse(Code::InviteUsed, "the invite was used already");
         }
-        let life = control.settings.control.certificate_life;
-        let issued = control.authority.issue_source(&invite.source, &asked.request, write.now, life);
-        let issued = issued.map_err(authority)?;
-        sources::enrol(write, &invite.source, &identity, &issued.certificate_sha256, issued.expires)?;
         let key = Sha256::of(identity.to_openssh().as_bytes());
-        let details = json!({"certificate": issued.certificate_sha256, "expires": issued.expires, "identity": key});
+        sources::enrol(write, &invite.source, &identity)?;
+        let (certificate, details) = if is_certificate(&asked.request) {
+            let (sha256, authority) = own_certificate(control, &invite.source, &asked.request, write.now)?;
+            (asked.request.clone(), json!({"certificate": sha256, "authority": authority, "identity": key}))
+        } else {
+            let life = control.settings.control.certificate_life;
+            let issued = control.authority.issue_source(&invite.source, &asked.request, write.now, life);
+            let issued = issued.map_err(authority)?;
+            sources::add_certificate(write, &invite.source, &issued.certificate_sha256, issued.expires)?;
+            let details = json!({"certificate": issued.certificate_sha256, "expires": issued.expires, "identity": key});
+            (issued.certificate_pem, details)
+        };
         write.record(&Who::Source(invite.source.clone()), "source-enrolled", None, details)?;
-        Ok((invite.source, issued))
+        Ok((invite.source, certificate))
     })?;
-    Ok(ReceiveReply::Enrolled { source, certificate: issued.certificate_pem, signer: signer_line(control) })
+    Ok(ReceiveReply::Enrolled { source, certificate, signer: signer_line(control) })
+}
+
+fn is_certificate(request: &str) -> bool {
+    request.starts_with("-----BEGIN CERTIFICATE-----")
+}
+
+/// Checks the certificate (PEM) of an outside authority that an invited source will show: its digest, and the authority's name. It is
+/// not kept: whether it is good, and whose it is, is asked of the authority's files at every connection.
+fn own_certificate(
+    control: &Control,
+    source: &SourceName,
+    pem: &str,
+    now: Timestamp,
+) -> Result<(Sha256, String), Failure> {
+    let Ok(certificate) = CertificateDer::from_pem_slice(pem.as_bytes()) else {
+        return refuse(Code::BadProof, "the certificate cannot be read");
+    };
+    let accepted = accepted(control, &certificate, now)?;
+    if accepted.source != *source {
+        return refuse(Code::UnknownCertificate, "the certificate's subject is configured for another source");
+    }
+    Ok((Sha256::of(&certificate), accepted.authority))
 }
 
 /// What a source sends to have its certificate renewed.

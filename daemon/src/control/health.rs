@@ -39,6 +39,10 @@ pub fn health(control: &Control) -> Result<Health, Failure> {
     check_transfers(control, now, &mut found)?;
     ending(control, now, &mut found)?;
     space(control, &mut found)?;
+    for trouble in control.outside.troubles(now) {
+        let list = if trouble.problem { &mut found.problems } else { &mut found.warnings };
+        push(list, trouble.code, trouble.message, trouble.hint);
+    }
     if let Some(trouble) = control.last_checkpoint.trouble() {
         let hint =
             "Until it can, a database that is put back to an older copy shows less: look at the disk of control/.";
@@ -160,12 +164,14 @@ fn ending(control: &Control, now: Timestamp, found: &mut Found) -> Result<(), Fa
         }
     }
     for source in control.store.read(sources::all)? {
-        if source.status == "enrolled" && soon(source.expires) {
-            let message = format!("the certificate of source {} ends at {}", source.name, source.expires);
+        // Of certificates of outside authorities it is not known here when they end.
+        let Some(expires) = source.expires.filter(|_| source.status == "enrolled") else { continue };
+        if soon(expires) {
+            let message = format!("the certificate of source {} ends at {expires}", source.name);
             found.warning("certificate-ends", message, "`sluse source invite` gives it a new one.");
         }
-        if source.status == "enrolled" && source.expires < now {
-            let message = format!("the certificate of source {} ended at {}", source.name, source.expires);
+        if expires < now {
+            let message = format!("the certificate of source {} ended at {expires}", source.name);
             found.warning("certificate-ended", message, "`sluse source invite` gives it a new one.");
         }
     }

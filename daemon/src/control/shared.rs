@@ -9,6 +9,7 @@ use super::refused::RefusedOffers;
 use super::store::{Clock, Signer, Store};
 use super::work::Work;
 use crate::RoleError;
+use crate::outside::Outside;
 use sluse_host::config::{Settings, Zone};
 use sluse_host::files;
 use sluse_host::keys::read_signing_key;
@@ -30,6 +31,8 @@ pub struct Control {
     pub documents: Documents,
     /// Who issues certificates.
     pub authority: Authority,
+    /// Who else's certificates are taken, and whose they are.
+    pub outside: Outside,
     /// The public half of `deliver`'s key: what transfer identities are re-wrapped to.
     pub deliver_recipient: String,
     /// Which roles are connected, and which engines are there.
@@ -59,6 +62,7 @@ impl Control {
             last_checkpoint,
             documents: Documents::open(layout, &store)?,
             authority: Authority::load(layout)?,
+            outside: Outside::new(zone),
             deliver_recipient: read_recipient(layout)?,
             live: Live::default(),
             work: Work::default(),

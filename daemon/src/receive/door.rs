@@ -1,12 +1,15 @@
 //! The endpoint: TLS 1.3 with client certificates, and who is let in to a handshake at all.
 
+use super::client_certificates::ClientCertificates;
 use super::greet;
 use super::intake::Intake;
 use super::pool::lock;
 use super::{bounds, frames};
+use crate::outside::Outside;
 use crate::{RoleError, pulse};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, Incoming, ServerConfig, VarInt};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -24,6 +27,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::time::timeout;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 /// Bytes of a certificate file.
 const CERTIFICATE_BYTES: u64 = 64 * 1024;
@@ -41,12 +46,7 @@ pub fn server_config(zone: &Zone) -> Result<ServerConfig, RoleError> {
         );
     }
     let provider = quic::crypto_provider(exchange);
-    let mut roots = rustls::RootCertStore::empty();
-    for authority in certificates(&zone.layout.ca_certificate())? {
-        roots.add(authority).map_err(|error| unusable(&zone.layout.ca_certificate(), &error))?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-    let verifier = verifier.build().map_err(|error| unusable(&zone.layout.ca_certificate(), &error))?;
+    let verifier = Arc::new(client_certificates(zone, &provider)?);
     let chain = certificates(&zone.layout.tls_certificate())?;
     let key_file = zone.layout.tls_key();
     let key = files::read_private(&key_file).map_err(RoleError::io(format!("read {}", key_file.display())))?;
@@ -61,6 +61,19 @@ pub fn server_config(zone: &Zone) -> Result<ServerConfig, RoleError> {
     tls.send_tls13_tickets = 0;
     let tls = QuicServerConfig::try_from(tls).map_err(|error| unusable(&zone.layout.tls_certificate(), &error))?;
     Ok(bounded(&zone.settings.network, ServerConfig::with_crypto(Arc::new(tls))))
+}
+
+fn client_certificates(zone: &Zone, provider: &Arc<CryptoProvider>) -> Result<ClientCertificates, RoleError> {
+    let file = zone.layout.ca_certificate();
+    let (mut roots, mut name) = (rustls::RootCertStore::empty(), Vec::new());
+    for authority in certificates(&file)? {
+        let (_, read) = X509Certificate::from_der(&authority).map_err(|error| unusable(&file, &error))?;
+        name = read.subject().as_raw().to_vec();
+        roots.add(authority).map_err(|error| unusable(&file, &error))?;
+    }
+    let own = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let own = own.build().map_err(|error| unusable(&file, &error))?;
+    Ok(ClientCertificates::new(own, name, Outside::new(zone)))
 }
 
 fn bounded(network: &Network, mut config: ServerConfig) -> ServerConfig {

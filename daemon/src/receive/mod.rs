@@ -34,6 +34,7 @@ mod asks;
 mod bounds;
 mod changes;
 mod chunks;
+mod client_certificates;
 mod commit;
 mod control;
 mod documents;

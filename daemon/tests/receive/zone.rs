@@ -95,6 +95,7 @@ impl TestZone {
             control: Default::default(),
             inspect: Default::default(),
             deliver: Default::default(),
+            authorities: Vec::new(),
         };
         let identity = age::x25519::Identity::generate();
         let control = Arc::new(Control::new(layout.clone(), identity.to_public().to_string()));

@@ -1,5 +1,6 @@
 //! Reading `sluse.toml`, field by field: bounds and defaults stand here.
 
+use super::authorities::authorities;
 use super::{
     ControlSettings, DeliverSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings, Settings,
     ZoneSettings,
@@ -30,6 +31,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
         let control = file.may_table("control", control);
         let inspect = file.may_table("inspect", inspect);
         let deliver = file.may_table("deliver", deliver);
+        let authorities = authorities(file);
         Some(Settings {
             zone: zone?,
             receive: receive?,
@@ -37,6 +39,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
             control: control.unwrap_or_default(),
             inspect: inspect.unwrap_or_default(),
             deliver: deliver.unwrap_or_default(),
+            authorities,
         })
     })
 }
@@ -153,7 +156,7 @@ fn path(value: &Value<'_>) -> Read<PathBuf> {
 }
 
 /// A folder outside of what belongs to one role.
-fn folder(value: &Value<'_>) -> Read<PathBuf> {
+pub(super) fn folder(value: &Value<'_>) -> Read<PathBuf> {
     let path = path(value)?;
     let mut parts = path.components().filter(|part| *part != Component::CurDir);
     if path.components().any(|part| part == Component::ParentDir) {

@@ -151,7 +151,7 @@ impl Zone {
     /// The identity folder of an enrolled source.
     pub fn enrolled(&self) -> PathBuf {
         let folder = self.folder.path().join("identity");
-        sluse_sender::enrol(&self.invite(), &folder).unwrap();
+        sluse_sender::enrol(&self.invite(), &folder, None).unwrap();
         folder
     }
 

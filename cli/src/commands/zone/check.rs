@@ -1,7 +1,7 @@
 //! `sluse zone check`: what is wrong with a zone's folder, whether or not it runs, and how to mend it.
 
 use super::places::{self, Accounts};
-use super::{init, keys};
+use super::{authorities, init, keys};
 use crate::failure::{Ended, Failure};
 use crate::output::{Output, bytes};
 use crate::zone_folder::ZoneFolder;
@@ -103,6 +103,7 @@ fn look(zone: &Zone, found: &mut Found) -> Result<(), Failure> {
     }
     operators(zone, found);
     keys::look(zone, found);
+    authorities::look(zone, &accounts, found);
     disk(zone, found);
     clamd(zone, found);
     if zone.settings.zone.allow_unconfined {

@@ -126,8 +126,7 @@ pub fn all(sql: &Connection) -> Result<Vec<SourceInfo>, Failure> {
     let text = "
         SELECT name, CASE WHEN revoked IS NULL THEN 'enrolled' ELSE 'revoked' END AS status,
                coalesce(revoked, enrolled) AS since,
-               coalesce((SELECT max(expires) FROM certificates WHERE source = name AND withdrawn IS NULL), enrolled)
-               AS expires
+               (SELECT max(expires) FROM certificates WHERE source = name AND withdrawn IS NULL) AS expires
         FROM sources
         UNION ALL
         SELECT source, CASE WHEN min(withdrawn) IS NULL THEN 'invited' ELSE 'revoked' END,
@@ -140,7 +139,7 @@ pub fn all(sql: &Connection) -> Result<Vec<SourceInfo>, Failure> {
             name: row::text(row, "name")?,
             status: row.get("status")?,
             since: row::time(row, "since")?,
-            expires: row::time(row, "expires")?,
+            expires: row::maybe_time(row, "expires")?,
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -174,14 +173,8 @@ pub fn use_invite(write: &Write<'_>, certificate: &Sha256) -> Result<bool, Failu
     Ok(write.sql.execute(text, params![write.now.unix(), certificate.to_string()])? == 1)
 }
 
-/// Enrols a source with its signing key and its certificate; what it had before is replaced.
-pub fn enrol(
-    write: &Write<'_>,
-    name: &SourceName,
-    identity: &PublicKey,
-    certificate: &Sha256,
-    expires: Timestamp,
-) -> Result<(), Failure> {
+/// Enrols a source with its signing key; the certificates that this zone issued to it before are replaced.
+pub fn enrol(write: &Write<'_>, name: &SourceName, identity: &PublicKey) -> Result<(), Failure> {
     let now = write.now.unix();
     write.sql.execute(
         "INSERT INTO sources (name, identity, enrolled) VALUES (?1, ?2, ?3) \
@@ -190,7 +183,7 @@ pub fn enrol(
     )?;
     let withdraw = "UPDATE certificates SET withdrawn = ? WHERE source = ? AND withdrawn IS NULL";
     write.sql.execute(withdraw, params![now, name.as_str()])?;
-    add_certificate(write, name, certificate, expires)
+    Ok(())
 }
 
 /// Adds a certificate to those that a source has.
