@@ -20,6 +20,7 @@ pub mod path;
 pub mod policy;
 pub mod receipt;
 pub mod refusal;
+pub mod register;
 pub mod roles;
 pub mod sshsig;
 pub mod time;

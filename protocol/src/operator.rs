@@ -8,6 +8,7 @@ use crate::ids::{AgreementId, RoomName, SourceName, TransferId, ZoneName};
 use crate::path::NameRule;
 use crate::receipt::{DecisionRecord, ReceiptKind};
 use crate::refusal::Refusal;
+use crate::register::{Change, Filter};
 use crate::roles::{EngineFailure, Role};
 use crate::time::Timestamp;
 use crate::transfer::State;
@@ -132,6 +133,23 @@ pub enum OperatorRequest {
     },
     /// A signed checkpoint of the audit log. Answered by `Checkpoint`, its text in the body.
     Checkpoint,
+    /// Records of the register of disclosures, by number. Answered by `Register`; each record is a line of the body
+    /// ([`crate::register::Registered`] as JSON).
+    Register {
+        /// Only those after this one; 0 at first.
+        after: u64,
+        /// Only those that it admits.
+        filter: Filter,
+    },
+    /// Correct a record by a new one that stands in for it. Answered by `Corrected`.
+    RegisterCorrect {
+        /// The record's number: of those that correct each other, the last.
+        number: u64,
+        /// Why.
+        reason: String,
+        /// What should stand there; without any, the reason alone is added.
+        changes: Vec<Change>,
+    },
     /// What is wrong. Answered by `Health`.
     Health,
 }
@@ -195,6 +213,16 @@ pub enum OperatorReply {
     Checkpoint {
         /// Its signature.
         signature: String,
+    },
+    /// Records of the register stand in the body, each with a line feed at its end.
+    Register {
+        /// To be named in the next request; none at the register's end.
+        next: Option<u64>,
+    },
+    /// The record is corrected.
+    Corrected {
+        /// The number of the new one.
+        number: u64,
     },
     /// How the zone is.
     Health(Health),

@@ -6,7 +6,7 @@ use super::last_checkpoint::LastCheckpoint;
 use super::live::Live;
 use super::progress::Progress;
 use super::refused::RefusedOffers;
-use super::store::{Clock, Signer, Store};
+use super::store::{Clock, Signer, Store, register};
 use super::work::Work;
 use crate::RoleError;
 use sluse_host::config::{Settings, Zone};
@@ -54,6 +54,7 @@ impl Control {
         let last_checkpoint = LastCheckpoint::find(layout, &signer)?;
         let store = Store::open(&layout.database(), signer, clock, last_checkpoint.witness())?;
         last_checkpoint.settle(&store)?;
+        store.write(register::catch_up).map_err(|failure| RoleError::State(failure.to_string()))?;
         Ok(Self {
             settings: zone.settings.clone(),
             last_checkpoint,

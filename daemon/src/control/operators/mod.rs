@@ -4,6 +4,7 @@
 mod acts;
 mod peer;
 mod questions;
+mod register;
 
 use super::failure::Failure;
 use super::shared::Control;
@@ -153,6 +154,10 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::Receipt { transfer, kind } => questions::receipt(control, &transfer, kind),
         OperatorRequest::AuditLines { from } => questions::audit_lines(control, from),
         OperatorRequest::Checkpoint => Ok(questions::checkpoint(control)),
+        OperatorRequest::Register { after, filter } => register::records(control, after, &filter),
+        OperatorRequest::RegisterCorrect { number, reason, changes } => {
+            register::correct(control, operator, number, &reason, &changes)
+        }
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
     }
 }

@@ -8,6 +8,7 @@ pub mod agreements;
 pub mod audit;
 pub mod identities;
 pub mod receipts;
+pub mod register;
 pub mod rooms;
 mod row;
 pub use row::to_json;
