@@ -9,6 +9,7 @@ mod enroll;
 mod generate;
 mod health;
 mod receipt;
+mod register;
 mod room;
 mod send;
 mod show;
@@ -65,6 +66,8 @@ pub enum Command {
     InspectAgain(decide::Args),
     /// Verify or export the tamper-evident log
     Audit(audit::Args),
+    /// The register of disclosures: export it, correct it, compare it with log, receipts and rooms
+    Register(register::Args),
     /// A real, throw-away landing zone: enrol, send, inspect, deliver, verify
     Demo(demo::Args),
     // At the source's host.
@@ -104,6 +107,7 @@ impl Command {
             Command::Reject(args) => args.reject(out),
             Command::InspectAgain(args) => args.inspect_again(out),
             Command::Audit(args) => args.run(out),
+            Command::Register(args) => args.run(out),
             Command::Demo(args) => args.run(out),
             Command::Enroll(args) => args.run(out),
             Command::Send(args) => args.run(out),
