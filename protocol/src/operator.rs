@@ -126,6 +126,20 @@ pub enum OperatorRequest {
         /// Why.
         reason: String,
     },
+    /// Keep a transfer's bytes and key although their time is over, until that is lifted. Answered by `Done`.
+    Retain {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
+    /// Let a retained transfer be purged in its time again. Answered by `Done`.
+    LiftRetention {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
     /// The audit log's lines from `from` on, as many as fit. Answered by `Audit`, the lines in the body.
     AuditLines {
         /// Number of the first entry.
@@ -305,8 +319,24 @@ pub struct TransferDetails {
     pub decision: Option<DecisionRecord>,
     /// The bag's folder, relative to the room's, once delivered.
     pub bag: Option<String>,
+    /// When key and bytes are to be destroyed, once it is settled.
+    pub purge_after: Option<Timestamp>,
+    /// That they are not, until somebody lifts it.
+    pub retained: Option<Retained>,
     /// Each state that it was in, and since when.
     pub history: Vec<(State, Timestamp)>,
+}
+
+/// That a transfer is kept although its time is over: a legal hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retained {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who said so.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// How the zone is.

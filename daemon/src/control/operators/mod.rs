@@ -5,6 +5,7 @@ mod acts;
 mod peer;
 mod questions;
 mod register;
+mod retention;
 
 use super::failure::Failure;
 use super::shared::Control;
@@ -143,6 +144,10 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::Reject { transfer, reason } => done(acts::reject(control, operator, &transfer, &reason)),
         OperatorRequest::InspectAgain { transfer, reason } => {
             done(acts::inspect_again(control, operator, &transfer, &reason))
+        }
+        OperatorRequest::Retain { transfer, reason } => done(retention::retain(control, operator, &transfer, &reason)),
+        OperatorRequest::LiftRetention { transfer, reason } => {
+            done(retention::lift(control, operator, &transfer, &reason))
         }
         OperatorRequest::SourceList { after } => questions::sources(control, after.as_ref()),
         OperatorRequest::RoomList { after } => questions::rooms(control, after.as_ref()),
