@@ -2,6 +2,7 @@
 
 mod check;
 pub mod init;
+mod inventory;
 mod keys;
 mod places;
 
@@ -21,6 +22,8 @@ enum Command {
     Init(init::Args),
     /// Check configuration, keys, permissions, disk and scanners: what is wrong, how to mend it
     Check(check::Args),
+    /// Each key and certificate: algorithm, fingerprint, age, expiry, and where it lies
+    Inventory(inventory::Args),
 }
 
 impl Args {
@@ -32,6 +35,7 @@ impl Args {
         match self.command {
             Command::Init(args) => args.run(out),
             Command::Check(args) => args.run(out),
+            Command::Inventory(args) => args.run(out),
         }
     }
 }

@@ -23,8 +23,8 @@ impl Form for Html {
              <style>\n{STYLE}</style>\n</head>\n<body>\n<h1>Utleveringsoversikt</h1>\n\
              <p>Oversikten viser hver frigivelse av data gjennom landingssonen <b>{zone}</b>: hva som ble utlevert, fra hvem, til \
              hvem, på hvilket behandlingsgrunnlag, og hvem som godkjente det. Alle tidspunkter er i UTC.</p>\n\
-             <dl class=\"about\"><dt>Utvalg</dt><dd>{}</dd><dt>Laget</dt><dd>{}</dd></dl>\n\
-             <table>\n<thead><tr><th>Nr.</th><th>Hva</th><th>Fra og til</th><th>Formål</th><th>Behandlingsgrunnlag</th>\
+             <table class=\"facts\"><tr><th>Utvalg</th><td>{}</td></tr><tr><th>Laget</th><td>{}</td></tr></table>\n\
+             <table class=\"records\">\n<thead><tr><th>Nr.</th><th>Hva</th><th>Fra og til</th><th>Formål</th><th>Behandlingsgrunnlag</th>\
              <th>Godkjenning</th><th>Utlevering</th></tr></thead>\n",
             choice(&heading.filter),
             moment(heading.made),
@@ -54,14 +54,15 @@ impl Form for Html {
     fn end(&mut self, sums: &Sums, audit: &Position) -> String {
         let rows = [
             ("Frigivelser", sums.releases.to_string()),
-            ("utlevert", format!("{}, i alt {} og {}", sums.delivered, files(sums.files), size(sums.bytes))),
-            ("underveis", sums.underway.to_string()),
-            ("trukket tilbake før utlevering", sums.withdrawn.to_string()),
+            ("– utlevert", format!("{}, i alt {} og {}", sums.delivered, files(sums.files), size(sums.bytes))),
+            ("– underveis", sums.underway.to_string()),
+            ("– trukket tilbake før utlevering", sums.withdrawn.to_string()),
             ("Rettelser", sums.corrections.to_string()),
         ];
-        let rows: String = rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>")).collect();
+        let rows: String =
+            rows.iter().map(|(name, value)| format!("<tr><th>{name}</th><td>{value}</td></tr>")).collect();
         format!(
-            "</table>\n<h2>Sum</h2>\n<dl class=\"sums\">{rows}</dl>\n<h2>Slik kan oversikten kontrolleres</h2>\n\
+            "</table>\n<h2>Sum</h2>\n<table class=\"facts\">{rows}</table>\n<h2>Slik kan oversikten kontrolleres</h2>\n\
              <p>Hver post ble skrevet da frigivelsen skjedde, og blir aldri endret; en rettelse er en ny post som viser til den \
              gamle. SHA-256 av posten står i landingssonens hendelseslogg, i oppføringen som er nevnt under posten. Da oversikten \
              var ferdig, hadde loggen {} oppføringer og roten <code>{}</code>. Oversikten i JSON-format har postene ordrett, \
@@ -149,18 +150,21 @@ fn basis(item: &Item) -> String {
     let period = format!("{}–{}", day(terms.valid_from), day(terms.valid_to));
     let _ = write!(
         text,
-        "<br>Personvernkonsekvensvurdering: {dpia}<br>Databehandleravtale: {processing}<br>Avtaleperiode: {period}"
+        "<br>Vurdering av personvernkonsekvenser (DPIA): {dpia}<br>Databehandleravtale: {processing}<br>Avtaleperiode: {period}"
     );
     text
 }
 
 fn approval(item: &Item) -> String {
     let (record, approval) = (&item.record, &item.record.approval);
+    // The rule's own reason is that every required engine read every file.
     let mut text = match &approval.by {
-        Some(person) => format!("Godkjent av {}", escape(person)),
-        None => "Automatisk, etter avtalens regel".into(),
+        Some(person) => format!("Godkjent av {}<br>Begrunnelse: {}", escape(person), escape(&approval.reason)),
+        None => {
+            "Automatisk, etter avtalens regel: alle påkrevde kontroller leste hver fil uten funn som stanser".into()
+        }
     };
-    let _ = write!(text, "<br>Frigitt {}<br>Begrunnelse: {}", moment(record.released), escape(&approval.reason));
+    let _ = write!(text, "<br>Frigitt {}", moment(record.released));
     if let Some(correction) = &record.correction {
         let (by, when) = (escape(&correction.by), moment(record.time));
         let _ = write!(text, "<br>Rettet av {by} {when}: {}", escape(&correction.reason));
