@@ -21,6 +21,7 @@ pub mod policy;
 pub mod receipt;
 pub mod refusal;
 pub mod register;
+pub mod restored;
 pub mod roles;
 pub mod sshsig;
 pub mod time;

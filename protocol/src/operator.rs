@@ -164,6 +164,13 @@ pub enum OperatorRequest {
         /// What should stand there; without any, the reason alone is added.
         changes: Vec<Change>,
     },
+    /// Take a copy of the database for a backup. Answered by `Snapshot`, a checkpoint of its audit log in the body.
+    Snapshot,
+    /// Bytes of the copy. Answered by `Document` with the bytes in the body; at its end none, and the copy is removed.
+    SnapshotBytes {
+        /// From which byte on.
+        offset: u64,
+    },
     /// What is wrong. Answered by `Health`.
     Health,
 }
@@ -237,6 +244,15 @@ pub enum OperatorReply {
     Corrected {
         /// The number of the new one.
         number: u64,
+    },
+    /// A copy of the database was taken; a checkpoint of its audit log stands in the body.
+    Snapshot {
+        /// The copy's length.
+        bytes: u64,
+        /// Its SHA-256.
+        sha256: Sha256,
+        /// The checkpoint's signature.
+        signature: String,
     },
     /// How the zone is.
     Health(Health),

@@ -56,8 +56,10 @@ impl Case {
     fn tamper(&mut self, change: &str) {
         assert_eq!(self.zone.stop(), Some(0));
         let sql = Connection::open(self.zone.root().join("control/state.db")).unwrap();
-        sql.execute_batch(&format!("DROP TRIGGER register_is_not_changed; DROP TRIGGER register_is_not_cut; {change}"))
-            .unwrap();
+        sql.execute_batch(&format!(
+            "DROP TRIGGER IF EXISTS register_is_not_changed; DROP TRIGGER IF EXISTS register_is_not_cut; {change}"
+        ))
+        .unwrap();
         drop(sql);
         self.zone.run();
     }

@@ -6,6 +6,8 @@ use super::last_checkpoint::LastCheckpoint;
 use super::live::Live;
 use super::progress::Progress;
 use super::refused::RefusedOffers;
+use super::restored;
+use super::snapshot::Snapshots;
 use super::store::{Clock, Signer, Store, register};
 use super::work::Work;
 use crate::RoleError;
@@ -28,6 +30,8 @@ pub struct Control {
     pub last_checkpoint: LastCheckpoint,
     /// Plans and manifests.
     pub documents: Documents,
+    /// Copies of the database for backups.
+    pub snapshots: Snapshots,
     /// Who issues certificates.
     pub authority: Authority,
     /// The public half of `deliver`'s key: what transfer identities are re-wrapped to.
@@ -54,11 +58,13 @@ impl Control {
         let last_checkpoint = LastCheckpoint::find(layout, &signer)?;
         let store = Store::open(&layout.database(), signer, clock, last_checkpoint.witness())?;
         last_checkpoint.settle(&store)?;
+        restored::settle(layout, &store)?;
         store.write(register::catch_up).map_err(|failure| RoleError::State(failure.to_string()))?;
         Ok(Self {
             settings: zone.settings.clone(),
             last_checkpoint,
             documents: Documents::open(layout, &store)?,
+            snapshots: Snapshots::open(layout).map_err(RoleError::io(layout.snapshot().display().to_string()))?,
             authority: Authority::load(layout)?,
             deliver_recipient: read_recipient(layout)?,
             live: Live::default(),

@@ -163,6 +163,8 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::RegisterCorrect { number, reason, changes } => {
             register::correct(control, operator, number, &reason, &changes)
         }
+        OperatorRequest::Snapshot => questions::snapshot(control, operator),
+        OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
     }
 }

@@ -7,6 +7,7 @@ mod main_path;
 mod offers;
 mod operators;
 mod register;
+mod restored;
 mod retention;
 mod seals;
 mod tasks;

@@ -134,6 +134,11 @@ pub fn set_retained(write: &Write<'_>, id: &TransferId, retained: Option<&Retain
     update(write, id, "retained = ?", &[&retained.map(to_json)])
 }
 
+/// Takes a transfer's idempotency key from it: the same offer begins a new transfer.
+pub fn free_key(write: &Write<'_>, id: &TransferId) -> Result<(), Failure> {
+    update(write, id, "key = ?", &[&Sha256::of(format!("given up\n{id}\n").as_bytes()).to_string()])
+}
+
 /// Forgets the findings, which may name files.
 pub fn clear_findings(write: &Write<'_>, id: &TransferId) -> Result<(), Failure> {
     update(write, id, "findings = NULL", &[])
