@@ -7,6 +7,7 @@ use sluse_tests::source::Source;
 use sluse_tests::zone::{Zone, text};
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A key pair of stock age: the identity's file, and the recipient.
@@ -46,6 +47,7 @@ fn a_restored_zone_carries_on_names_what_is_newer_and_takes_again_what_was_in_qu
     let lab = zone.source("lab");
     zone.agree("epic", "epic", reviewed).expect(0);
     let epic: Source = zone.enrol("epic");
+    fs::write(zone.root().join("signatures/ours.patterns"), "Ours-1 = 65766c2d6d61726b6572\n").unwrap();
     let old = lab.deliver(&dataset(&zone, "old", 1), "old");
     let held_tree = dataset(&zone, "held", 2);
     let sent = epic.send(&held_tree, "held", "received").expect(0).json();
@@ -84,6 +86,8 @@ fn a_restored_zone_carries_on_names_what_is_newer_and_takes_again_what_was_in_qu
     assert_eq!((told["newer"].as_array().unwrap().len(), &told["newer"][0]["transfer"]), (1, &new.as_str().into()));
     assert!(told["attested"]["size"].as_u64() > told["audit"]["size"].as_u64(), "{told}");
     run(sluse(&["zone", "check", "--zone", text(&zone.root())])).expect(0);
+    let mode = |path: &str| fs::metadata(zone.root().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("signatures/ours.patterns"), mode("control/state.db")), (0o644, 0o600));
 
     // It proves its history: the log goes on from what receipts of before attest.
     zone.run();

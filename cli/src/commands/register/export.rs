@@ -109,7 +109,7 @@ impl Args {
         let heading = Heading { zone: began.zone, made: clock::now(), filter, began: began.position.size };
         out.data(&form.begin(&heading));
         let mut sums = Sums::default();
-        records::each(&operator, &heading.filter, |registered| {
+        records::each(&operator, 0, &heading.filter, |registered| {
             let record = records::genuine(&registered)?;
             sums.add(&record, &registered.outcome);
             let files = if self.files { records::files(&operator, &record, &registered)? } else { None };

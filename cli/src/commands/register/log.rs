@@ -19,12 +19,23 @@ pub struct Log {
     pub released: BTreeMap<u64, (TransferId, Timestamp)>,
     /// Entries of records, by the record's number.
     pub recorded: BTreeMap<u64, Recorded>,
-    /// Deliveries: when, and the SHA-256 of the bag's list of its own files.
-    pub delivered: HashMap<TransferId, (Timestamp, Option<Sha256>)>,
+    /// Deliveries.
+    pub delivered: HashMap<TransferId, Stated>,
     /// Purges.
-    pub purged: HashMap<TransferId, Timestamp>,
+    pub purged: HashMap<TransferId, Stated>,
     /// What is wrong with the entries themselves.
     pub problems: Vec<String>,
+}
+
+/// An entry about a transfer.
+#[derive(Debug)]
+pub struct Stated {
+    /// The entry's number.
+    pub entry: u64,
+    /// Its time.
+    pub time: Timestamp,
+    /// The SHA-256 of a bag's list of its own files, where one was delivered.
+    pub tagmanifest: Option<Sha256>,
 }
 
 /// An entry of a record.
@@ -64,9 +75,9 @@ impl Log {
         match (entry.act.as_str(), transfer) {
             ("transfer-released", Some(transfer)) => drop(self.released.insert(entry.number, (transfer, entry.time))),
             ("transfer-delivered", Some(transfer)) => {
-                self.delivered.insert(transfer, (entry.time, detail(&entry, "tagmanifest")));
+                self.delivered.insert(transfer, Stated::by(&entry));
             }
-            ("transfer-purged", Some(transfer)) => drop(self.purged.insert(transfer, entry.time)),
+            ("transfer-purged", Some(transfer)) => drop(self.purged.insert(transfer, Stated::by(&entry))),
             (RECORDED | CORRECTED, transfer) => {
                 let Some(record) = detail(&entry, "record") else {
                     return self.problems.push(format!("audit entry {} names no record", entry.number));
@@ -80,6 +91,12 @@ impl Log {
             }
             _ => {}
         }
+    }
+}
+
+impl Stated {
+    fn by(entry: &Entry) -> Self {
+        Self { entry: entry.number, time: entry.time, tagmanifest: detail(entry, "tagmanifest") }
     }
 }
 

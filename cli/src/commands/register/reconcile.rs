@@ -3,7 +3,7 @@
 //! `control`, which has the register, may not look into rooms, and `deliver`, which may, has no register: this command runs as
 //! somebody who may do both (docs/decisions/0061).
 
-use super::log::Log;
+use super::log::{Log, Recorded};
 use super::{records, rooms};
 use crate::commands::audit::checkpoint;
 use crate::evidence::Signers;
@@ -68,14 +68,25 @@ impl Args {
     pub fn run(self, zone: &ZoneFolder, out: &Output) -> Ended {
         let layout = zone.layout()?;
         let (operator, signers) = (Operator::of(&layout)?, Signers::read(&layout.allowed_signers())?);
+        // The zone goes on meanwhile: what the register says must stand in the log that is read after it, and what stood in the
+        // log before must be in the register.
+        let began = checkpoint::ask(&operator)?.check(&signers)?.size;
+        let mut told = Vec::new();
+        records::each(&operator, 0, &Filter::default(), |registered| {
+            told.push(registered);
+            Ok(())
+        })?;
         let end = checkpoint::ask(&operator)?.check(&signers)?;
         let log = Log::read(&operator, &end)?;
         let mut found = Found { differences: log.problems.clone(), entries: end.size, ..Found::default() };
-        let register = Register::read(&operator, end.size, &log, &mut found)?;
-        register.compare(&log, &mut found);
+        let register = Register::hold(told, &log, began, &mut found);
+        register.compare(&log, began, &mut found);
         let delivered = register.receipts(&operator, &signers, &log, &mut found)?;
         if !self.without_rooms {
-            rooms::compare(&layout, &operator, &delivered, &mut found)?;
+            let strangers = rooms::compare(&layout, &operator, &delivered, &mut found)?;
+            let moving = register.moving(&operator)?;
+            let strangers = strangers.into_iter().filter(|stranger| !moving.contains(&stranger.transfer));
+            found.differences.extend(strangers.map(|stranger| stranger.what));
         }
         Ok(print(out, &found))
     }
@@ -87,13 +98,10 @@ struct Register {
 }
 
 impl Register {
-    /// Reads all records that were written before the log had `size` entries, each held against its entry.
-    fn read(operator: &Operator, size: u64, log: &Log, found: &mut Found) -> Result<Self, Failure> {
+    /// Holds each record that was told against its entry.
+    fn hold(told: Vec<Registered>, log: &Log, began: u64, found: &mut Found) -> Self {
         let (mut records, mut seen) = (BTreeMap::new(), BTreeSet::new());
-        records::each(operator, &Filter::default(), |registered| {
-            if registered.entry >= size {
-                return Ok(());
-            }
+        for registered in told {
             let record = match registered.record() {
                 Ok(record) => record,
                 Err(bad) => {
@@ -101,7 +109,7 @@ impl Register {
                     let name = number.map_or("a record".into(), |(number, _)| format!("record {number}"));
                     seen.extend(number.map(|(number, _)| *number));
                     found.difference(format!("{name} of the register was changed: {bad}"));
-                    return Ok(());
+                    continue;
                 }
             };
             seen.insert(record.number);
@@ -115,17 +123,17 @@ impl Register {
             }
             found.sums.add(&record, &registered.outcome);
             records.insert(record.number, (record, registered));
-            Ok(())
-        })?;
-        for (number, recorded) in log.recorded.iter().filter(|(number, _)| !seen.contains(number)) {
+        }
+        let missing = |(number, recorded): &(&u64, &Recorded)| recorded.entry < began && !seen.contains(number);
+        for (number, recorded) in log.recorded.iter().filter(missing) {
             let entry = recorded.entry;
             found.difference(format!("record {number} is not in the register; audit entry {entry} has its digest"));
         }
-        Ok(Self { records })
+        Self { records }
     }
 
     /// Releases, deliveries and purges must be those of the log.
-    fn compare(&self, log: &Log, found: &mut Found) {
+    fn compare(&self, log: &Log, began: u64, found: &mut Found) {
         let mut recorded = BTreeSet::new();
         for (record, registered) in self.records.values() {
             let (number, transfer, outcome) = (record.number, &record.transfer, &registered.outcome);
@@ -136,33 +144,50 @@ impl Register {
             if record.correction.is_none() && !recorded.insert(record.release_entry) {
                 found.difference(format!("record {number}: its release has a record already"));
             }
-            if outcome.disclosed != Disclosed::Delivered {
-                continue;
-            }
-            let stated = log.delivered.get(transfer);
-            if stated.map(|(time, _)| *time) != outcome.delivered {
-                found.difference(format!(
-                    "record {number}: the audit log says something else of the delivery of {transfer}"
-                ));
-            }
-            if stated.is_some_and(|(_, tags)| *tags != outcome.tagmanifest) {
-                found.difference(format!(
-                    "record {number}: the audit log says that another bag of {transfer} was delivered"
-                ));
-            }
-            if log.purged.get(transfer).copied() != outcome.deleted {
+            let purged = log.purged.get(transfer).filter(|stated| outcome.deleted.is_some() || stated.entry < began);
+            if purged.map(|stated| stated.time) != outcome.deleted {
                 found.difference(format!(
                     "record {number}: the audit log says something else of the purge of {transfer}"
                 ));
             }
+            if outcome.disclosed != Disclosed::Delivered {
+                continue;
+            }
+            let stated = log.delivered.get(transfer);
+            if stated.map(|stated| stated.time) != outcome.delivered {
+                found.difference(format!(
+                    "record {number}: the audit log says something else of the delivery of {transfer}"
+                ));
+            }
+            if stated.is_some_and(|stated| stated.tagmanifest != outcome.tagmanifest) {
+                found.difference(format!(
+                    "record {number}: the audit log says that another bag of {transfer} was delivered"
+                ));
+            }
         }
-        for (entry, (transfer, _)) in log.released.iter().filter(|(entry, _)| !recorded.contains(entry)) {
-            found.difference(format!("the release of {transfer} in audit entry {entry} has no record"));
+        for (entry, (transfer, _)) in log.released.iter().filter(|(entry, _)| **entry < began) {
+            if !recorded.contains(entry) {
+                found.difference(format!("the release of {transfer} in audit entry {entry} has no record"));
+            }
         }
         let told: BTreeSet<&TransferId> = self.delivered().map(|(record, _)| &record.transfer).collect();
-        for transfer in log.delivered.keys().filter(|transfer| !told.contains(transfer)) {
-            found.difference(format!("{transfer} was delivered, as the audit log has it, and no record says so"));
+        for (transfer, _) in log.delivered.iter().filter(|(_, stated)| stated.entry < began) {
+            if !told.contains(transfer) {
+                found.difference(format!("{transfer} was delivered, as the audit log has it, and no record says so"));
+            }
         }
+    }
+
+    /// Transfers that may have reached a room since the register was read: those that were on their way, and newer ones.
+    fn moving(&self, operator: &Operator) -> Result<BTreeSet<TransferId>, Failure> {
+        let underway = self.records.values().filter(|(_, told)| told.outcome.disclosed == Disclosed::Underway);
+        let mut moving: BTreeSet<TransferId> = underway.map(|(record, _)| record.transfer.clone()).collect();
+        let last = self.records.keys().next_back().copied().unwrap_or_default();
+        records::each(operator, last, &Filter::default(), |registered| {
+            moving.extend(registered.record().ok().map(|record| record.transfer));
+            Ok(())
+        })?;
+        Ok(moving)
     }
 
     fn delivered(&self) -> impl Iterator<Item = &(Record, Registered)> {
@@ -190,7 +215,7 @@ impl Register {
                 let there = Delivered {
                     record: record.clone(),
                     bag: outcome.bag.clone().unwrap_or_default(),
-                    tagmanifest: log.delivered.get(&record.transfer).and_then(|(_, tags)| *tags),
+                    tagmanifest: log.delivered.get(&record.transfer).and_then(|stated| stated.tagmanifest),
                     receipt: outcome.receipt,
                 };
                 delivered.insert(record.transfer.clone(), there);

@@ -9,16 +9,16 @@ use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::register::{Disclosed, Filter, Record, Registered};
 
-/// Hands each record that the filter admits to `take`, as it was told.
+/// Hands each record after a number (0: from the first on) that the filter admits to `take`, as it was told.
 ///
 /// # Errors
 /// When the zone gives no answer, or what `take` says.
 pub fn each(
     operator: &Operator,
+    mut after: u64,
     filter: &Filter,
     mut take: impl FnMut(Registered) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut after = 0;
     loop {
         let (reply, body) = operator.ask(&OperatorRequest::Register { after, filter: filter.clone() }, &[])?;
         let OperatorReply::Register { next } = reply else { return Err(unexpected()) };

@@ -20,7 +20,16 @@ use std::path::Path;
 /// Bytes of the longest file that is looked at: a receipt, or a list of the bag's own files.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Compares the rooms of a zone with what was delivered.
+/// Something in a room that looks like a delivered bag, and that the register did not know when it was read.
+#[derive(Debug)]
+pub struct Stranger {
+    /// By its name.
+    pub transfer: TransferId,
+    /// What to say of it.
+    pub what: String,
+}
+
+/// Compares the rooms of a zone with what was delivered; what stands there besides.
 ///
 /// # Errors
 /// When the zone gives no answer, or its configuration cannot be read.
@@ -29,20 +38,21 @@ pub fn compare(
     operator: &Operator,
     delivered: &HashMap<TransferId, Delivered>,
     found: &mut Found,
-) -> Result<(), Failure> {
+) -> Result<Vec<Stranger>, Failure> {
     let rooms = Zone::load(&layout.config())?.rooms();
     let mut sorted: Vec<_> = delivered.values().collect();
     sorted.sort_by_key(|there| there.record.number);
     for there in sorted {
         bag(&rooms.join(&there.record.route.folder), there, found);
     }
+    let mut strangers = Vec::new();
     for room in operator.rooms()? {
         let folder = rooms.join(&room.folder);
-        if let Err(error) = unrecorded(&folder, room.name.as_str(), delivered, found) {
+        if let Err(error) = unrecorded(&folder, room.name.as_str(), delivered, &mut strangers) {
             found.unread.push(format!("room {}: {error}", room.name));
         }
     }
-    Ok(())
+    Ok(strangers)
 }
 
 fn bag(room: &Path, there: &Delivered, found: &mut Found) {
@@ -83,12 +93,12 @@ fn digest(path: &Path) -> io::Result<Sha256> {
     Ok(Sha256(hash.finalize().into()))
 }
 
-/// Names every `<dataset>/<transfer>` of a room that no record is of.
+/// Finds every `<dataset>/<transfer>` of a room that no record is of.
 fn unrecorded(
     folder: &Path,
     room: &str,
     delivered: &HashMap<TransferId, Delivered>,
-    found: &mut Found,
+    strangers: &mut Vec<Stranger>,
 ) -> io::Result<()> {
     let datasets = match std::fs::read_dir(folder) {
         // Nothing was delivered there yet.
@@ -110,7 +120,8 @@ fn unrecorded(
             let recorded = delivered.get(&id).is_some_and(|there| there.record.room.as_str() == room);
             if !recorded {
                 let dataset = name.to_string_lossy();
-                found.difference(format!("room {room}: {dataset}/{id} stands there, and no record says so"));
+                let what = format!("room {room}: {dataset}/{id} stands there, and no record says so");
+                strangers.push(Stranger { transfer: id, what });
             }
         }
     }

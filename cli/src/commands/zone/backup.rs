@@ -52,16 +52,16 @@ impl Args {
         }
         let operator = Operator::of(&zone.layout)?;
         let partial = partial(&self.file);
-        let written = write(&zone, &operator, &self.to, &partial).and_then(|list| {
-            // Under its name it is whole, or not there.
-            let failed = |error: io::Error| Failure::file(Exit::Fault, "write", &self.file, &error);
-            std::fs::hard_link(&partial, &self.file).map_err(failed)?;
-            sync_parent(&self.file).map_err(failed)?;
-            Ok(list)
-        });
-        let removed = std::fs::remove_file(&partial);
+        let failed = |error: io::Error| Failure::file(Exit::Fault, "write", &self.file, &error);
+        // Under its name it is whole, or not there.
+        let written = write(&zone, &operator, &self.to, &partial)
+            .and_then(|list| std::fs::rename(&partial, &self.file).map(|()| list).map_err(failed));
+        if written.is_err() {
+            // The first failure is the one to report.
+            let _ = std::fs::remove_file(&partial);
+        }
         let list = written?;
-        removed.map_err(|error| Failure::file(Exit::Fault, "remove", &partial, &error))?;
+        sync_parent(&self.file).map_err(failed)?;
         if out.is_json() {
             let (made, audit, files) = (list.made, list.audit, list.files.len());
             out.object(&serde_json::json!({"file": self.file, "made": made, "audit": audit, "files": files}));

@@ -6,7 +6,7 @@
 use super::archive::{self, CHECKPOINT, DATABASE, LIST, LIST_SIGNATURE, List, Member};
 use super::init::sockets_fit;
 use super::newer::{Newer, Search};
-use super::places::{self, Accounts};
+use super::places::{self, Accounts, Place};
 use crate::evidence::Signers;
 use crate::failure::{Ended, Failure};
 use crate::output::Output;
@@ -256,24 +256,28 @@ fn leave_note(layout: &Layout, list: &List, newer: &Newer) -> io::Result<()> {
 
 /// Makes what a zone has besides, gives everything its owner and mode, and makes it durable.
 fn settle(zone: &Zone) -> io::Result<()> {
-    let accounts = Accounts::look_up()?;
-    let inside: Vec<_> =
-        places::all(zone).into_iter().filter(|place| place.path.starts_with(zone.layout.root())).collect();
-    for place in inside.iter().filter(|place| place.folder) {
+    let (layout, accounts) = (&zone.layout, Accounts::look_up()?);
+    let mut places = places::all(zone);
+    places.retain(|place| place.path.starts_with(layout.root()));
+    for place in places.iter().filter(|place| place.folder) {
         std::fs::create_dir_all(&place.path)?;
     }
-    let control = places::all(zone).into_iter().find(|place| place.path == zone.layout.signing_key());
-    for place in &inside {
-        place.settle(&accounts)?;
+    // What a new zone does not have yet: as closed as `control`'s key, or as open as the configuration.
+    let own = [layout.database(), layout.checkpoint(), layout.restored()];
+    let closed = own.into_iter().chain(within(&layout.documents())?).map(|path| (path, layout.signing_key()));
+    let open = within(&zone.signatures())?.into_iter().map(|path| (path, layout.config()));
+    for (path, like) in closed.chain(open) {
+        let like = places.iter().find(|place| place.path == like).cloned();
+        places.extend(like.filter(|_| path.starts_with(layout.root())).map(|like| Place { path, ..like }));
     }
-    // What only `control` makes otherwise.
-    if let Some(like) = control {
-        let documents = std::fs::read_dir(zone.layout.documents())?;
-        let documents = documents.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
-        let own = [zone.layout.database(), zone.layout.checkpoint(), zone.layout.restored()];
-        for path in own.into_iter().chain(documents) {
-            places::Place { path, ..like.clone() }.settle(&accounts)?;
-        }
+    places.iter().try_for_each(|place| place.settle(&accounts))?;
+    places.iter().filter(|place| place.folder).try_for_each(|place| files::sync_folder(&place.path))
+}
+
+/// What lies in a folder, where there is one.
+fn within(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| entry.map(|entry| entry.path())).collect(),
     }
-    inside.iter().filter(|place| place.folder).try_for_each(|place| files::sync_folder(&place.path))
 }

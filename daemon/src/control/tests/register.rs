@@ -8,7 +8,7 @@ use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::Code;
 use sluse_protocol::register::{CORRECTED, Change, Disclosed, Filter, RECORDED, Record, Registered};
-use sluse_protocol::roles::InspectReply;
+use sluse_protocol::roles::{InspectReply, InspectRequest};
 use sluse_protocol::transfer::State;
 
 fn registered(bench: &Bench, filter: Filter) -> Vec<Registered> {
@@ -67,6 +67,11 @@ fn what_becomes_of_a_release_is_told_with_its_record_and_leaves_the_record_as_it
     let due = told.outcome.deletion_due.unwrap();
     assert_eq!((told.outcome.bag.as_deref(), due.unix()), (Some("extract/x"), START + 30 * DAY));
     assert!(told.outcome.receipt.is_some() && told.outcome.deleted.is_none());
+    bench.wait(31 * DAY);
+    assert_eq!(bench.inspect(InspectRequest::Purged { transfer }, &[]), InspectReply::Done);
+    let told = all(&bench).pop().unwrap().1;
+    assert_eq!((told.outcome.disclosed, told.outcome.deletion_due), (Disclosed::Delivered, None));
+    assert_eq!(told.outcome.deleted.map(|time| time.unix()), Some(START + 31 * DAY));
 }
 
 #[test]
