@@ -36,6 +36,11 @@ impl Output {
         text.lines().for_each(|line| self.line(line));
     }
 
+    /// Prints data of a form of its own, which is safe already.
+    pub fn data(&self, text: &str) {
+        self.write(text);
+    }
+
     /// Prints data for a program.
     pub fn object(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {

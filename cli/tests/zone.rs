@@ -152,6 +152,41 @@ fn stock_age_reads_the_keys() {
 }
 
 #[test]
+fn the_inventory_names_each_key_as_other_programs_do_with_its_age_and_end_and_says_what_it_cannot_see() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("zone");
+    init(&dir);
+    let inventory = || sluse(&["zone", "inventory", "--json", "--zone", text(&dir)]);
+    let told: serde_json::Value = serde_json::from_slice(&inventory().stdout).unwrap();
+    let item = |name: &str| {
+        let items = told["items"].as_array().unwrap();
+        items.iter().find(|item| item["name"] == name).unwrap_or_else(|| panic!("{name}: {told}")).clone()
+    };
+    let shown = Command::new("ssh-keygen").arg("-lf").arg(dir.join("trust/signer.pub")).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(item("signing")["fingerprint"], shown.split(' ').nth(1).unwrap());
+    for (name, public) in [("quarantine", "quarantine.pub"), ("deliver", "deliver.pub")] {
+        assert_eq!(item(name)["fingerprint"], fs::read_to_string(dir.join("trust").join(public)).unwrap().trim());
+    }
+    for (name, file) in [("certificate authority", "trust/ca.crt"), ("TLS of receive", "receive/tls.crt")] {
+        let pem = fs::read_to_string(dir.join(file)).unwrap();
+        let script = "import ssl, sys, hashlib; print('SHA-256 ' + hashlib.sha256(ssl.PEM_cert_to_DER_cert(sys.argv[1])).hexdigest())";
+        let digest = Command::new("python3").args(["-c", script, &pem]).output().unwrap();
+        assert_eq!(item(name)["fingerprint"], String::from_utf8(digest.stdout).unwrap().trim());
+        assert_eq!((&item(name)["algorithm"], &item(name)["age_days"]), (&"ECDSA P-256".into(), &0.into()));
+        assert!(item(name)["expires"].as_str().unwrap() > "2030", "{told}");
+    }
+    assert!(item("stateless resets")["since"].is_string());
+    assert_eq!((told["items"].as_array().unwrap().len(), &told["sources_listed"]), (6, &false.into()));
+    let exchange = |told: &serde_json::Value| told["algorithms"].to_string().contains("\"X25519 (TLS 1.3)\"");
+    assert!(!exchange(&told) && told["algorithms"].to_string().contains("X25519MLKEM768"));
+    fs::remove_file(dir.join("trust/deliver.pub")).unwrap();
+    let missing = inventory();
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(error(&missing).contains("1 could not be looked at"), "{}", error(&missing));
+}
+
+#[test]
 fn usage_errors_end_with_2_and_a_zone_that_is_not_there_with_3() {
     assert_eq!(sluse(&["transfer"]).status.code(), Some(2));
     assert_eq!(sluse(&["release", "20261122-101500-7f3k9a2m"]).status.code(), Some(2), "a reason is required");

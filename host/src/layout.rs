@@ -103,6 +103,16 @@ impl Layout {
         self.role(Role::Control).join("checkpoint.lost")
     }
 
+    /// The folder of a copy of the database that is being backed up.
+    pub fn snapshot(&self) -> PathBuf {
+        self.role(Role::Control).join("snapshot")
+    }
+
+    /// What a restore tells the first start.
+    pub fn restored(&self) -> PathBuf {
+        self.role(Role::Control).join("restored")
+    }
+
     /// Plans and manifests, as `control` keeps them.
     pub fn documents(&self) -> PathBuf {
         self.role(Role::Control).join("documents")

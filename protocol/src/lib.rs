@@ -20,6 +20,8 @@ pub mod path;
 pub mod policy;
 pub mod receipt;
 pub mod refusal;
+pub mod register;
+pub mod restored;
 pub mod roles;
 pub mod sshsig;
 pub mod time;

@@ -8,6 +8,7 @@ use crate::ids::{AgreementId, RoomName, SourceName, TransferId, ZoneName};
 use crate::path::NameRule;
 use crate::receipt::{DecisionRecord, ReceiptKind};
 use crate::refusal::Refusal;
+use crate::register::{Change, Filter};
 use crate::roles::{EngineFailure, Role};
 use crate::time::Timestamp;
 use crate::transfer::State;
@@ -125,6 +126,20 @@ pub enum OperatorRequest {
         /// Why.
         reason: String,
     },
+    /// Keep a transfer's bytes and key although their time is over, until that is lifted. Answered by `Done`.
+    Retain {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
+    /// Let a retained transfer be purged in its time again. Answered by `Done`.
+    LiftRetention {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
     /// The audit log's lines from `from` on, as many as fit. Answered by `Audit`, the lines in the body.
     AuditLines {
         /// Number of the first entry.
@@ -132,6 +147,30 @@ pub enum OperatorRequest {
     },
     /// A signed checkpoint of the audit log. Answered by `Checkpoint`, its text in the body.
     Checkpoint,
+    /// Records of the register of disclosures, by number. Answered by `Register`; each record is a line of the body
+    /// ([`crate::register::Registered`] as JSON).
+    Register {
+        /// Only those after this one; 0 at first.
+        after: u64,
+        /// Only those that it admits.
+        filter: Filter,
+    },
+    /// Correct a record by a new one that stands in for it. Answered by `Corrected`.
+    RegisterCorrect {
+        /// The record's number: of those that correct each other, the last.
+        number: u64,
+        /// Why.
+        reason: String,
+        /// What should stand there; without any, the reason alone is added.
+        changes: Vec<Change>,
+    },
+    /// Take a copy of the database for a backup. Answered by `Snapshot`, a checkpoint of its audit log in the body.
+    Snapshot,
+    /// Bytes of the copy. Answered by `Document` with the bytes in the body; at its end none, and the copy is removed.
+    SnapshotBytes {
+        /// From which byte on.
+        offset: u64,
+    },
     /// What is wrong. Answered by `Health`.
     Health,
 }
@@ -194,6 +233,25 @@ pub enum OperatorReply {
     /// A checkpoint; its text stands in the body.
     Checkpoint {
         /// Its signature.
+        signature: String,
+    },
+    /// Records of the register stand in the body, each with a line feed at its end.
+    Register {
+        /// To be named in the next request; none at the register's end.
+        next: Option<u64>,
+    },
+    /// The record is corrected.
+    Corrected {
+        /// The number of the new one.
+        number: u64,
+    },
+    /// A copy of the database was taken; a checkpoint of its audit log stands in the body.
+    Snapshot {
+        /// The copy's length.
+        bytes: u64,
+        /// Its SHA-256.
+        sha256: Sha256,
+        /// The checkpoint's signature.
         signature: String,
     },
     /// How the zone is.
@@ -277,8 +335,24 @@ pub struct TransferDetails {
     pub decision: Option<DecisionRecord>,
     /// The bag's folder, relative to the room's, once delivered.
     pub bag: Option<String>,
+    /// When key and bytes are to be destroyed, once it is settled.
+    pub purge_after: Option<Timestamp>,
+    /// That they are not, until somebody lifts it.
+    pub retained: Option<Retained>,
     /// Each state that it was in, and since when.
     pub history: Vec<(State, Timestamp)>,
+}
+
+/// That a transfer is kept although its time is over: a legal hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retained {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who said so.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// How the zone is.

@@ -104,7 +104,7 @@ codes! {
     Expired, "expired", Refused, "The transfer waited too long and expired: send again.";
     // Operators.
     Forbidden, "forbidden", Refused, "This user may not do this.";
-    UnknownName, "unknown-name", Refused, "No such source, room or agreement.";
+    UnknownName, "unknown-name", Refused, "No such source, room, agreement or record.";
     NameTaken, "name-taken", Refused, "The name is in use already.";
     Invalid, "invalid", Usage, "The request is not valid.";
 }

@@ -21,6 +21,8 @@ pub const NAMESPACE_MANIFEST: &str = "sluse-manifest";
 pub const NAMESPACE_ENROL: &str = "sluse-enrol";
 /// Namespace of a source's request for another certificate.
 pub const NAMESPACE_RENEW: &str = "sluse-renew";
+/// What is in a backup.
+pub const NAMESPACE_BACKUP: &str = "sluse-backup";
 
 const MAGIC: &[u8] = b"SSHSIG";
 const KEY_TYPE: &[u8] = b"ssh-ed25519";

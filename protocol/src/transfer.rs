@@ -69,7 +69,7 @@ pub enum Event {
     Cancel,
     /// A deadline passed.
     Expire,
-    /// Digests do not agree.
+    /// Digests do not agree, or a restored zone does not have its bytes any more.
     Fail,
 }
 
@@ -131,7 +131,7 @@ pub const TRANSITIONS: &[(State, Event, &[Actor], State)] = {
         (Released, E::Hold, &[Control], Held),
         (Released, E::Cancel, &[Operator], Cancelled),
         (Delivering, E::Delivered, &[Deliver], Delivered),
-        (Delivering, E::Fail, &[Deliver], Failed),
+        (Delivering, E::Fail, &[Deliver, Control], Failed),
         (Delivered, E::Acknowledge, &[Room], Acknowledged),
         (Delivered, E::Purge, &[Control], Purged),
         (Acknowledged, E::Purge, &[Control], Purged),

@@ -2,10 +2,11 @@
 """Checks what a landing zone left behind, without any of its software.
 
 Written from docs/audit-format.md alone, with Python's standard library, `ssh-keygen` and `sha256sum`: an exported audit log with
-its checkpoint, receipts with their proofs, checkpoints with a consistency proof, and delivered bags. Whoever signs is named by an
-`allowed_signers` file. Ends with 0 when all of it is good, else with 1 and a line for each thing that is wrong.
+its checkpoint, receipts with their proofs, checkpoints with a consistency proof, delivered bags, and the register of disclosures
+held against the log. Whoever signs is named by an `allowed_signers` file. Ends with 0 when all of it is good, else with 1 and a
+line for each thing that is wrong.
 
-    check.py --signers FILE --zone NAME [--log FILE] [--receipt FILE]... [--bag DIR]... [--extends OLD NEW]
+    check.py --signers FILE --zone NAME [--log FILE] [--receipt FILE]... [--bag DIR]... [--register FILE] [--extends OLD NEW]
 """
 
 import argparse
@@ -175,10 +176,10 @@ def chain(receipts):
 # --- The log ---------------------------------------------------------------------------------------------------------
 
 def log(signers, file, receipts):
-    """The whole log: each entry follows, and it is what its checkpoint and every receipt attest."""
+    """The whole log: each entry follows, and it is what its checkpoint and every receipt attest. Its entries, and each root."""
     size, root = checkpoint(signers, f"{file}.checkpoint")
     attested = {receipt.size: receipt for receipt in receipts}
-    tree = Tree()
+    tree, entries, roots = Tree(), [], [EMPTY.hex()]
     text = pathlib.Path(file).read_bytes()
     require(text.endswith(b"\n") or not text, "its last line has no end")
     for line in text.split(b"\n")[:-1]:
@@ -186,6 +187,8 @@ def log(signers, file, receipts):
         require(entry["number"] == tree.size, f"entry {tree.size} has another number")
         require(entry["before"] == tree.root().hex(), f"entry {tree.size} does not follow from those before it")
         tree.append(line)
+        entries.append(entry)
+        roots.append(tree.root().hex())
         receipt = attested.pop(tree.size, None)
         if receipt:
             require(line == receipt.line, f"entry {tree.size - 1} is not the {receipt.kind} receipt's")
@@ -193,6 +196,7 @@ def log(signers, file, receipts):
     require(tree.size == size, f"it has {tree.size} entries, its checkpoint attests {size}")
     require(tree.root() == root, "it is not the log of its checkpoint")
     require(not attested, "a receipt attests more entries than it has")
+    return entries, roots
 
 
 def consistency(signers, old, new):
@@ -201,6 +205,90 @@ def consistency(signers, old, new):
     before, after = checkpoint(signers, old), checkpoint(signers, new)
     require(first == f"old {before[0]}", "the consistency proof is for another checkpoint")
     require(extends(before, after, [base64.b64decode(line) for line in rest]), "the later log does not begin with the earlier")
+
+
+# --- The register ----------------------------------------------------------------------------------------------------
+
+def register(signers, file, entries, roots):
+    """The register of disclosures: each record is the one in the log, none is left out, and what became of it stands there."""
+    told = json.loads(pathlib.Path(file).read_bytes())
+    require(told["sluse"] == "register/1" and told["zone"] == signers.zone, "it is not this zone's register")
+    began, size = told["began"], told["audit"]["size"]
+    require(began <= size < len(roots), "it was made when the log was longer than the one exported")
+    require(roots[size] == told["audit"]["root"], "it was made of another log")
+    entries = entries[:size]
+    latest = {}
+    for entry in entries:
+        if entry["act"] == "transfer-released":
+            latest[entry["transfer"]] = entry["number"]
+    by_act = {}
+    for entry in entries:
+        by_act.setdefault((entry["act"], entry.get("transfer")), entry)
+    sums = dict.fromkeys(("records", "corrections", "releases", "delivered", "underway", "withdrawn", "files", "bytes"), 0)
+    corrected = {item["record"]["correction"]["corrects"]: item["record"]["number"]
+                 for item in told["records"] if "correction" in item["record"]}
+    numbers = []
+    for item in told["records"]:
+        statement, record, outcome = item["statement"], json.loads(item["statement"]), item["outcome"]
+        number, transfer = record["number"], record["transfer"]
+        numbers.append(number)
+        require(record == item["record"], f"record {number}: its fields are not those of its statement")
+        entry = entries[item["entry"]]
+        digest = hashlib.sha256(statement.encode()).hexdigest()
+        act = "disclosure-corrected" if "correction" in record else "disclosure-recorded"
+        stated = (entry["act"], entry["transfer"], entry["details"]["record"], entry["details"]["sha256"])
+        require(stated == (act, transfer, number, digest), f"record {number} is not the one in the log")
+        require(item["sha256"] == digest, f"record {number}: its digest is another")
+        release = entries[record["release_entry"]]
+        stated = (release["act"], release["transfer"], release["time"])
+        require(stated == ("transfer-released", transfer, record["released"]), f"record {number}: nothing was released then")
+        require(outcome["corrected_by"] == corrected.get(number) or told["filter"] != NO_FILTER,
+                f"record {number}: another record corrects it")
+        became(number, record, outcome, by_act, latest, began)
+        if "files" in item:
+            total = sum(file["size"] for file in item["files"])
+            require((len(item["files"]), total) == (record["totals"]["files"], record["totals"]["bytes"]),
+                    f"record {number}: its files do not add up")
+        count(sums, record, outcome)
+    require(numbers == sorted(set(numbers)), "records stand there twice, or out of order")
+    require(sums == told["totals"], "its records do not add up to its totals")
+    if told["filter"] == NO_FILTER:
+        wanted = [e["details"]["record"] for e in entries[:began] if e["act"] in ("disclosure-recorded", "disclosure-corrected")]
+        require(not set(wanted) - set(numbers), "a record that the log has is left out")
+        require(numbers == list(range(1, len(numbers) + 1)), "its records are not numbered from 1 on")
+        released = [e for e in entries[:began] if e["act"] == "transfer-released"]
+        require(sums["releases"] >= len(released), "a release of the log has no record")
+
+
+NO_FILTER = {"agreement": None, "institution": None, "from": None, "to": None}
+
+
+def became(number, record, outcome, by_act, latest, began):
+    """What is told of a release's end must stand in the log; what stood there before the register was read must be told."""
+    transfer, disclosed = record["transfer"], outcome["disclosed"]
+    delivered, purged = by_act.get(("transfer-delivered", transfer)), by_act.get(("transfer-purged", transfer))
+    again = latest[transfer] != record["release_entry"]
+    require(not again or disclosed == "withdrawn", f"record {number}: it was released again")
+    if disclosed == "delivered":
+        require(delivered and outcome["delivered"] == delivered["time"], f"record {number}: the log has no such delivery")
+        require(outcome["tagmanifest"] == delivered["details"]["tagmanifest"], f"record {number}: another bag was delivered")
+    elif not again:
+        require(not delivered or delivered["number"] >= began, f"record {number}: the log says that it was delivered")
+    told = outcome["deleted"]
+    require(told is None or (purged and purged["time"] == told), f"record {number}: the log has no such purge")
+    require(told or not purged or purged["number"] >= began, f"record {number}: the log says that it was purged")
+
+
+def count(sums, record, outcome):
+    sums["records"] += 1
+    sums["corrections"] += "correction" in record
+    if outcome["corrected_by"] is not None:
+        return
+    sums["releases"] += 1
+    sums[outcome["disclosed"]] += 1
+    if outcome["disclosed"] == "delivered":
+        sums["files"] += record["totals"]["files"]
+        sums["bytes"] += record["totals"]["bytes"]
 
 
 # --- Bags ------------------------------------------------------------------------------------------------------------
@@ -244,6 +332,7 @@ def main():
     arguments.add_argument("--log")
     arguments.add_argument("--receipt", action="append", default=[])
     arguments.add_argument("--bag", action="append", default=[])
+    arguments.add_argument("--register", help="with --log: the register as JSON")
     arguments.add_argument("--extends", nargs=2, metavar=("OLD", "NEW"))
     given = arguments.parse_args()
     signers, problems, receipts = Signers(given.signers, given.zone), [], []
@@ -264,8 +353,11 @@ def main():
         attempt("the receipts", lambda: chain(receipts))
     for folder in given.bag:
         receipts += attempt(folder, lambda: bag(signers, folder)) or []
-    if given.log:
-        attempt(given.log, lambda: log(signers, given.log, receipts))
+    whole = attempt(given.log, lambda: log(signers, given.log, receipts)) if given.log else None
+    if given.register and whole:
+        attempt(given.register, lambda: register(signers, given.register, *whole))
+    elif given.register:
+        problems.append(f"{given.register}: it is held against a log that is whole: --log")
     if given.extends:
         attempt(given.extends[1], lambda: consistency(signers, *given.extends))
     for problem in problems:

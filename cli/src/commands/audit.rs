@@ -1,9 +1,9 @@
 //! `sluse audit`: the tamper-evident log.
 
-mod checkpoint;
+pub mod checkpoint;
 mod export;
 mod extends;
-mod lines;
+pub mod lines;
 pub mod verify;
 
 use crate::failure::Ended;

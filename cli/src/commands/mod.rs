@@ -9,6 +9,8 @@ mod enroll;
 mod generate;
 mod health;
 mod receipt;
+mod register;
+mod retain;
 mod room;
 mod send;
 mod show;
@@ -63,8 +65,12 @@ pub enum Command {
     Reject(decide::Args),
     /// Inspect a held transfer once more
     InspectAgain(decide::Args),
+    /// Keep a transfer from being purged (legal hold), or lift that
+    Retain(retain::Args),
     /// Verify or export the tamper-evident log
     Audit(audit::Args),
+    /// The register of disclosures: export it, correct it, compare it with log, receipts and rooms
+    Register(register::Args),
     /// A real, throw-away landing zone: enrol, send, inspect, deliver, verify
     Demo(demo::Args),
     // At the source's host.
@@ -103,7 +109,9 @@ impl Command {
             Command::Release(args) => args.release(out),
             Command::Reject(args) => args.reject(out),
             Command::InspectAgain(args) => args.inspect_again(out),
+            Command::Retain(args) => args.run(out),
             Command::Audit(args) => args.run(out),
+            Command::Register(args) => args.run(out),
             Command::Demo(args) => args.run(out),
             Command::Enroll(args) => args.run(out),
             Command::Send(args) => args.run(out),

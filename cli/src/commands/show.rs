@@ -78,6 +78,13 @@ fn print(out: &Output, shown: &Shown) {
     if let Some(bag) = &details.bag {
         out.line(format!("bag        {bag}, in the room's folder"));
     }
+    if let Some(time) = details.purge_after {
+        out.line(format!("purge      after {time}"));
+    }
+    if let Some(retained) = &details.retained {
+        let (since, by, reason) = (retained.since, &retained.by, &retained.reason);
+        out.line(format!("retained   since {since} by {by}: {reason}"));
+    }
     let receipts: Vec<&str> = status.receipts.iter().map(|kind| kind.as_str()).collect();
     out.line(format!("receipts   {}", if receipts.is_empty() { "none yet".into() } else { receipts.join(", ") }));
     for (state, since) in &details.history {

@@ -1,10 +1,15 @@
 //! `sluse zone`: a landing zone's folder.
 
+mod archive;
 mod authorities;
+mod backup;
 mod check;
 pub mod init;
+mod inventory;
 mod keys;
+mod newer;
 mod places;
+mod restore;
 
 use crate::failure::Ended;
 use crate::output::Output;
@@ -22,6 +27,12 @@ enum Command {
     Init(init::Args),
     /// Check configuration, keys, permissions, disk and scanners: what is wrong, how to mend it
     Check(check::Args),
+    /// Copy a running zone's database, keys and configuration into a file that is encrypted by age
+    Backup(backup::Args),
+    /// Make a zone from a backup
+    Restore(restore::Args),
+    /// Each key and certificate: algorithm, fingerprint, age, expiry, and where it lies
+    Inventory(inventory::Args),
 }
 
 impl Args {
@@ -33,6 +44,9 @@ impl Args {
         match self.command {
             Command::Init(args) => args.run(out),
             Command::Check(args) => args.run(out),
+            Command::Backup(args) => args.run(out),
+            Command::Restore(args) => args.run(out),
+            Command::Inventory(args) => args.run(out),
         }
     }
 }

@@ -303,7 +303,11 @@ pub fn purged(control: &Control, link: LinkId, id: &TransferId) -> Result<(), Fa
             if transfer.delivered.is_none() {
                 transfers::clear_findings(write, id)?;
             }
-            let details = json!({"identity": transfer.identity});
+            let mut details = json!({"identity": transfer.identity});
+            // It was retained after the role had begun: what is gone is gone, and the log says so.
+            if transfers::get(&write.sql, id)?.retained.is_some() {
+                details["retained"] = true.into();
+            }
             transition::apply(write, id, Event::Purge, &Who::Control, details)
         })?;
     }

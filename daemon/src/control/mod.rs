@@ -31,8 +31,10 @@ mod operators;
 mod progress;
 mod refused;
 mod releases;
+mod restored;
 mod seals;
 mod shared;
+mod snapshot;
 mod store;
 mod tasks;
 #[cfg(test)]

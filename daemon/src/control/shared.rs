@@ -6,7 +6,9 @@ use super::last_checkpoint::LastCheckpoint;
 use super::live::Live;
 use super::progress::Progress;
 use super::refused::RefusedOffers;
-use super::store::{Clock, Signer, Store};
+use super::restored;
+use super::snapshot::Snapshots;
+use super::store::{Clock, Signer, Store, register};
 use super::work::Work;
 use crate::RoleError;
 use crate::outside::Outside;
@@ -29,6 +31,8 @@ pub struct Control {
     pub last_checkpoint: LastCheckpoint,
     /// Plans and manifests.
     pub documents: Documents,
+    /// Copies of the database for backups.
+    pub snapshots: Snapshots,
     /// Who issues certificates.
     pub authority: Authority,
     /// Who else's certificates are taken, and whose they are.
@@ -57,10 +61,13 @@ impl Control {
         let last_checkpoint = LastCheckpoint::find(layout, &signer)?;
         let store = Store::open(&layout.database(), signer, clock, last_checkpoint.witness())?;
         last_checkpoint.settle(&store)?;
+        restored::settle(layout, &store)?;
+        store.write(register::catch_up).map_err(|failure| RoleError::State(failure.to_string()))?;
         Ok(Self {
             settings: zone.settings.clone(),
             last_checkpoint,
             documents: Documents::open(layout, &store)?,
+            snapshots: Snapshots::open(layout).map_err(RoleError::io(layout.snapshot().display().to_string()))?,
             authority: Authority::load(layout)?,
             outside: Outside::new(zone),
             deliver_recipient: read_recipient(layout)?,

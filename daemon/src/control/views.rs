@@ -60,6 +60,8 @@ pub fn details(sql: &Connection, progress: &Progress, transfer: &Transfer) -> Re
         report: transfer.report.clone(),
         decision: transfer.decision.clone(),
         bag: transfer.bag.clone(),
+        purge_after: transfer.purge_after,
+        retained: transfer.retained.clone(),
         history,
     })
 }

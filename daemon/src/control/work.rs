@@ -170,6 +170,13 @@ impl Work {
         }
     }
 
+    /// Does something while no task can be handed out; `None` when `task` was begun: it is in somebody's hands, or failed there.
+    pub fn unless_begun<T>(&self, task: &Task, act: impl FnOnce() -> T) -> Option<T> {
+        let inner = self.lock();
+        let in_hands = inner.in_hands.values().any(|tasks| tasks.contains_key(task));
+        (!in_hands && !inner.troubles.contains_key(task)).then(act)
+    }
+
     /// What failed and waits.
     pub fn troubles(&self) -> Vec<Trouble> {
         self.lock().troubles.values().cloned().collect()

@@ -63,6 +63,8 @@ impl Args {
 pub struct Signed {
     text: Vec<u8>,
     signature: String,
+    /// The zone that says so.
+    pub zone: String,
     /// What it attests.
     pub position: Position,
 }
@@ -74,11 +76,20 @@ pub struct Signed {
 pub fn ask(operator: &Operator) -> Result<Signed, Failure> {
     let (reply, text) = operator.ask(&OperatorRequest::Checkpoint, &[])?;
     let OperatorReply::Checkpoint { signature } = reply else { return Err(unexpected()) };
-    let (_, position) = std::str::from_utf8(&text).ok().and_then(parse_checkpoint).ok_or_else(unexpected)?;
-    Ok(Signed { text, signature, position })
+    let (zone, position) = std::str::from_utf8(&text).ok().and_then(parse_checkpoint).ok_or_else(unexpected)?;
+    Ok(Signed { zone: zone.to_owned(), position, text, signature })
 }
 
 impl Signed {
+    /// What it attests, after checking who signed it.
+    ///
+    /// # Errors
+    /// When it was somebody else.
+    pub fn check(&self, signers: &Signers) -> Result<Position, Failure> {
+        let text = std::str::from_utf8(&self.text).map_err(|_| unexpected())?;
+        signers.checkpoint("the zone's checkpoint", text, &self.signature)
+    }
+
     /// Writes it to a new file, its signature beside it.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub enum Owner {
 }
 
 /// What must stand in a zone's folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Place {
     /// Where.
     pub path: PathBuf,

@@ -251,7 +251,7 @@ fn act(write: &mut Write<'_>, operator: &Who, id: &TransferId, event: Event, rea
 }
 
 /// A reason is a sentence that a person gave: not empty, not endless, fit for a line of text.
-fn check_reason(reason: &str) -> Result<(), Failure> {
+pub fn check_reason(reason: &str) -> Result<(), Failure> {
     if reason.trim().is_empty() {
         return refuse(Code::Invalid, "a reason is needed");
     }
@@ -261,6 +261,7 @@ fn check_reason(reason: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn digest(reason: &str) -> Sha256 {
+/// A reason as it stands in the log.
+pub fn digest(reason: &str) -> Sha256 {
     Sha256::of(reason.as_bytes())
 }

@@ -4,6 +4,8 @@
 mod acts;
 mod peer;
 mod questions;
+mod register;
+mod retention;
 
 use super::failure::Failure;
 use super::shared::Control;
@@ -146,6 +148,10 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::InspectAgain { transfer, reason } => {
             done(acts::inspect_again(control, operator, &transfer, &reason))
         }
+        OperatorRequest::Retain { transfer, reason } => done(retention::retain(control, operator, &transfer, &reason)),
+        OperatorRequest::LiftRetention { transfer, reason } => {
+            done(retention::lift(control, operator, &transfer, &reason))
+        }
         OperatorRequest::SourceList { after } => questions::sources(control, after.as_ref()),
         OperatorRequest::RoomList { after } => questions::rooms(control, after.as_ref()),
         OperatorRequest::AgreementList { after } => questions::agreements(control, after.as_ref()),
@@ -156,6 +162,12 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::Receipt { transfer, kind } => questions::receipt(control, &transfer, kind),
         OperatorRequest::AuditLines { from } => questions::audit_lines(control, from),
         OperatorRequest::Checkpoint => Ok(questions::checkpoint(control)),
+        OperatorRequest::Register { after, filter } => register::records(control, after, &filter),
+        OperatorRequest::RegisterCorrect { number, reason, changes } => {
+            register::correct(control, operator, number, &reason, &changes)
+        }
+        OperatorRequest::Snapshot => questions::snapshot(control, operator),
+        OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
     }
 }

@@ -4,7 +4,8 @@ use super::Answer;
 use crate::control::documents::Which;
 use crate::control::failure::refuse;
 use crate::control::shared::Control;
-use crate::control::store::{agreements, audit, receipts, rooms, sources, transfers};
+use crate::control::snapshot;
+use crate::control::store::{Who, agreements, audit, receipts, rooms, sources, transfers};
 use crate::control::views;
 use serde::Serialize;
 use sluse_protocol::audit::checkpoint as checkpoint_text;
@@ -93,6 +94,12 @@ pub fn receipt(control: &Control, id: &TransferId, kind: ReceiptKind) -> Answer 
 pub fn audit_lines(control: &Control, from: u64) -> Answer {
     let (count, text) = control.store.read(|sql| audit::lines(sql, from, STEP))?;
     Ok((OperatorReply::Audit { count }, text.into_bytes()))
+}
+
+pub fn snapshot(control: &Control, operator: &Who) -> Answer {
+    let taken = snapshot::take(control, operator)?;
+    let (bytes, sha256, signature) = (taken.bytes, taken.sha256, taken.signature);
+    Ok((OperatorReply::Snapshot { bytes, sha256, signature }, taken.checkpoint.into_bytes()))
 }
 
 pub fn checkpoint(control: &Control) -> (OperatorReply, Vec<u8>) {

@@ -8,6 +8,7 @@ pub mod agreements;
 pub mod audit;
 pub mod identities;
 pub mod receipts;
+pub mod register;
 pub mod rooms;
 mod row;
 pub use row::to_json;
@@ -175,6 +176,20 @@ impl Store {
     /// Where the audit log ends.
     pub fn audit_position(&self) -> Position {
         self.lock().tree.position()
+    }
+
+    /// Copies the database, as it is after the last commit, to a new file: where its audit log ends. Others wait meanwhile.
+    ///
+    /// # Errors
+    /// When the disk or the database fails.
+    pub fn copy_to(&self, path: &Path) -> Result<Position, Failure> {
+        let inner = self.lock();
+        let mut copy = Connection::open(path)?;
+        let step = rusqlite::backup::Backup::new(&inner.sql, &mut copy)?.step(-1)?;
+        match step {
+            rusqlite::backup::StepResult::Done => Ok(inner.tree.position()),
+            other => Err(Failure::broken(format!("copying the database ended as {other:?}"))),
+        }
     }
 
     /// Takes what was deleted out of the write-ahead log too, where earlier versions of pages stand.

@@ -18,8 +18,14 @@ pub struct Signed {
     pub signature: String,
 }
 
-/// Makes, signs and keeps a receipt of what has just become the transfer's state, as the entry `stated` says.
-pub fn issue(write: &mut Write<'_>, id: &TransferId, kind: ReceiptKind, stated: Appended) -> Result<(), Failure> {
+/// Makes, signs and keeps a receipt of what has just become the transfer's state, as the entry `stated` says; it comes back with
+/// its statement's SHA-256.
+pub fn issue(
+    write: &mut Write<'_>,
+    id: &TransferId,
+    kind: ReceiptKind,
+    stated: Appended,
+) -> Result<(Receipt, Sha256), Failure> {
     let transfer = transfers::get(&write.sql, id)?;
     let Some(seal) = transfer.seal else {
         return Err(Failure::broken(format!("transfer {id} is not sealed and cannot have a receipt")));
@@ -59,7 +65,7 @@ pub fn issue(write: &mut Write<'_>, id: &TransferId, kind: ReceiptKind, stated: 
             "INSERT INTO receipts SELECT ?1, coalesce(max(number) + 1, 0), ?2, ?3, ?4 FROM receipts WHERE transfer = ?1",
         )?
         .execute(params![id.as_str(), kind.as_str(), statement, signature])?;
-    Ok(())
+    Ok((receipt, Sha256::of(statement.as_bytes())))
 }
 
 /// The latest receipt of a kind: a transfer that was held again after its release can have two.

@@ -1,6 +1,7 @@
-//! The one way to change a transfer's state: table, history, audit entry and receipt, in one transaction.
+//! The one way to change a transfer's state: table, history, audit entry, receipt and, for a
+//! release, the register of disclosures, in one transaction.
 
-use super::{Who, Write, agreements, receipts, transfers};
+use super::{Who, Write, agreements, receipts, register, transfers};
 use crate::control::failure::{Failure, refuse};
 use rusqlite::params;
 use sluse_protocol::ids::TransferId;
@@ -57,7 +58,12 @@ pub fn apply(
     match receipt_of(event) {
         // Nobody holds a receipt of what never arrived whole: there is nothing to carry on from.
         Some(ReceiptKind::Purged) if receipts::kinds(&write.sql, id)?.is_empty() => {}
-        Some(kind) => receipts::issue(write, id, kind, stated)?,
+        Some(kind) => {
+            let (receipt, statement) = receipts::issue(write, id, kind, stated)?;
+            if kind == ReceiptKind::Released {
+                register::record(write, &receipt, &statement)?;
+            }
+        }
         None => {}
     }
     if transfer.state == State::Receiving && to.is_lost() {

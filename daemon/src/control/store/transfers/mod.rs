@@ -14,6 +14,7 @@ use sluse_protocol::document::Totals;
 use sluse_protocol::finding::Report;
 use sluse_protocol::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId};
 use sluse_protocol::limits::CHUNK_BYTES;
+use sluse_protocol::operator::Retained;
 use sluse_protocol::receipt::DecisionRecord;
 use sluse_protocol::refusal::Refusal;
 use sluse_protocol::time::Timestamp;
@@ -70,6 +71,8 @@ pub struct Transfer {
     pub delivered: Option<Timestamp>,
     /// When it may be purged.
     pub purge_after: Option<Timestamp>,
+    /// That it may not, although its time is over.
+    pub retained: Option<Retained>,
 }
 
 /// What a checked manifest binds.
@@ -92,7 +95,7 @@ impl Transfer {
 
 const COLUMNS: &str = "id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, bytes, identity, \
     state, since, offered, durable, progressed, manifest_sha256, manifest_signature, chunk_list, seal_refusal, report, \
-    decision, reason, wrapped_to, bag, delivered, purge_after";
+    decision, reason, wrapped_to, bag, delivered, purge_after, retained";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
     let manifest: Option<Sha256> = row::maybe_text(row, "manifest_sha256")?;
@@ -133,5 +136,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
         bag: row.get("bag")?,
         delivered: row::maybe_time(row, "delivered")?,
         purge_after: row::maybe_time(row, "purge_after")?,
+        retained: row::maybe_json(row, "retained")?,
     })
 }

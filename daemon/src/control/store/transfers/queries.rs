@@ -95,13 +95,17 @@ pub fn all_in(sql: &Connection, states: &[State]) -> Result<Vec<Transfer>, Failu
     many(sql, &format!("WHERE state IN ({}) ORDER BY id", list(states)), [])
 }
 
-/// Transfers whose retention is over, which `wanted` takes: the first.
+/// Transfers whose retention is over and was not extended, which `wanted` takes: the first.
 pub fn first_to_purge(
     sql: &Connection,
     now: Timestamp,
     mut wanted: impl FnMut(&Transfer) -> bool,
 ) -> Result<Option<Transfer>, Failure> {
-    let due = many(sql, "WHERE purge_after <= ? AND state <> 'purged' ORDER BY purge_after LIMIT 1000", [now.unix()])?;
+    let due = many(
+        sql,
+        "WHERE purge_after <= ? AND state <> 'purged' AND retained IS NULL ORDER BY purge_after LIMIT 1000",
+        [now.unix()],
+    )?;
     Ok(due.into_iter().find(|transfer| wanted(transfer)))
 }
 

@@ -9,6 +9,7 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
 use sluse_protocol::finding::Report;
 use sluse_protocol::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId};
+use sluse_protocol::operator::Retained;
 use sluse_protocol::receipt::DecisionRecord;
 use sluse_protocol::refusal::Refusal;
 use sluse_protocol::time::Timestamp;
@@ -126,6 +127,16 @@ pub fn set_delivered(write: &Write<'_>, id: &TransferId, bag: &str, tagmanifest:
 /// Notes how many chunks are durable.
 pub fn set_progress(write: &Write<'_>, id: &TransferId, durable: u32, at: Timestamp) -> Result<(), Failure> {
     update(write, id, "durable = ?, progressed = ?", &[&durable, &at.unix()])
+}
+
+/// Keeps a transfer from being purged, or no longer.
+pub fn set_retained(write: &Write<'_>, id: &TransferId, retained: Option<&Retained>) -> Result<(), Failure> {
+    update(write, id, "retained = ?", &[&retained.map(to_json)])
+}
+
+/// Takes a transfer's idempotency key from it: the same offer begins a new transfer.
+pub fn free_key(write: &Write<'_>, id: &TransferId) -> Result<(), Failure> {
+    update(write, id, "key = ?", &[&Sha256::of(format!("given up\n{id}\n").as_bytes()).to_string()])
 }
 
 /// Forgets the findings, which may name files.

@@ -1,0 +1,283 @@
+//! `sluse zone restore`: a zone from a backup, whole or not at all.
+//!
+//! Everything is made in a folder beside the new zone's, checked there, and takes its name in one step. What a kill leaves behind is
+//! that folder, which means nothing and is removed by the next restore. The zone's first start does the rest (`control`, `restored`).
+
+use super::archive::{self, CHECKPOINT, DATABASE, LIST, LIST_SIGNATURE, List, Member};
+use super::init::sockets_fit;
+use super::newer::{Newer, Search};
+use super::places::{self, Accounts, Place};
+use crate::evidence::Signers;
+use crate::failure::{Ended, Failure};
+use crate::output::Output;
+use age::x25519::Identity;
+use nix::unistd::{Uid, User};
+use sha2::Digest as _;
+use sluse_host::config::Zone;
+use sluse_host::files;
+use sluse_host::layout::Layout;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::refusal::Exit;
+use sluse_protocol::restored::Restored;
+use sluse_protocol::sshsig::{self, NAMESPACE_BACKUP, NAMESPACE_CHECKPOINT, PublicKey};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// `sluse zone restore`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The backup
+    file: PathBuf,
+    /// Folder of the zone; it must be empty or absent
+    dir: PathBuf,
+    /// The age identity that opens it
+    #[arg(long, value_name = "KEYFILE")]
+    identity: PathBuf,
+    /// Who may have signed it: an `allowed_signers` file that was kept elsewhere. Without it, whoever knew the recipient could have
+    /// made the backup
+    #[arg(long, value_name = "KEYFILE")]
+    signer: Option<PathBuf>,
+    /// The rooms' folder: receipts beside bags show what was delivered after the backup
+    #[arg(long, value_name = "DIR")]
+    rooms: Option<PathBuf>,
+    /// A receipt that somebody has, its signature beside it; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    receipt: Vec<PathBuf>,
+    /// A checkpoint that somebody has, or the lost zone's control/checkpoint; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    checkpoint: Vec<PathBuf>,
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why there is no zone; then there is nothing where it should be.
+    pub fn run(self, out: &Output) -> Ended {
+        let whole =
+            std::path::absolute(&self.dir).map_err(|e| Failure::file(Exit::Usage, "restore to", &self.dir, &e))?;
+        let work = claim(&whole)?;
+        let made = self.make(&work);
+        let placed = made.and_then(|made| place(&work, &whole).map(|()| made));
+        if placed.is_err() {
+            // The first failure is the one to report.
+            let _ = std::fs::remove_dir_all(&work);
+        }
+        let (list, newer) = placed?;
+        self.tell(out, &whole, &list, &newer);
+        Ok(Exit::Done)
+    }
+
+    /// Makes the zone in the folder `work`.
+    fn make(&self, work: &Path) -> Result<(List, Newer), Failure> {
+        let identity = read_identity(&self.identity)?;
+        let list = unpack(&self.file, &identity, work)?;
+        let layout = Layout::new(work);
+        check(&list, work, &layout, self.signer.as_deref())?;
+        let zone = Zone::load(&layout.config())?;
+        let signers = Signers::read(&layout.allowed_signers())?;
+        let mut search = Search { signers: &signers, backup: list.audit, newer: Newer::default() };
+        self.receipt.iter().try_for_each(|file| search.receipt(file))?;
+        self.checkpoint.iter().try_for_each(|file| search.checkpoint(file))?;
+        self.rooms.iter().try_for_each(|folder| search.rooms(folder))?;
+        let newer = search.newer;
+        let failed = |error: io::Error| Failure::file(Exit::Fault, "make a zone in", work, &error);
+        leave_note(&layout, &list, &newer).and_then(|()| settle(&zone)).map_err(failed)?;
+        Ok((list, newer))
+    }
+
+    fn tell(&self, out: &Output, zone: &Path, list: &List, newer: &Newer) {
+        if out.is_json() {
+            out.object(&serde_json::json!({
+                "zone": zone, "made": list.made, "audit": list.audit, "attested": newer.attested, "newer": newer.receipts,
+                "signer_checked": self.signer.is_some(),
+            }));
+            return;
+        }
+        out.line(zone.display().to_string());
+        out.note(format!("The zone {} of {}, with an audit log of {} entries.", list.zone, list.made, list.audit.size));
+        if let Some(attested) = newer.attested {
+            out.note(format!("At least {} later entries are lost.", attested.size - list.audit.size));
+        }
+        for found in &newer.receipts {
+            out.note(format!("newer than the backup: {} was {}: {}", found.transfer, found.kind, found.file.display()));
+        }
+        if self.signer.is_none() {
+            out.note("Nothing shows who made this backup: --signer names a kept allowed_signers file.");
+        }
+        out.note("It has no data: at its first start it gives up what was in quarantine, and sources send that again.");
+        out.note(format!("Start it: slused all --config {}", zone.join("sluse.toml").display()));
+    }
+}
+
+/// The folder to work in, new and empty, beside the zone's.
+fn claim(zone: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error: io::Error| Failure::file(Exit::Usage, "restore to", zone, &error);
+    let filled = match std::fs::read_dir(zone) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        other => other.map_err(failed)?.next().is_some(),
+    };
+    if filled {
+        return Err(Failure::new(Exit::Usage, format!("{} is not empty", zone.display()))
+            .hint("a zone is restored to a folder of its own: name a new one"));
+    }
+    if !sockets_fit(&Layout::new(zone)) {
+        let message = format!("{} is too long a path: the zone's sockets could not be made", zone.display());
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let (Some(parent), Some(name)) = (zone.parent(), zone.file_name()) else {
+        return Err(failed(io::ErrorKind::InvalidInput.into()));
+    };
+    let work = parent.join(format!(".{}.sluse-restoring", name.to_string_lossy()));
+    match std::fs::remove_dir_all(&work) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    files::create_folder(&work, 0o700).map_err(failed)?;
+    Ok(work)
+}
+
+/// Gives the finished zone its name.
+fn place(work: &Path, zone: &Path) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::file(Exit::Fault, "restore to", zone, &error);
+    // An empty folder is replaced; one that was filled meanwhile is not.
+    std::fs::rename(work, zone).map_err(failed)?;
+    files::sync_folder(zone.parent().unwrap_or(zone)).map_err(failed)
+}
+
+fn read_identity(file: &Path) -> Result<Identity, Failure> {
+    let text = files::read_private(file).map_err(|e| Failure::file(Exit::Usage, "read", file, &e))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let text = zeroize::Zeroizing::new(text);
+    let line = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1"));
+    let bad = || Failure::new(Exit::Usage, format!("{} is not an age identity", file.display()));
+    line.and_then(|line| line.trim().parse().ok()).ok_or_else(bad)
+}
+
+/// Decrypts and unpacks; each member must be the one in the list, which comes last.
+fn unpack(file: &Path, identity: &Identity, work: &Path) -> Result<List, Failure> {
+    let damaged = |what: &str| Failure::new(Exit::Integrity, format!("{} {what}", file.display()));
+    let broken = |error: io::Error| damaged("is damaged").because(&error);
+    let opened = File::open(file).map_err(|e| Failure::file(Exit::Usage, "read", file, &e))?;
+    let decryptor = age::Decryptor::new_buffered(io::BufReader::with_capacity(256 * 1024, opened));
+    let decryptor = decryptor.map_err(|e| damaged("is not an age file").because(&e))?;
+    let stream = decryptor.decrypt(std::iter::once(identity as _));
+    let stream = stream.map_err(|e| damaged("does not open with this identity").because(&e))?;
+    let (mut archive, mut unpacked, mut names) = (tar::Archive::new(stream), Vec::new(), BTreeSet::new());
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let plain = entry.header().entry_type() == tar::EntryType::Regular;
+        if !plain || !archive::is_sound(&name) || !names.insert(name.clone()) {
+            return Err(damaged("has a member that no backup has"));
+        }
+        let path = work.join(&name);
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        made.map_err(|e| Failure::file(Exit::Fault, "write", &path, &e))?;
+        let (bytes, sha256) = keep(&mut entry, &path).map_err(broken)?;
+        unpacked.push(Member { path: name, bytes, sha256 });
+    }
+    // What follows the archive's end is read too, so that a backup whose tail was cut off or changed is noticed.
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
+    let ends: Vec<String> = unpacked.iter().rev().take(2).map(|member| member.path.clone()).collect();
+    if ends != [LIST_SIGNATURE, LIST] {
+        return Err(damaged("does not end with its list and signature"));
+    }
+    unpacked.truncate(unpacked.len() - 2);
+    let text = files::read_bounded(&work.join(LIST), archive::MAX_LIST_BYTES).map_err(broken)?;
+    let list: List =
+        serde_json::from_slice(&text).map_err(|e| damaged("has a list that cannot be read").because(&e))?;
+    let needed = [DATABASE, CHECKPOINT, "sluse.toml"];
+    if list.files != unpacked || !needed.iter().all(|name| names.contains(*name)) {
+        return Err(damaged("does not hold what its list says"));
+    }
+    Ok(list)
+}
+
+fn keep(content: &mut impl Read, path: &Path) -> io::Result<(u64, Sha256)> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let (mut hash, mut bytes, mut step) = (sha2::Sha256::new(), 0, vec![0; 256 * 1024]);
+    loop {
+        let count = content.read(&mut step)?;
+        if count == 0 {
+            file.sync_all()?;
+            return Ok((bytes, Sha256(hash.finalize().into())));
+        }
+        hash.update(&step[..count]);
+        file.write_all(&step[..count])?;
+        bytes += count as u64;
+    }
+}
+
+/// The list must be signed by the zone that it names: by the keys that were kept elsewhere, or else by the one within. The
+/// checkpoint within must be that of the list.
+fn check(list: &List, work: &Path, layout: &Layout, signer: Option<&Path>) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::file(Exit::Integrity, "read", work, &error);
+    let keys_file = signer.map_or_else(|| layout.allowed_signers(), Path::to_owned);
+    let read = |path: &Path| files::read_bounded(path, archive::MAX_LIST_BYTES);
+    let allowed = read(&keys_file).map_err(|e| Failure::file(Exit::Usage, "read", &keys_file, &e))?;
+    let (text, signature) = (read(&work.join(LIST)), read(&work.join(LIST_SIGNATURE)));
+    let (text, signature) = (text.map_err(failed)?, signature.map_err(failed)?);
+    // Who may sign checkpoints signs backups: an older allowed_signers file need not change.
+    let keys =
+        PublicKey::find_allowed(&String::from_utf8_lossy(&allowed), Some(list.zone.as_str()), NAMESPACE_CHECKPOINT);
+    let signature = String::from_utf8_lossy(&signature);
+    if !keys.iter().any(|key| sshsig::verify(key, NAMESPACE_BACKUP, &text, &signature).is_ok()) {
+        let message = format!("the backup's list is not signed by zone {}", list.zone);
+        return Err(
+            Failure::new(Exit::Integrity, message).hint(format!("the keys are those of {}", keys_file.display()))
+        );
+    }
+    let signers = Signers::read(&keys_file)?;
+    let mut search = Search { signers: &signers, backup: list.audit, newer: Newer::default() };
+    search.checkpoint(&work.join(CHECKPOINT))?;
+    for name in [LIST, LIST_SIGNATURE] {
+        std::fs::remove_file(work.join(name)).map_err(failed)?;
+    }
+    match search.newer.attested {
+        None => Ok(()),
+        Some(_) => Err(Failure::new(Exit::Integrity, "the backup's checkpoint is not that of its list")),
+    }
+}
+
+/// Tells the first start what is to be done.
+fn leave_note(layout: &Layout, list: &List, newer: &Newer) -> io::Result<()> {
+    let mut transfers: Vec<_> = newer.receipts.iter().map(|found| found.transfer.clone()).collect();
+    transfers.sort();
+    transfers.dedup();
+    let user = User::from_uid(Uid::current()).ok().flatten();
+    let by = user.map_or_else(|| format!("uid-{}", Uid::current()), |user| user.name);
+    let note = Restored { by, backup: list.audit, attested: newer.attested, newer: transfers };
+    files::write_new(&layout.restored(), &serde_json::to_vec(&note)?, 0o600)
+}
+
+/// Makes what a zone has besides, gives everything its owner and mode, and makes it durable.
+fn settle(zone: &Zone) -> io::Result<()> {
+    let (layout, accounts) = (&zone.layout, Accounts::look_up()?);
+    let mut places = places::all(zone);
+    places.retain(|place| place.path.starts_with(layout.root()));
+    for place in places.iter().filter(|place| place.folder) {
+        std::fs::create_dir_all(&place.path)?;
+    }
+    // What a new zone does not have yet: as closed as `control`'s key, or as open as the configuration.
+    let own = [layout.database(), layout.checkpoint(), layout.restored()];
+    let closed = own.into_iter().chain(within(&layout.documents())?).map(|path| (path, layout.signing_key()));
+    let open = within(&zone.signatures())?.into_iter().map(|path| (path, layout.config()));
+    for (path, like) in closed.chain(open) {
+        let like = places.iter().find(|place| place.path == like).cloned();
+        places.extend(like.filter(|_| path.starts_with(layout.root())).map(|like| Place { path, ..like }));
+    }
+    places.iter().try_for_each(|place| place.settle(&accounts))?;
+    places.iter().filter(|place| place.folder).try_for_each(|place| files::sync_folder(&place.path))
+}
+
+/// What lies in a folder, where there is one.
+fn within(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| entry.map(|entry| entry.path())).collect(),
+    }
+}

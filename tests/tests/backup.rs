@@ -1,0 +1,203 @@
+//! A zone that is lost and comes back from a backup: it carries on, proves its history, names what is newer, and takes again what was in
+//! quarantine. And a backup that is not what it was, or a restore that is killed, leaves nothing.
+
+use sluse_tests::command::{Ended, program, run, sluse};
+use sluse_tests::data;
+use sluse_tests::source::Source;
+use sluse_tests::zone::{Zone, text};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// A key pair of stock age: the identity's file, and the recipient.
+fn key(zone: &Zone, name: &str) -> (PathBuf, String) {
+    let file = zone.folder.path().join(name);
+    program("age-keygen", &[&"-o", &file], Path::new("/"), b"").expect(0);
+    let made = fs::read_to_string(&file).unwrap();
+    let recipient = made.lines().find_map(|line| line.strip_prefix("# public key: ")).expect("its public half");
+    (file, recipient.to_owned())
+}
+
+fn backup(zone: &Zone, to: &str) -> PathBuf {
+    let file = zone.folder.path().join("backup.age");
+    zone.operate(&["zone", "backup", text(&file), "--to", to]).expect(0);
+    file
+}
+
+fn restore(file: &Path, identity: &Path, dir: &Path, more: &[&str]) -> Ended {
+    run(sluse(&[&["zone", "restore", text(file), text(dir), "--identity", text(identity)], more].concat()))
+}
+
+fn dataset(zone: &Zone, name: &str, seed: u64) -> PathBuf {
+    let tree = zone.folder.path().join(name);
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(tree.join("a.csv"), data::csv(seed, 2000)).unwrap();
+    tree
+}
+
+fn reviewed(text: String) -> String {
+    text.replace("rule = \"automatic\"", "rule = \"one-reviewer\"")
+}
+
+#[test]
+fn a_restored_zone_carries_on_names_what_is_newer_and_takes_again_what_was_in_quarantine() {
+    let mut zone = Zone::start();
+    let (identity, recipient) = key(&zone, "backup.key");
+    let lab = zone.source("lab");
+    zone.agree("epic", "epic", reviewed).expect(0);
+    let epic: Source = zone.enrol("epic");
+    fs::write(zone.root().join("signatures/ours.patterns"), "Ours-1 = 65766c2d6d61726b6572\n").unwrap();
+    let old = lab.deliver(&dataset(&zone, "old", 1), "old");
+    let held_tree = dataset(&zone, "held", 2);
+    let sent = epic.send(&held_tree, "held", "received").expect(0).json();
+    let held = sent["transfer"].as_str().unwrap().to_owned();
+    zone.wait_for_state(&held, "held");
+    let signers = zone.folder.path().join("kept_signers");
+    fs::copy(zone.signers(), &signers).unwrap();
+    let file = backup(&zone, &recipient);
+    let new = lab.deliver(&dataset(&zone, "new", 3), "new");
+
+    // What is in it, by stock age and tar: nothing of the quarantine, and no identity, not even a wrapped one.
+    let opened = program("age", &[&"--decrypt", &"-i", &identity, &"-o", &"b.tar", &file], zone.folder.path(), b"");
+    opened.expect(0);
+    let listed = program("tar", &[&"-tf", &"b.tar"], zone.folder.path(), b"").expect(0).stdout;
+    assert!(listed.contains("control/state.db") && listed.contains(&format!("control/documents/{old}.manifest")));
+    assert!(
+        !listed.contains("identities") && !listed.contains("quarantine/") && !listed.contains("rooms/"),
+        "{listed}"
+    );
+    program("tar", &[&"-xf", &"b.tar", &"control/state.db"], zone.folder.path(), b"").expect(0);
+    let copy = rusqlite::Connection::open(zone.folder.path().join("control/state.db")).unwrap();
+    let count = |question: &str| copy.query_row(question, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM transfers WHERE wrapped IS NOT NULL"), 0);
+    assert_eq!(count("SELECT count(*) FROM identities WHERE transfer IS NULL"), 0);
+    assert_eq!(count("SELECT count(*) FROM transfers"), 2);
+    drop(copy);
+
+    // The host is lost, but for its rooms.
+    zone.crash();
+    let lost = zone.folder.path().join("lost");
+    fs::rename(zone.root(), &lost).unwrap();
+    let rooms = lost.join("rooms");
+    let checkpoint = lost.join("control/checkpoint");
+    let words = ["--signer", text(&signers), "--rooms", text(&rooms), "--checkpoint", text(&checkpoint), "--json"];
+    let told = restore(&file, &identity, &zone.root(), &words).expect(0).json();
+    assert_eq!((told["newer"].as_array().unwrap().len(), &told["newer"][0]["transfer"]), (1, &new.as_str().into()));
+    assert!(told["attested"]["size"].as_u64() > told["audit"]["size"].as_u64(), "{told}");
+    run(sluse(&["zone", "check", "--zone", text(&zone.root())])).expect(0);
+    let mode = |path: &str| fs::metadata(zone.root().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("signatures/ours.patterns"), mode("control/state.db")), (0o644, 0o600));
+
+    // It proves its history: the log goes on from what receipts of before attest.
+    zone.run();
+    let receipt = lab.receipts(&old).join("delivered.json");
+    zone.operate(&["audit", "verify", "--receipt", text(&receipt)]).expect(0);
+    let log = zone.folder.path().join("log.jsonl");
+    zone.operate(&["audit", "export", text(&log)]).expect(0);
+    let log = fs::read_to_string(&log).unwrap();
+    let restored = log.lines().find(|line| line.contains("\"act\":\"zone-restored\"")).expect("an entry");
+    assert!(restored.contains(&new), "{restored}");
+    // What was delivered since is missing, and is named as long as it stands in a room.
+    program("cp", &[&"-a", &rooms, &zone.root()], Path::new("/"), b"").expect(0);
+    let differences = zone.operate(&["register", "reconcile"]).expect(5).stdout;
+    assert!(differences.contains(&format!("new/{new} stands there")) && !differences.contains(&old), "{differences}");
+
+    // What was in quarantine is given up, and comes again by the same command.
+    let given_up = zone.show(&held);
+    assert_eq!(given_up["info"]["status"]["state"], "cancelled");
+    let reason = given_up["info"]["status"]["reason"]["message"].as_str().unwrap();
+    assert!(reason.contains("restored from a backup") && reason.contains("send it again"), "{reason}");
+    let again = epic.send(&held_tree, "held", "received").expect(0).json();
+    assert_ne!(again["transfer"], sent["transfer"]);
+    let again = again["transfer"].as_str().unwrap();
+    zone.wait_for_state(again, "held");
+    zone.operate(&["release", again, "--reason", "seen"]).expect(0);
+    zone.wait_for_state(again, "delivered");
+    let entries = |zone: &Zone| zone.operate(&["audit", "verify", "--json"]).expect(0).json()["entries"].as_u64();
+    let before = entries(&zone);
+    assert_eq!(zone.stop(), Some(0));
+    zone.run();
+    assert_eq!(entries(&zone), before, "it is restored once");
+}
+
+#[test]
+fn a_backup_that_was_changed_cut_or_made_by_another_is_refused_and_leaves_nothing() {
+    let zone = Zone::start();
+    let (identity, recipient) = key(&zone, "backup.key");
+    let file = backup(&zone, &recipient);
+    let dir = zone.folder.path().join("restored");
+    let refused = |file: &Path, more: &[&str], code: i32, expected: &str| {
+        let ended = restore(file, &identity, &dir, more).expect(code);
+        assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+        let beside = fs::read_dir(zone.folder.path()).unwrap().flatten().map(|entry| entry.file_name());
+        assert!(!beside.into_iter().any(|name| name.to_string_lossy().contains("restor")), "nothing is left");
+    };
+    let good = fs::read(&file).unwrap();
+    let changed = zone.folder.path().join("changed.age");
+    for at in [good.len() / 4, good.len() / 2, good.len() - 1] {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        fs::write(&changed, &bytes).unwrap();
+        refused(&changed, &[], 5, "is damaged");
+    }
+    for length in [good.len() / 2, good.len() - 1] {
+        fs::write(&changed, &good[..length]).unwrap();
+        refused(&changed, &[], 5, "is damaged");
+    }
+    let (stranger, _) = key(&zone, "stranger.key");
+    let ended = restore(&file, &stranger, &dir, &[]).expect(5);
+    assert!(ended.stderr.contains("does not open with this identity"), "{}", ended.stderr);
+    // Whoever knows the recipient can make a backup; not one that the zone signed.
+    let other = Zone::start();
+    let forged = other.folder.path().join("forged.age");
+    other.operate(&["zone", "backup", text(&forged), "--to", &recipient]).expect(0);
+    let signers = zone.signers();
+    refused(&forged, &["--signer", text(&signers)], 5, "is not signed by zone sluse");
+    // A member that was exchanged within, the archive whole otherwise.
+    let work = zone.folder.path().join("work");
+    fs::create_dir(&work).unwrap();
+    let words: &[&dyn AsRef<std::ffi::OsStr>] = &[&"--decrypt", &"-i", &identity, &"-o", &"b.tar", &file];
+    program("age", words, &work, b"").expect(0);
+    let members = program("tar", &[&"-tf", &"b.tar"], &work, b"").expect(0).stdout;
+    program("tar", &[&"-xf", &"b.tar"], &work, b"").expect(0);
+    fs::write(work.join("sluse.toml"), fs::read_to_string(work.join("sluse.toml")).unwrap() + "# x\n").unwrap();
+    let mut words: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"-cf", &"c.tar"];
+    let members: Vec<&str> = members.lines().collect();
+    words.extend(members.iter().map(|name| name as &dyn AsRef<std::ffi::OsStr>));
+    program("tar", &words, &work, b"").expect(0);
+    program("age", &[&"-r", &recipient, &"-o", &"c.age", &"c.tar"], &work, b"").expect(0);
+    refused(&work.join("c.age"), &[], 5, "does not hold what its list says");
+    // A full folder is nobody's to replace.
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("mine"), "precious").unwrap();
+    assert!(restore(&file, &identity, &dir, &[]).expect(2).stderr.contains("is not empty"));
+    fs::remove_dir_all(&dir).unwrap();
+    restore(&file, &identity, &dir, &[]).expect(0);
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_no_zone_and_the_next_one_is_whole() {
+    let zone = Zone::start();
+    let (identity, recipient) = key(&zone, "backup.key");
+    let file = backup(&zone, &recipient);
+    let bytes = fs::read(&file).unwrap();
+    let dir = zone.folder.path().join("restored");
+    let pipe = zone.folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // It is killed while it waits for the rest of the backup: as many bytes as are named were read by then.
+    for part in [bytes.len() / 3, bytes.len() - 1] {
+        let words = ["zone", "restore", text(&pipe), text(&dir), "--identity", text(&identity)];
+        let mut restoring = sluse(&words).stdin(std::process::Stdio::null()).spawn().unwrap();
+        let mut feed = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        feed.write_all(&bytes[..part]).unwrap();
+        restoring.kill().unwrap();
+        restoring.wait().unwrap();
+        drop(feed);
+        assert!(!dir.exists(), "no zone has the name");
+    }
+    restore(&file, &identity, &dir, &[]).expect(0);
+    run(sluse(&["zone", "check", "--zone", text(&dir)])).expect(0);
+    let left = fs::read_dir(zone.folder.path()).unwrap().flatten();
+    assert!(!left.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("sluse-restoring")));
+}
