@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
 use slused::inspect::engine::{Engine, FileFacts, Guarded, Verdict};
-use slused::inspect::jail::{Jail, Jailed, Limits, Settings};
+use slused::inspect::jail::{Jail, Jailed, KEY_BYTES, Limits, Settings, Tools};
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ fn jail(limits: Limits) -> Arc<Jail> {
 }
 
 fn engine(jail: &Arc<Jail>) -> Arc<dyn Engine> {
-    Jailed::new(Arc::clone(jail)).for_transfer(1000).unwrap()
+    Jailed::new(Tools { jail: Arc::clone(jail), key: [7; KEY_BYTES], signatures: None }).for_transfer(1000).unwrap()
 }
 
 fn begin(engine: &Arc<dyn Engine>, name: &str, size: usize) -> Guarded {

@@ -5,7 +5,7 @@ use crate::Notice;
 use sluse_protocol::finding::Class;
 
 mod bombs;
-mod build;
+pub(crate) mod build;
 mod compressed;
 mod foreign;
 mod properties;
