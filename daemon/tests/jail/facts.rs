@@ -178,6 +178,21 @@ pub fn one_transfer() {
     assert_eq!(parsers(&jail).len(), 1);
 }
 
+/// A parser that may have used up half of its processor time is not kept: the next file does not pay for the last one.
+pub fn spent() {
+    let base = Duration::from_secs(2);
+    let jail = jail(Limits { cpu_base: base, ..Limits::default() });
+    let one = engine(&jail);
+    let mut scan = begin(&one, "good", GOOD.len());
+    scan.feed(GOOD);
+    eventually("the parser is started", || parsers(&jail).len() == 1);
+    let first = parsers(&jail);
+    std::thread::sleep(base);
+    assert!(matches!(scan.finish(&Sha256::of(GOOD)), Verdict::Read { .. }));
+    eventually("it ends with its file", || !parsers(&jail).contains(&first[0]));
+    goes_through(&one, "one that was spent");
+}
+
 /// A transfer cannot keep `inspect` busy with parsers that die.
 pub fn gives_up() {
     let jail = jail(Limits::default());

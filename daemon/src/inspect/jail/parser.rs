@@ -7,7 +7,7 @@ use crate::confine::{self, ParserLimits};
 use nix::sys::signal::{SigSet, Signal};
 use sluse_content::identifiers::HashKey;
 use sluse_content::{FileReader, Notice, Policy, Reader, Sink, Unpacked};
-use sluse_protocol::agreement::Content;
+use sluse_protocol::agreement::{Content, Pattern};
 use sluse_protocol::finding::Class;
 use sluse_protocol::frame::{self, Lengths, PREFIX_BYTES};
 use sluse_protocol::path::DataPath;
@@ -48,6 +48,8 @@ pub fn run(args: Args, readers: Readers) -> Result<(), RoleError> {
     left_alone.thread_block().map_err(|error| failed("leaving signals alone")(error.into()))?;
     // Nothing can be said, and to look where it happened would open files.
     std::panic::set_hook(Box::new(|_| {}));
+    // The first pattern that a process makes asks how many processors there are, once: that opens files.
+    "any".parse::<Pattern>().map_err(|error| failed("its patterns")(io::Error::other(error)))?;
     let limits = ParserLimits { memory: PARSER_MEMORY, cpu_seconds: args.cpu_seconds };
     confine::parser(&limits, args.allow_unconfined)?;
     let served = std::panic::catch_unwind(|| serve(&StandardInput(io::stdin()), readers));
