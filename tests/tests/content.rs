@@ -4,8 +4,9 @@
 use sluse_tests::command::program;
 use sluse_tests::data;
 use sluse_tests::source::Source;
-use sluse_tests::zone::{Zone, text};
+use sluse_tests::zone::Zone;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,10 +72,8 @@ fn malware_is_found_in_every_packing(zone: &Zone, source: &Source, folder: &Path
         assert!(found.get(&name).is_some_and(|classes| classes.contains("malware")), "{name}: {found:#?}");
     }
     let shown = zone.operate(&["show", &transfer]).expect(0).stdout;
-    let deep =
-        r#"malware (signatures): nested.tar.gz: within "nested.tar" > "inner.tar.gz" > "inner.tar" > "virus.com""#;
-    assert!(shown.contains(r#""virus.com": signature Eicar-Test-File"#), "{shown}");
-    assert!(shown.contains("malware (signatures): nested.tar.gz: within"), "{deep}: {shown}");
+    let deep = r#"malware (signatures): nested.tar.gz: within … > "inner.tar.gz" > "inner.tar" > "virus.com": signature Eicar"#;
+    assert!(shown.contains(deep), "{shown}");
 }
 
 fn what_is_forged_is_held_by_its_class(zone: &Zone, source: &Source, folder: &Path) {
@@ -114,7 +113,7 @@ fn what_is_forged_is_held_by_its_class(zone: &Zone, source: &Source, folder: &Pa
         assert!(found.get(name).is_some_and(|classes| classes.contains(class)), "{name} {class}: {found:#?}");
     }
     assert_eq!(names(folder).len(), expected.len(), "each vector is expected to be something");
-    // Names do nothing to a terminal.
+    // Names do nothing to a terminal, nor to the eye.
     let shown = zone.operate(&["show", &transfer]).expect(0).stdout;
     assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown}");
 }
@@ -133,17 +132,21 @@ fn persons_are_found_in_every_format(zone: &Zone, source: &Source, folder: &Path
 
 /// Looks through all that the zone wrote (database, log, findings, documents, receipts) and told the source.
 fn no_number_is_written(zone: &Zone, numbers: &[String]) {
-    let mut looked = 0;
-    for (path, entry) in data::tree(zone.folder.path()) {
-        let Some((bytes, _)) = entry else { continue };
-        let text = String::from_utf8_lossy(&bytes);
-        for number in numbers {
-            assert!(!text.contains(number.as_str()), "{path}");
-            assert!(!text.contains(&format!("{} {}", &number[..6], &number[6..])), "{path}");
-        }
-        looked += 1;
-    }
-    assert!(looked > 20 && zone.log().contains("transfer inspected"), "{looked} files were looked at");
+    let spaced = numbers.iter().map(|number| format!("{} {}", &number[..6], &number[6..]));
+    let wanted: Vec<String> = numbers.iter().cloned().chain(spaced).collect();
+    let holding = |wanted: &[String]| {
+        let words: [&dyn AsRef<OsStr>; 7] =
+            [&"-r", &"-l", &"--text", &"--fixed-strings", &"--devices=skip", &"--file=-", &"."];
+        let found = program("grep", &words, zone.folder.path(), wanted.join("\n").as_bytes());
+        assert!(found.code == 0 || found.code == 1, "{found:?}");
+        found.stdout
+    };
+    assert_eq!(holding(&wanted), "");
+    // It is looked for where it would be: what was found is there.
+    let found = holding(&["keyed hash of the first".into()]);
+    assert!(found.contains("zone/control/"), "{found}");
+    let log = holding(&["transfer inspected".into()]);
+    assert!(log.contains("slused.log"), "{log}");
 }
 
 #[test]
@@ -187,8 +190,6 @@ fn each_rule_of_an_agreement_leads_to_what_it_says() {
     for file in ["identifiers.csv", "pseudonym.dcm", "private.dcm"] {
         assert_eq!(decided(&zone, &source, &folder.join("rules").join(file)).1, "delivered", "{file}");
     }
-    let kept = zone.operate(&["agreement", "show", "rule-0"]).expect(0).stdout;
-    assert!(kept.contains("columns"), "{kept} {}", text(&folder));
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn a_bomb_costs_its_own_file_and_nothing_else() {
     let (transfer, state) = decided(&zone, &source, &mixed);
     let found = found(&zone, &transfer);
     assert_eq!((state.as_str(), found.len()), ("held", 3), "{found:#?}");
-    let engines = zone.show(&transfer)["info"]["report"]["engines"].clone();
+    let engines = zone.show(&transfer)["report"]["engines"].clone();
     let all = engines.as_array().unwrap().iter().all(|engine| engine["files"] == 5);
     assert!(all, "every engine read every file: {engines}");
 }

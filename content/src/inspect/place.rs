@@ -14,9 +14,9 @@ pub const MAX_PLACE_BYTES: usize = 256;
 /// The place of a member that lies in these names, the outermost first; nothing for the file itself.
 pub fn of(names: &[String]) -> String {
     let hidden = names.len().saturating_sub(NAMES);
-    let mut place = String::new();
-    for (at, name) in names.iter().enumerate().skip(hidden) {
-        let arrow = if at > 0 { " > " } else { "" };
+    let mut place = if hidden > 0 { "…".to_owned() } else { String::new() };
+    for name in names.iter().skip(hidden) {
+        let arrow = if place.is_empty() { "" } else { " > " };
         place = format!("{place}{arrow}\"{}\"", shown(name));
     }
     place.truncate(place.floor_char_boundary(MAX_PLACE_BYTES));
@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(place(&[]), "");
         assert_eq!(place(&["inner.zip", "blåbær/a.csv"]), r#""inner.zip" > "blåbær/a.csv""#);
         assert_eq!(place(&["a\u{1b}[2J", "x\u{202e}vsc.exe\""]), r#""a\u{1b}[2J" > "x\u{202e}vsc.exe\"""#);
-        assert_eq!(place(&["1", "2", "3", "4"]), r#" > "2" > "3" > "4""#);
+        assert_eq!(place(&["1", "2", "3", "4"]), r#"… > "2" > "3" > "4""#);
         let long = "\u{202e}".repeat(5000);
         assert!(place(&[&long, &long, &long]).len() <= MAX_PLACE_BYTES);
         assert!(place(&[&("a".repeat(500) + ".csv")]).ends_with("a.csv\""));

@@ -51,8 +51,8 @@ impl Stream {
         let before = self.types.head().len();
         self.types.feed(bytes, &mut noticed);
         if matches!(self.reading, Reading::Undecided) && self.types.head_is_full() {
-            let (types, head) = (self.types.by_head(), self.types.head());
-            self.reading = Reading::choose(&types, head, self.types.is_named_table(), policy);
+            let head = self.types.head();
+            self.reading = Reading::choose(&self.types, &self.types.by_head(), policy);
             self.reading.feed(head, &mut noticed);
             self.reading.feed(&bytes[head.len() - before..], &mut noticed);
         } else {
@@ -66,9 +66,8 @@ impl Stream {
         let mut noticed = Vec::new();
         self.types.finish(&mut noticed);
         if matches!(self.reading, Reading::Undecided) {
-            let (types, head) = (self.types.types(), self.types.head());
-            self.reading = Reading::choose(types, head, self.types.is_named_table(), policy);
-            self.reading.feed(head, &mut noticed);
+            self.reading = Reading::choose(&self.types, self.types.types(), policy);
+            self.reading.feed(self.types.head(), &mut noticed);
         }
         if let Reading::By(reader) = &mut self.reading {
             reader.finish(&mut noticed);
@@ -104,16 +103,17 @@ impl Stream {
 }
 
 impl Reading {
-    /// The reader for a stream that begins with `head` and may be of these types.
-    fn choose(types: &[FileType], head: &[u8], named_table: bool, policy: &Arc<Policy>) -> Self {
-        let first = types.first().copied();
+    /// The reader for a stream that `stream` has begun to look at, and that may be of these types.
+    fn choose(stream: &TypeReader, types: &[FileType], policy: &Arc<Policy>) -> Self {
+        // What is of no known type is read as what its name says, and told to be none.
+        let first = types.first().copied().or(stream.by_name());
         // A DICOM file's preamble may begin like an archive.
-        if is_container(head) && first != Some(FileType::Dicom) {
+        if is_container(stream.head()) && first != Some(FileType::Dicom) {
             return Self::No;
         }
         let reader = reader_of(first, policy);
         // A text whose first lines have as many commas each is no broken table if later ones have more.
-        let is_guess = types.contains(&FileType::Text) && !named_table;
+        let is_guess = types.contains(&FileType::Text) && !stream.is_named_table();
         Self::By(if is_guess { Box::new(Lenient(reader)) } else { reader })
     }
 

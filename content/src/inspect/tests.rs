@@ -111,6 +111,14 @@ fn types_of_members_are_judged_by_the_agreements_list_but_parts_are_not() {
 }
 
 #[test]
+fn what_is_of_no_known_type_is_read_as_what_its_name_says() {
+    let seen = read("a.csv", b"a;b\n1;\0\n");
+    assert_eq!(classes(&seen.notices), [Class::TypeUnknown, Class::Malformed]);
+    let seen = read("a", b"a;b\n1;\0\n");
+    assert_eq!(classes(&seen.notices), [Class::TypeUnknown]);
+}
+
+#[test]
 fn what_could_not_be_shown_to_its_end_is_told_once() {
     let whole = gzip("a;b\n".repeat(1000).as_bytes());
     let seen = read("a.csv.gz", &whole[..whole.len() / 2]);

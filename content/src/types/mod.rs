@@ -112,6 +112,11 @@ impl TypeReader {
         if self.bytes == 0 { vec![FileType::Empty] } else { identify_head(&self.head, self.bytes, &self.name).types }
     }
 
+    /// The type that its name says.
+    pub fn by_name(&self) -> Option<FileType> {
+        names::expected(&self.name)
+    }
+
     /// Whether its name says that it is a table of text.
     pub fn is_named_table(&self) -> bool {
         ["csv", "tsv", "tab"].contains(&names::extension(&self.name).as_str())
