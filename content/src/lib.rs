@@ -22,8 +22,8 @@ mod text;
 pub mod types;
 
 pub use formats::{Bam, Csv, Dicom, Fastq, Hl7, Json, Parquet, Pdf, Plain, Sam, Vcf, Xml};
-pub use inspect::{look_at_path, readers};
+pub use inspect::{FileReader, MAX_PLACE_BYTES, look_at_name, readers};
 pub use patterns::Patterns;
 pub use policy::Policy;
-pub use reader::{Notice, Reader, Sink};
+pub use reader::{Notice, Reader, Sink, Unpacked};
 pub use text::Text;

@@ -4,10 +4,13 @@ use crate::identifiers::HashKey;
 use regex::bytes::Regex;
 use sluse_protocol::agreement::{BadPattern, Content};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// What the readers look for. It is made once for a transfer and shared by all its files.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// The types of files that may come, by their names; none for all that are no programs.
+    pub types: Arc<[String]>,
     /// The key for hashes of national numbers, where direct identifiers are forbidden; `None` where they are not looked for.
     pub identifiers: Option<HashKey>,
     /// What a whole pseudonym looks like.
@@ -28,6 +31,7 @@ impl Policy {
     pub fn new(content: &Content, key: HashKey) -> Result<Self, BadPattern> {
         let named = content.patterns.iter().map(|one| Ok((one.name.clone(), one.pattern.search()?)));
         Ok(Self {
+            types: content.types.clone().into(),
             identifiers: content.forbid_identifiers.then_some(key),
             pseudonym: content.pseudonym.as_ref().map(|pattern| pattern.whole()).transpose()?,
             patterns: named.collect::<Result<_, _>>()?,

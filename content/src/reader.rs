@@ -17,6 +17,28 @@ pub trait Reader: Send {
 pub trait Sink {
     /// Takes one notice.
     fn notice(&mut self, notice: Notice);
+
+    /// Is shown what was taken out of a container. Whoever looks at bytes by themselves wants it; most do not.
+    fn unpacked(&mut self, _: Unpacked<'_>) {}
+}
+
+/// A member of a container, as it comes. The members that are open form a stack: each lies in the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpacked<'a> {
+    /// A member begins, at this place in its file.
+    Begin {
+        /// Its name and those of what it lies in, for a person.
+        place: &'a str,
+    },
+    /// The next bytes of the open member at this depth, counted from 1.
+    Bytes {
+        /// Members that it lies in, and itself.
+        depth: usize,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// The innermost member has ended.
+    End,
 }
 
 /// One thing that a reader noticed: what and where, never content.

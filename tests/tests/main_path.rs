@@ -55,7 +55,7 @@ fn files_of_a_foreign_package_arrive_byte_for_byte() {
     zone.agree("pacs", "pacs", |text| {
         text.replace(
             "type-unknown",
-            "executable = \"allow\"\nmalformed = \"allow\"\nencrypted = \"allow\"\ntype-unknown",
+            "executable = \"allow\"\nmalformed = \"allow\"\nnot-deidentified = \"allow\"\ntype-unknown",
         )
     })
     .expect(0);

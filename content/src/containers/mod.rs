@@ -25,8 +25,9 @@ mod walker;
 mod zip;
 
 pub use limits::Limits;
+pub use recognise::is_container;
 pub use visitor::{End, MAX_NAME_CHARS, Member, Visitor, printable};
 pub use walker::{Totals, Walker};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

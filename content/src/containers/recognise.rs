@@ -82,6 +82,11 @@ const CLOSED: &[(usize, &[u8], &str)] = &[
     (0, b"zPQ\x01", "a ZPAQ archive cannot be opened here"),
 ];
 
+/// Whether a stream is taken apart, or would be if that were known here; `head` is its first 512 bytes, or all of it.
+pub fn is_container(head: &[u8]) -> bool {
+    recognise(&head[..head.len().min(HEAD_BYTES)]) != Kind::Plain
+}
+
 /// Tells what a stream is; `head` is its first [`HEAD_BYTES`], or all of it.
 pub(super) fn recognise(head: &[u8]) -> Kind {
     let starts = |marks: &[&[u8]]| marks.iter().any(|mark| head.starts_with(mark));

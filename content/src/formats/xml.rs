@@ -64,13 +64,6 @@ impl Xml {
         }
     }
 
-    /// Reads a drawing, which may not act.
-    pub fn svg(policy: &Arc<Policy>) -> Self {
-        let mut new = Self::new(policy);
-        new.path.drawing();
-        new
-    }
-
     fn walk(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
         let mut at = 0;
         while at < bytes.len() {

@@ -41,8 +41,6 @@ pub struct Path {
     tally: Option<Tally>,
     waiting: Vec<Waiting>,
     subject: Flaw,
-    /// In a drawing: scripts, handlers of events, links that run.
-    active: Option<Flaw>,
 }
 
 struct Level {
@@ -72,13 +70,7 @@ impl Path {
             tally: policy.identifiers.clone().map(Tally::new),
             waiting: Vec::new(),
             subject: Flaw::default(),
-            active: None,
         }
-    }
-
-    /// The document is a drawing: what acts in it is told.
-    pub fn drawing(&mut self) {
-        self.active = Some(Flaw::default());
     }
 
     /// Whether identifiers are looked for.
@@ -101,11 +93,6 @@ impl Path {
         }
         self.levels.push(Level { name: self.names.len(), national: false });
         self.names.extend_from_slice(tag.name);
-        if let Some(active) = &mut self.active
-            && acts(tag)
-        {
-            active.at(start);
-        }
         if !self.weighs() {
             return Ok(());
         }
@@ -179,9 +166,6 @@ impl Path {
     /// Tells what was found.
     pub fn finish(&mut self, sink: &mut dyn Sink) {
         self.forget();
-        if let Some(active) = self.active {
-            active.tell(Class::ActiveContent, sink, "a drawing with a script, a handler of events or a link that runs");
-        }
         self.subject.tell(Class::NotDeidentified, sink, "SubjectKey: not of the agreement's pseudonym form");
         if let Some(tally) = &mut self.tally {
             tally.finish(sink);
@@ -209,20 +193,4 @@ impl Path {
         parts.extend(attribute.map(|name| format!("@{}", shown(name))));
         parts.join("/")
     }
-}
-
-/// Whether a drawing's element does something when it is shown or touched.
-fn acts(tag: &Tag<'_>) -> bool {
-    let runs = |value: &[u8]| {
-        // Browsers pass over blanks and control characters in the scheme; a reference in it hides it.
-        let scheme: Vec<u8> = value.iter().filter(|byte| **byte > b' ').take(11).map(u8::to_ascii_lowercase).collect();
-        scheme == b"javascript:" || scheme.starts_with(b"data:text") || scheme.contains(&b'&')
-    };
-    let name = local(tag.name).to_ascii_lowercase();
-    let handler = |name: &[u8]| name.len() > 2 && name[..2].eq_ignore_ascii_case(b"on");
-    matches!(name.as_slice(), b"script" | b"foreignobject" | b"iframe" | b"handler")
-        || tag
-            .attributes
-            .iter()
-            .any(|(name, value, _)| handler(local(name)) || (local(name).eq_ignore_ascii_case(b"href") && runs(value)))
 }

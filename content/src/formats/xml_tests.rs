@@ -120,25 +120,6 @@ fn a_subject_key_must_be_a_pseudonym() {
     only(&read("Ola Nordmann"), Class::NotDeidentified, "SubjectKey");
 }
 
-#[test]
-fn a_drawing_that_acts_is_told_and_other_xml_is_not() {
-    let policy = policy_with(Content::default());
-    let svg = |text: &str| every_cut(|| Text::new(Xml::svg(&policy), false), text.as_bytes());
-    let acts = [
-        "<script>x</script>",
-        "<s:script/>",
-        "<g onclick='x'/>",
-        "<a xlink:href=' Java\tscript:x'/>",
-        "<a href='javascript&#58;x'/>",
-        "<foreignObject/>",
-    ];
-    for inner in acts {
-        only(&svg(&format!("<svg>{inner}</svg>")), Class::ActiveContent, "a drawing with");
-        assert_eq!(read(&format!("<svg>{inner}</svg>")), [], "{inner}");
-    }
-    assert_eq!(svg("<svg><a href='#b'/><path d='M0 0'/></svg>"), []);
-}
-
 proptest! {
     #[test]
     fn cutting_changes_nothing(

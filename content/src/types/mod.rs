@@ -9,6 +9,7 @@ use crate::{Notice, Reader, Sink};
 use needles::Needles;
 use sluse_protocol::finding::Class;
 use sluse_protocol::types::{FileType, Kind};
+use std::sync::Arc;
 
 mod compound;
 mod dicom;
@@ -34,7 +35,7 @@ const MARK_BYTES: usize = 8;
 /// Tells the type of one file, and what it holds that acts.
 pub struct TypeReader {
     name: String,
-    allowed: Vec<String>,
+    allowed: Arc<[String]>,
     bytes: u64,
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -78,10 +79,10 @@ impl Identified {
 impl TypeReader {
     /// Starts on a file of this name, for an agreement that allows these types; an empty list allows all that are no
     /// programs.
-    pub fn new(name: &str, allowed: &[String]) -> Self {
+    pub fn new(name: &str, allowed: &Arc<[String]>) -> Self {
         Self {
             name: name.to_owned(),
-            allowed: allowed.to_vec(),
+            allowed: Arc::clone(allowed),
             bytes: 0,
             head: Vec::new(),
             tail: Vec::new(),
@@ -93,6 +94,32 @@ impl TypeReader {
     /// The types that a file which has ended may be taken for, the likeliest first.
     pub fn types(&self) -> &[FileType] {
         &self.types
+    }
+
+    /// The file's first bytes, as many as types are told by.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Whether more bytes add nothing to the head.
+    pub fn head_is_full(&self) -> bool {
+        self.head.len() == HEAD_BYTES
+    }
+
+    /// The types that the file may be taken for by its head, the likeliest first. Only its end tells the kinds of ZIP archives
+    /// and of Office 97 files apart.
+    pub fn by_head(&self) -> Vec<FileType> {
+        if self.bytes == 0 { vec![FileType::Empty] } else { identify_head(&self.head, self.bytes, &self.name).types }
+    }
+
+    /// The type that its name says.
+    pub fn by_name(&self) -> Option<FileType> {
+        names::expected(&self.name)
+    }
+
+    /// Whether its name says that it is a table of text.
+    pub fn is_named_table(&self) -> bool {
+        ["csv", "tsv", "tab"].contains(&names::extension(&self.name).as_str())
     }
 
     /// Bytes that it was fed.

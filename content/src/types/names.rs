@@ -70,6 +70,13 @@ pub fn extension(name: &str) -> String {
     name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default()
 }
 
+/// The likeliest type of a file of this name, if its extension says one.
+pub fn expected(name: &str) -> Option<FileType> {
+    let extension = extension(name);
+    let (_, types) = NAMES.iter().find(|(extensions, _)| extensions.contains(&extension.as_str()))?;
+    types.first().copied()
+}
+
 /// A finding when a file's extension belongs to other types than those that its content may be taken for.
 pub fn compare(name: &str, types: &[FileType]) -> Option<Notice> {
     let likeliest = types.first().filter(|one| **one != Empty)?;

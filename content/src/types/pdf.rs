@@ -21,6 +21,7 @@ const ACTIVE: &[(&[u8], &str)] = &[
     (b"JS", "a PDF document with scripts"),
     (b"Launch", "a PDF document that starts programs"),
     (b"EmbeddedFile", "a PDF document with embedded files: they were not inspected"),
+    (b"EmbeddedFiles", "a PDF document with embedded files: they were not inspected"),
     (b"RichMedia", "a PDF document with embedded media players"),
     (b"XFA", "a PDF document with an XFA form, which can hold scripts"),
     (b"SubmitForm", "a PDF document that sends what is filled in"),

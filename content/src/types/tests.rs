@@ -1,7 +1,7 @@
 use super::*;
 
 fn seen_with(name: &str, bytes: &[u8], step: usize, types: &[&str]) -> Vec<Notice> {
-    let allowed: Vec<String> = types.iter().map(|one| (*one).to_owned()).collect();
+    let allowed: Arc<[String]> = types.iter().map(|one| (*one).to_owned()).collect();
     let (mut reader, mut seen) = (TypeReader::new(name, &allowed), Vec::new());
     bytes.chunks(step).for_each(|piece| reader.feed(piece, &mut seen));
     reader.finish(&mut seen);

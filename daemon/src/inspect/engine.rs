@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Characters of a message that are kept.
-const MESSAGE_CHARS: usize = 300;
+const MESSAGE_CHARS: usize = 400;
 
 /// Findings of one engine in one file that are kept, besides the first of each class.
 const MAX_SEEN: usize = 16;
@@ -99,12 +99,14 @@ pub struct Seen {
     pub offset: Option<u64>,
     /// A sentence with the name of the signature or type; no content.
     pub message: String,
+    /// The engine that saw it, where it is another than the one that says so.
+    pub by: Option<&'static str>,
 }
 
 impl Seen {
     /// Something without a place of its own.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, offset: None, message: message.into() }
+        Self { class, offset: None, message: message.into(), by: None }
     }
 }
 

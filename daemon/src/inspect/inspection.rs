@@ -1,6 +1,6 @@
 //! Inspects one transfer: every file's digest, and every engine's word on it.
 
-use super::engine::{Engine, FileFacts, Guarded, Verdict};
+use super::engine::{Engine, FileFacts, Guarded, Seen, Verdict};
 use super::findings::Findings;
 use crate::quarantine::ReadError;
 use crate::quarantine::dataset::{Dataset, Visitor};
@@ -77,16 +77,16 @@ impl Look {
 
     fn end(&mut self, entry: &Entry, digest: &Sha256, findings: &mut Findings) {
         let verdict = self.scan.take().map_or_else(Verdict::default, |scan| scan.finish(digest));
-        let mut add = |class, offset, message| {
-            let (engine, file) = (self.report.engine.clone(), Some(entry.path.clone()));
-            findings.add(Finding { engine, class, file, offset, message });
+        let mut add = |Seen { class, offset, message, by }| {
+            let engine = by.map_or_else(|| self.report.engine.clone(), str::to_owned);
+            findings.add(Finding { engine, class, file: Some(entry.path.clone()), offset, message });
         };
         match verdict {
             Verdict::Read { seen, .. } => {
                 self.report.files += 1;
-                seen.into_iter().for_each(|one| add(one.class, one.offset, one.message));
+                seen.into_iter().for_each(add);
             }
-            Verdict::NotInspected(reason) if self.required => add(Class::NotInspected, None, reason),
+            Verdict::NotInspected(reason) if self.required => add(Seen::new(Class::NotInspected, reason)),
             // That it read fewer files stands in its report; the agreement does not ask for it.
             Verdict::NotInspected(_) => {}
         }

@@ -12,6 +12,7 @@ use crate::pulse;
 use crate::quarantine::dataset::Dataset;
 use crate::quarantine::{ReadError, identity};
 use crate::work::Pool;
+use age::secrecy::ExposeSecret as _;
 use age::x25519::{Identity, Recipient};
 use sluse_host::config::Zone;
 use sluse_host::layout::transfer_folder;
@@ -103,7 +104,7 @@ impl Held {
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     let Held { quarantine, signer, deliver, signatures, jail } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let watch = Watch::new(&zone, signatures, Arc::clone(&jail));
+    let watch = Watch::new(&zone, signatures, Arc::clone(&jail), identifier_key(&quarantine));
     link.tell(&watch.tested().report(), &[])?;
     let minting = Mutex::default();
     let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, minting, link });
@@ -113,6 +114,15 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     }
     keep_watching(&inspect)?;
     serve(&inspect)
+}
+
+/// What the key for hashes of identifiers is derived for: another purpose has another sentence, and so another key.
+const IDENTIFIER_KEY: &str = "sluse 2026-11-22 keyed hashes of identifiers in findings";
+
+/// The zone's key for hashes of identifiers, derived from its quarantine key (BLAKE3 in its mode for that). Parsers get it: who
+/// takes it from one can tell the numbers of hashes by trying, but nothing of the quarantine key.
+fn identifier_key(quarantine: &Identity) -> [u8; jail::KEY_BYTES] {
+    blake3::derive_key(IDENTIFIER_KEY, quarantine.to_string().expose_secret().as_bytes())
 }
 
 fn read_recipient(zone: &Zone) -> Result<Recipient, RoleError> {

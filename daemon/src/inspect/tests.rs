@@ -86,7 +86,7 @@ fn every_file_is_read_by_every_engine_and_the_test_file_is_found_across_a_chunk_
     let control = begin(&zone);
     let (InspectRequest::Engines { engines, failing, full_malware_engine }, _) = control.told() else { panic!() };
     let names: Vec<_> = engines.iter().map(|engine| engine.engine.as_str()).collect();
-    assert_eq!((names, failing.len(), full_malware_engine), (vec!["file-type", "signatures"], 0, false));
+    assert_eq!((names, failing.len(), full_malware_engine), (vec!["signatures", "file-type"], 0, false));
     let (outcome, findings) = control.inspect(&transfer, Content::default());
     let report = report(outcome);
     assert_eq!((report.files, report.manifest), (4, transfer.manifest));

@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::engines::clamd::{self, ClamdEngine};
 use super::engines::signatures::SignaturesEngine;
 use super::inspection;
-use super::jail::{Jail, Jailed};
+use super::jail::{Jail, Jailed, KEY_BYTES, Tools};
 use super::self_test;
 use sluse_host::config::Zone;
 use sluse_protocol::finding::EngineReport;
@@ -22,6 +22,7 @@ const MISSING: Duration = Duration::from_secs(60);
 pub struct Watch {
     zone: Zone,
     jail: Arc<Jail>,
+    key: [u8; KEY_BYTES],
     current: Mutex<Tested>,
 }
 
@@ -35,11 +36,12 @@ pub struct Tested {
 }
 
 impl Watch {
-    /// Tests every engine that the zone is configured with; `signatures` were loaded already.
-    pub fn new(zone: &Zone, signatures: SignaturesEngine, jail: Arc<Jail>) -> Self {
-        let tested = Tested::of(zone, Ok(signatures), &jail);
+    /// Tests every engine that the zone is configured with; `signatures` were loaded already, `key` is for hashes of
+    /// identifiers.
+    pub fn new(zone: &Zone, signatures: SignaturesEngine, jail: Arc<Jail>, key: [u8; KEY_BYTES]) -> Self {
+        let tested = Tested::of(zone, Ok(signatures), &jail, key);
         tested.log();
-        Self { zone: zone.clone(), jail, current: Mutex::new(tested) }
+        Self { zone: zone.clone(), jail, key, current: Mutex::new(tested) }
     }
 
     /// The engines that are to be used now.
@@ -55,7 +57,7 @@ impl Watch {
     /// Reads the signatures and tests the engines again; says whether what can be used has changed.
     pub fn test_again(&self) -> bool {
         let signatures = SignaturesEngine::load(&self.zone.signatures()).map_err(|error| error.to_string());
-        let tested = Tested::of(&self.zone, signatures, &self.jail);
+        let tested = Tested::of(&self.zone, signatures, &self.jail, self.key);
         let changed = tested.report() != self.tested().report();
         if changed {
             tested.log();
@@ -66,10 +68,11 @@ impl Watch {
 }
 
 impl Tested {
-    fn of(zone: &Zone, signatures: Result<SignaturesEngine, String>, jail: &Arc<Jail>) -> Self {
+    fn of(zone: &Zone, signatures: Result<SignaturesEngine, String>, jail: &Arc<Jail>, key: [u8; KEY_BYTES]) -> Self {
         let mut tested = Self::default();
-        tested.add("file-type", Ok(Jailed::new(Arc::clone(jail))));
-        tested.add("signatures", signatures);
+        let good = signatures.as_ref().ok().cloned();
+        let signatures = tested.add("signatures", signatures).then_some(good).flatten();
+        tested.add("file-type", Ok(Jailed::new(Tools { jail: Arc::clone(jail), key, signatures })));
         if zone.clamd_socket().is_some() {
             let jail = Arc::clone(jail);
             let settings = &zone.settings.inspect;

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
 use slused::inspect::engine::{Engine, FileFacts, Guarded, Verdict};
-use slused::inspect::jail::{Jail, Jailed, Limits, Settings};
+use slused::inspect::jail::{Jail, Jailed, KEY_BYTES, Limits, Settings, Tools};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
@@ -24,7 +24,7 @@ fn jail(limits: Limits) -> Arc<Jail> {
 }
 
 fn engine(jail: &Arc<Jail>) -> Arc<dyn Engine> {
-    Jailed::new(Arc::clone(jail)).for_transfer(1000).unwrap()
+    Jailed::new(Tools { jail: Arc::clone(jail), key: [7; KEY_BYTES], signatures: None }).for_transfer(1000).unwrap()
 }
 
 fn begin(engine: &Arc<dyn Engine>, name: &str, size: usize) -> Guarded {
@@ -199,6 +199,21 @@ pub fn one_transfer() {
     drop(one);
     eventually("the parser of a transfer that is over ends", || !parsers(&jail).contains(&first[0]));
     assert_eq!(parsers(&jail).len(), 1);
+}
+
+/// A parser that may have used up half of its processor time is not kept: the next file does not pay for the last one.
+pub fn spent() {
+    let base = Duration::from_secs(2);
+    let jail = jail(Limits { cpu_base: base, ..Limits::default() });
+    let one = engine(&jail);
+    let mut scan = begin(&one, "good", GOOD.len());
+    scan.feed(GOOD);
+    eventually("the parser is started", || parsers(&jail).len() == 1);
+    let first = parsers(&jail);
+    std::thread::sleep(base);
+    assert!(matches!(scan.finish(&Sha256::of(GOOD)), Verdict::Read { .. }));
+    eventually("it ends with its file", || !parsers(&jail).contains(&first[0]));
+    goes_through(&one, "one that was spent");
 }
 
 /// A transfer cannot keep `inspect` busy with parsers that die.

@@ -2,10 +2,10 @@
 
 use clap::Parser as _;
 use nix::unistd::{Pid, read, write};
-use sluse_content::{Notice, Reader, Sink};
+use sluse_content::{Notice, Policy, Reader, Sink};
 use sluse_protocol::finding::Class;
 use sluse_protocol::frame;
-use slused::inspect::engine::FileFacts;
+use sluse_protocol::path::DataPath;
 use slused::inspect::jail::{FromParser, nursery, parser};
 use std::fs::File;
 use std::hint::black_box;
@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::Arc;
 
 #[derive(clap::Parser)]
 enum Started {
@@ -34,10 +35,10 @@ pub fn asked_for() -> bool {
 }
 
 /// A file called `good` is read as the product does; any other name is what to do over the file.
-fn readers(file: &FileFacts) -> Vec<Box<dyn Reader>> {
-    let mut readers = parser::readers(file);
-    if file.path.as_str() != "good" {
-        readers.insert(0, Box::new(Inmate { wish: file.path.to_string(), size: file.size }));
+fn readers(path: &DataPath, size: u64, policy: &Arc<Policy>) -> Vec<Box<dyn Reader>> {
+    let mut readers = parser::readers(path, size, policy);
+    if path.as_str() != "good" {
+        readers.insert(0, Box::new(Inmate { wish: path.to_string(), size }));
     }
     readers
 }

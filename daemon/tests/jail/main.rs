@@ -26,6 +26,7 @@ const TESTS: &[harness::Test] = &[
     ("an_inmate_that_counts_other_bytes_is_stopped_and_the_next_file_goes_through", facts::miscounts),
     ("an_inmate_that_panics_or_ends_is_no_clean_file_and_the_next_file_goes_through", facts::ends),
     ("a_parser_serves_the_files_of_one_transfer_and_no_other", facts::one_transfer),
+    ("a_parser_that_may_be_half_spent_is_not_given_the_next_file", facts::spent),
     ("a_transfer_that_loses_parser_after_parser_is_given_up", facts::gives_up),
     ("a_parser_ends_with_whoever_holds_its_lifeline", facts::lifeline),
     ("where_the_nursery_is_gone_nothing_is_clean", facts::nursery_gone),

@@ -2,7 +2,7 @@
 
 use sluse_protocol::finding::Class;
 use sluse_protocol::frame::{self, Lengths, PREFIX_BYTES};
-use slused::inspect::jail::{FromParser, ToParser};
+use slused::inspect::jail::{FromParser, KEY_BYTES, ToParser};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -35,7 +35,7 @@ fn hear(mut parser: &UnixStream) -> FromParser {
 pub fn parser() {
     let (process, parser) = start();
     let program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0";
-    say(&parser, &ToParser::Content(Box::default()), &[]);
+    say(&parser, &ToParser::Content(Box::default()), &[7; KEY_BYTES]);
     say(&parser, &ToParser::Begin { path: "table.csv".parse().unwrap(), size: program.len() as u64 }, &[]);
     say(&parser, &ToParser::Bytes, program);
     say(&parser, &ToParser::End, &[]);
@@ -44,6 +44,7 @@ pub fn parser() {
         match hear(&parser) {
             FromParser::Notice { class, .. } => classes.push(class),
             FromParser::Done { bytes } => break bytes,
+            other => panic!("{other:?}"),
         }
     };
     assert_eq!((bytes, classes.contains(&Class::Executable)), (program.len() as u64, true));

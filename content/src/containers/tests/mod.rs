@@ -6,7 +6,7 @@ use sluse_protocol::finding::Class;
 
 mod base64;
 mod bombs;
-mod build;
+pub(crate) mod build;
 mod compressed;
 mod foreign;
 mod properties;

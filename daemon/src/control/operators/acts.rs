@@ -108,7 +108,6 @@ pub fn add_agreement(control: &Control, operator: &Who, body: &[u8]) -> Result<(
     }
     let Ok(text) = std::str::from_utf8(body) else { return refuse(Code::Invalid, "the agreement is not UTF-8") };
     let agreement = agreement::parse(text).map_err(|problems| wrong(&problems))?;
-    check_enforced(text)?;
     let sha256 = Sha256::of(body);
     control.store.write(|write| {
         match agreements::find(&write.sql, &agreement.id)? {
@@ -126,19 +125,6 @@ pub fn add_agreement(control: &Control, operator: &Who, body: &[u8]) -> Result<(
         write.record(operator, "agreement-added", None, details)?;
         Ok(())
     })
-}
-
-/// Rules of `[content]` that the readers know and `inspect` does not run yet.
-const NOT_ENFORCED: &[&str] = &["forbid_identifiers", "pseudonym", "patterns", "columns", "private_elements"];
-
-/// Refuses a rule that nobody would enforce: whoever wrote it would rely on it.
-fn check_enforced(text: &str) -> Result<(), Failure> {
-    let table: toml::Table = text.parse().map_err(|_| Failure::broken("an agreement was read as TOML once only"))?;
-    let content = table.get("content").and_then(toml::Value::as_table);
-    let given = NOT_ENFORCED.iter().find(|rule| content.is_some_and(|content| content.contains_key(**rule)));
-    let Some(rule) = given else { return Ok(()) };
-    let refusal = Refusal::new(Code::Invalid, format!("`content.{rule}`: this version does not look for it"));
-    Err(refusal.hint("Leave it out, and let a person review what comes: `release.rule = \"one-reviewer\"`.").into())
 }
 
 /// Each problem with its line; the first one's hint.

@@ -33,19 +33,6 @@ fn rooms_have_folders_of_their_own() {
 }
 
 #[test]
-fn a_rule_that_nobody_enforces_is_refused() {
-    let bench = Bench::empty();
-    for rule in
-        ["forbid_identifiers = true", "pseudonym = \"P[0-9]+\"", "columns = [\"a\"]", "private_elements = false"]
-    {
-        let text = agreement("a").replace("[content]\n", &format!("[content]\n{rule}\n"));
-        assert!(sluse_protocol::agreement::parse(&text).is_ok(), "{rule}");
-        assert_operator_refused(&bench.ask_operator(OperatorRequest::AgreementAdd, text.as_bytes()).0, Code::Invalid);
-    }
-    assert!(bench.acts().is_empty());
-}
-
-#[test]
 fn an_agreements_id_stands_for_one_text() {
     let bench = Bench::empty();
     let add = |text: &str| bench.ask_operator(OperatorRequest::AgreementAdd, text.as_bytes()).0;

@@ -2,7 +2,7 @@
 
 use super::heard::Heard;
 use super::limits::{LAST_WORDS, Limits, QUEUE_BYTES};
-use super::messages::{Incoming, ToParser};
+use super::messages::{Incoming, KEY_BYTES, ToParser};
 use super::nursery::{Ended, Request};
 use crate::RoleError;
 use crate::supervise::{ENVIRONMENT, PROGRAM};
@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 /// Bytes on their way to a parser: it reads one piece while the next is put there.
 const DATA_BUFFER: usize = 1024 * 1024;
 
-/// Bytes read at once of what a parser says.
-const ANSWER_BUFFER: usize = 16 * 1024;
+/// Bytes read at once of what a parser says: of archives it says what is in them.
+const ANSWER_BUFFER: usize = 128 * 1024;
 
 /// How the jail is to be.
 #[derive(Debug, Clone, Default)]
@@ -87,9 +87,10 @@ impl Jail {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Has a parser started for a transfer of so many bytes, of which the agreement asks `content`.
-    pub(super) fn parser(&self, content: &Content, bytes: u64) -> io::Result<Child> {
-        let queue = frame::encode(&ToParser::Content(Box::new(content.clone())), &[]).map_err(io::Error::other)?;
+    /// Has a parser started for a transfer of so many bytes, of which the agreement asks `content`; `key` is for hashes of
+    /// identifiers.
+    pub(super) fn parser(&self, content: &Content, key: &[u8; KEY_BYTES], bytes: u64) -> io::Result<Child> {
+        let queue = frame::encode(&ToParser::Content(Box::new(content.clone())), key).map_err(io::Error::other)?;
         let (data, their_data) = UnixStream::pair()?;
         let (life, their_life) = UnixStream::pair()?;
         setsockopt(&data, sockopt::SndBuf, &DATA_BUFFER)?;
@@ -97,7 +98,9 @@ impl Jail {
         life.set_read_timeout(Some(LAST_WORDS))?;
         self.ask(Request::Parser(self.limits.cpu(bytes).as_secs()), [their_data.as_fd(), their_life.as_fd()])?;
         let patience = self.limits.patience(bytes);
-        Ok(Child { data, life, queue, incoming: Incoming::default(), stall: self.limits.stall, patience })
+        let renewed = Instant::now() + self.limits.cpu(bytes) / 2;
+        let (incoming, buffer) = (Incoming::default(), vec![0; ANSWER_BUFFER]);
+        Ok(Child { data, life, queue, incoming, buffer, stall: self.limits.stall, patience, renewed })
     }
 
     /// A connection to the zone's engine.
@@ -200,11 +203,20 @@ pub struct Child {
     life: UnixStream,
     queue: Vec<u8>,
     incoming: Incoming,
+    buffer: Vec<u8>,
     stall: Duration,
     patience: Duration,
+    /// From when on another serves the next file.
+    renewed: Instant,
 }
 
 impl Child {
+    /// Whether another parser is to serve the next file: this one may have used up half of its processor time, and files must not
+    /// pay for those before them.
+    pub(super) fn is_spent(&self) -> bool {
+        Instant::now() >= self.renewed
+    }
+
     /// Sends a message with its body, or keeps it to be sent with the next if they are small; hears what the parser says
     /// meanwhile.
     pub(super) fn send(&mut self, message: &ToParser, body: &[u8], heard: &mut Heard) -> Result<(), Lost> {
@@ -281,15 +293,14 @@ impl Child {
     }
 
     fn hear(&mut self, heard: &mut Heard) -> Result<(), Lost> {
-        let mut buffer = [0; ANSWER_BUFFER];
-        match (&self.data).read(&mut buffer) {
+        match (&self.data).read(&mut self.buffer) {
             Ok(0) => return Err(Lost::Ended),
-            Ok(count) => self.incoming.take(&buffer[..count]),
+            Ok(count) => self.incoming.take(&self.buffer[..count]),
             Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {}
             Err(_) => return Err(Lost::Ended),
         }
-        while let Some(said) = self.incoming.turn().map_err(|_| Lost::Garbage)? {
-            heard.hear(said)?;
+        while let Some((said, body)) = self.incoming.turn().map_err(|_| Lost::Garbage)? {
+            heard.hear(said, body)?;
         }
         Ok(())
     }

@@ -2,17 +2,31 @@
 
 use super::child::{Child, Jail, Lost};
 use super::limits::MAX_LOST;
+use super::members::Members;
+use super::messages::KEY_BYTES;
 use super::reading::{Failed, Reading};
 use crate::inspect::engine::{Engine, FileFacts, Sample, Scan, Verdict};
-use crate::inspect::engines::file_type::FileTypeEngine;
+use crate::inspect::engines::signatures::SignaturesEngine;
 use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
+use sluse_protocol::finding::Class;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The engine. Its state is one transfer's: a parser serves no other.
 pub struct Jailed {
-    jail: Arc<Jail>,
+    tools: Tools,
     transfer: Arc<Transfer>,
+}
+
+/// What it works with.
+#[derive(Clone)]
+pub struct Tools {
+    /// Where parsers come from.
+    pub jail: Arc<Jail>,
+    /// The zone's key for hashes of identifiers.
+    pub key: [u8; KEY_BYTES],
+    /// Who searches what parsers take out of archives.
+    pub signatures: Option<SignaturesEngine>,
 }
 
 /// The parser of one transfer.
@@ -28,44 +42,50 @@ struct Place {
 }
 
 impl Jailed {
-    /// Readers in `jail`.
-    pub fn new(jail: Arc<Jail>) -> Self {
-        Self::of(jail, 0)
+    /// Readers in a jail.
+    pub fn new(tools: Tools) -> Self {
+        Self::of(tools, 0)
     }
 
-    fn of(jail: Arc<Jail>, bytes: u64) -> Self {
-        Self { jail, transfer: Arc::new(Transfer { bytes, place: Mutex::default() }) }
+    fn of(tools: Tools, bytes: u64) -> Self {
+        Self { tools, transfer: Arc::new(Transfer { bytes, place: Mutex::default() }) }
     }
 }
 
 impl Engine for Jailed {
     fn name(&self) -> &'static str {
-        FileTypeEngine.name()
+        // What it was called when it knew types only: agreements name it so.
+        "file-type"
     }
 
     fn version(&self) -> String {
-        FileTypeEngine.version()
+        env!("CARGO_PKG_VERSION").into()
     }
 
     fn sample(&self) -> Sample {
-        FileTypeEngine.sample()
+        // The beginning of a Linux program for x86-64.
+        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+        bytes.extend([0; 9]);
+        bytes.extend([2, 0, 0x3e, 0, 1, 0, 0, 0]);
+        Sample { bytes, class: Class::Executable }
     }
 
     fn for_transfer(&self, bytes: u64) -> Option<Arc<dyn Engine>> {
-        Some(Arc::new(Self::of(Arc::clone(&self.jail), bytes)))
+        Some(Arc::new(Self::of(self.tools.clone(), bytes)))
     }
 
     fn begin(&self, file: &FileFacts) -> Box<dyn Scan> {
-        let (jail, transfer) = (Arc::clone(&self.jail), Arc::clone(&self.transfer));
-        let mut scan = JailedScan { jail, transfer, size: file.size, reading: Err(String::new()) };
-        scan.reading = scan.parser(&file.content).and_then(|child| scan.kept(Reading::begin(child, file)));
+        let (tools, transfer) = (self.tools.clone(), Arc::clone(&self.transfer));
+        let members = Members::new(tools.signatures.clone());
+        let mut scan = JailedScan { tools, transfer, size: file.size, reading: Err(String::new()) };
+        scan.reading = scan.parser(&file.content).and_then(|child| scan.kept(Reading::begin(child, file, members)));
         Box::new(scan)
     }
 }
 
 /// A file in the jail, or the reason why it is not inspected.
 struct JailedScan {
-    jail: Arc<Jail>,
+    tools: Tools,
     transfer: Arc<Transfer>,
     size: u64,
     reading: Result<Reading, String>,
@@ -86,7 +106,9 @@ impl Scan for JailedScan {
         if read.bytes != self.size {
             return Verdict::NotInspected(self.lost(read.child, Lost::Miscounted));
         }
-        self.transfer.place().idle = Some(read.child);
+        if !read.child.is_spent() {
+            self.transfer.place().idle = Some(read.child);
+        }
         Verdict::Read { bytes: read.bytes, seen: read.seen }
     }
 }
@@ -102,7 +124,7 @@ impl JailedScan {
             return Err("too many parsers were lost over earlier files of this transfer".into());
         }
         drop(place);
-        self.jail.parser(content, self.transfer.bytes).map_err(|error| {
+        self.tools.jail.parser(content, &self.tools.key, self.transfer.bytes).map_err(|error| {
             tracing::error!(%error, "no parser can be started");
             "no parser could be started".into()
         })
@@ -114,7 +136,7 @@ impl JailedScan {
 
     fn lost(&self, child: Child, lost: Lost) -> String {
         self.transfer.place().lost += 1;
-        self.jail.bury(child, lost)
+        self.tools.jail.bury(child, lost)
     }
 }
 

@@ -2,14 +2,16 @@
 
 use super::child::Lost;
 use super::limits::MAX_ANSWERS;
+use super::members::Members;
 use super::messages::FromParser;
 use crate::inspect::engine::Seen;
 
 /// What was heard of a file.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Heard {
     /// What was seen in it.
     pub seen: Vec<Seen>,
+    members: Members,
     /// Whether the end of the file is on its way to the parser, which can be done only then.
     pub ending: bool,
     done: Option<u64>,
@@ -17,11 +19,16 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Takes an answer.
+    /// Nothing yet.
+    pub fn new(members: Members) -> Self {
+        Self { members, ..Self::default() }
+    }
+
+    /// Takes an answer with its body.
     ///
     /// # Errors
     /// When it cannot be, or was one too many.
-    pub fn hear(&mut self, said: FromParser) -> Result<(), Lost> {
+    pub fn hear(&mut self, said: FromParser, body: &[u8]) -> Result<(), Lost> {
         if self.done.is_some() {
             return Err(Lost::Garbage);
         }
@@ -31,10 +38,14 @@ impl Heard {
                 if self.answers > MAX_ANSWERS {
                     return Err(Lost::Babbled);
                 }
-                self.seen.push(Seen { class, offset, message });
+                self.seen.push(Seen { offset, ..Seen::new(class, message) });
                 Ok(())
             }
-            FromParser::Done { bytes } if self.ending => {
+            FromParser::MemberBegins { place } => self.members.begin(place),
+            FromParser::MemberBytes { depth } => self.members.bytes(depth, body),
+            FromParser::MemberEnds => self.members.end(),
+            FromParser::Done { bytes } if self.ending && self.members.are_closed() => {
+                self.seen.extend(std::mem::take(&mut self.members).finish());
                 self.done = Some(bytes);
                 Ok(())
             }
@@ -50,7 +61,10 @@ impl Heard {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::MAX_DEPTH;
     use super::*;
+    use crate::inspect::engines::signatures::{SignaturesEngine, eicar};
+    use sluse_content::MAX_PLACE_BYTES;
     use sluse_protocol::finding::Class;
 
     const DONE: FromParser = FromParser::Done { bytes: 4 };
@@ -62,19 +76,59 @@ mod tests {
     #[test]
     fn a_file_is_done_once_and_not_before_its_end() {
         let mut heard = Heard::default();
-        assert_eq!(Heard::default().hear(DONE), Err(Lost::Garbage));
-        heard.hear(notice()).unwrap();
+        assert_eq!(Heard::default().hear(DONE, b""), Err(Lost::Garbage));
+        heard.hear(notice(), b"").unwrap();
         heard.ending = true;
-        heard.hear(notice()).unwrap();
-        assert_eq!((heard.hear(DONE), heard.done(), heard.seen.len()), (Ok(()), Some(4), 2));
-        assert_eq!((heard.hear(DONE), heard.hear(notice())), (Err(Lost::Garbage), Err(Lost::Garbage)));
+        heard.hear(notice(), b"").unwrap();
+        assert_eq!((heard.hear(DONE, b""), heard.done(), heard.seen.len()), (Ok(()), Some(4), 2));
+        assert_eq!((heard.hear(DONE, b""), heard.hear(notice(), b"")), (Err(Lost::Garbage), Err(Lost::Garbage)));
     }
 
     #[test]
     fn more_notices_than_a_parser_passes_on_are_too_many() {
         let mut heard = Heard::default();
-        (0..MAX_ANSWERS).for_each(|_| heard.hear(notice()).unwrap());
-        assert_eq!(heard.hear(notice()), Err(Lost::Babbled));
+        (0..MAX_ANSWERS).for_each(|_| heard.hear(notice(), b"").unwrap());
+        assert_eq!(heard.hear(notice(), b""), Err(Lost::Babbled));
         assert!(MAX_ANSWERS > super::super::limits::MAX_NOTICES + Class::ALL.len());
+    }
+
+    /// A heard file with a signature engine, in which members began at these places.
+    fn members(places: &[&str]) -> Heard {
+        let folder = tempfile::tempdir().unwrap();
+        let mut heard = Heard::new(Members::new(Some(SignaturesEngine::load(folder.path()).unwrap())));
+        places.iter().for_each(|place| heard.hear(FromParser::MemberBegins { place: (*place).into() }, b"").unwrap());
+        heard
+    }
+
+    #[test]
+    fn signatures_are_found_in_members_at_every_depth_however_their_bytes_are_mixed() {
+        let mut heard = members(&["\"a\"", "\"a\" > \"b\""]);
+        let (first, second) = (&eicar::bytes()[..30], &eicar::bytes()[30..]);
+        for (depth, bytes) in [(2, first), (1, &b"other"[..]), (2, second)] {
+            heard.hear(FromParser::MemberBytes { depth }, bytes).unwrap();
+        }
+        heard.hear(FromParser::MemberEnds, b"").unwrap();
+        heard.hear(FromParser::MemberEnds, b"").unwrap();
+        heard.ending = true;
+        heard.hear(DONE, b"").unwrap();
+        let said: Vec<_> = heard.seen.iter().map(|seen| (seen.class, seen.by, seen.message.as_str())).collect();
+        let message = "within \"a\" > \"b\": signature Eicar-Test-File";
+        assert_eq!(said, [(Class::Malware, Some("signatures"), message)]);
+    }
+
+    #[test]
+    fn members_that_do_not_form_a_stack_are_garbage() {
+        let bytes = |depth| FromParser::MemberBytes { depth };
+        for depth in [0, 2, usize::MAX] {
+            assert_eq!(members(&["a"]).hear(bytes(depth), b"x"), Err(Lost::Garbage), "{depth}");
+        }
+        assert_eq!(members(&[]).hear(FromParser::MemberEnds, b""), Err(Lost::Garbage));
+        let mut open = members(&["a"]);
+        open.ending = true;
+        assert_eq!(open.hear(DONE, b""), Err(Lost::Garbage));
+        let deepest = vec!["a"; MAX_DEPTH];
+        let begin = |place: String| FromParser::MemberBegins { place };
+        assert_eq!(members(&deepest).hear(begin("a".into()), b""), Err(Lost::Garbage));
+        assert_eq!(members(&[]).hear(begin("a".repeat(MAX_PLACE_BYTES + 1)), b""), Err(Lost::Garbage));
     }
 }

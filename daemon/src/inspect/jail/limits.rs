@@ -28,6 +28,12 @@ pub const MAX_NOTICES: usize = 64;
 /// one of each class.
 pub const MAX_ANSWERS: usize = 128;
 
+/// Members of a file that are open at once, each within the one before it: more than the readers open.
+pub const MAX_DEPTH: usize = 16;
+
+/// Bytes that a parser keeps to be said in one go, so that small members do not cost a system call each.
+pub const SAID_BYTES: usize = 64 * 1024;
+
 /// Parsers lost over one transfer. Where so many were, its files are made to break them: the rest is not inspected, which
 /// bounds how long such a transfer can keep an inspection busy.
 pub const MAX_LOST: usize = 16;

@@ -11,13 +11,14 @@
 //! kills the parser when `inspect` shuts it, and says on it how the parser ended.
 //!
 //! On the data socket [`messages`] go to and fro. [`child`] is `inspect`'s end of both sockets, [`heard`] what a parser may say, [`reading`]
-//! one file on its way through, [`engine`] makes an inspector of it. Every bound is in [`limits`]. A parser reads the files of one transfer
+//! one file on its way through, [`members`] what was taken out of it, [`engine`] makes an inspector of it. Every bound is in [`limits`]. A parser reads the files of one transfer
 //! only; one that is lost takes the clean verdict of the file that it was reading along, and the next file gets a fresh one.
 
 mod child;
 mod engine;
 mod heard;
 mod limits;
+mod members;
 mod messages;
 pub mod nursery;
 pub mod parser;
@@ -26,6 +27,6 @@ mod reading;
 pub mod testing;
 
 pub use child::{Jail, Settings};
-pub use engine::Jailed;
+pub use engine::{Jailed, Tools};
 pub use limits::Limits;
-pub use messages::{FromParser, ToParser};
+pub use messages::{FromParser, KEY_BYTES, ToParser};

@@ -1,17 +1,16 @@
 //! A parser: the process in which hostile content is read. It confines itself before it reads the first byte.
 
-use super::limits::{MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES, MAX_NOTICES, PARSER_MEMORY};
-use super::messages::{FromParser, ToParser};
+use super::limits::{MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES, MAX_NOTICES, PARSER_MEMORY, PIECE_BYTES, SAID_BYTES};
+use super::messages::{FromParser, KEY_BYTES, ToParser};
 use crate::RoleError;
 use crate::confine::{self, ParserLimits};
-use crate::inspect::engine::{Engine as _, FileFacts, Scan, Seen, Verdict};
-use crate::inspect::engines::file_type::FileTypeEngine;
 use nix::sys::signal::{SigSet, Signal};
-use sluse_content::{Notice, Reader, Sink};
-use sluse_protocol::agreement::Content;
-use sluse_protocol::digest::Sha256;
+use sluse_content::identifiers::HashKey;
+use sluse_content::{FileReader, Notice, Policy, Reader, Sink, Unpacked};
+use sluse_protocol::agreement::{Content, Pattern};
 use sluse_protocol::finding::Class;
 use sluse_protocol::frame::{self, Lengths, PREFIX_BYTES};
+use sluse_protocol::path::DataPath;
 use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::Arc;
@@ -27,8 +26,8 @@ pub struct Args {
     pub allow_unconfined: bool,
 }
 
-/// The readers for one file.
-pub type Readers = fn(&FileFacts) -> Vec<Box<dyn Reader>>;
+/// The readers for the file of this path and size, of which the agreement asks so.
+pub type Readers = fn(&DataPath, u64, &Arc<Policy>) -> Vec<Box<dyn Reader>>;
 
 /// The exit code of a parser whose reader panicked.
 pub const PANICKED: u8 = 101;
@@ -49,6 +48,8 @@ pub fn run(args: Args, readers: Readers) -> Result<(), RoleError> {
     left_alone.thread_block().map_err(|error| failed("leaving signals alone")(error.into()))?;
     // Nothing can be said, and to look where it happened would open files.
     std::panic::set_hook(Box::new(|_| {}));
+    // The first pattern that a process makes asks how many processors there are, once: that opens files.
+    "any".parse::<Pattern>().map_err(|error| failed("its patterns")(io::Error::other(error)))?;
     let limits = ParserLimits { memory: PARSER_MEMORY, cpu_seconds: args.cpu_seconds };
     confine::parser(&limits, args.allow_unconfined)?;
     let served = std::panic::catch_unwind(|| serve(&StandardInput(io::stdin()), readers));
@@ -60,8 +61,8 @@ pub fn run(args: Args, readers: Readers) -> Result<(), RoleError> {
 }
 
 /// The readers of the product.
-pub fn readers(file: &FileFacts) -> Vec<Box<dyn Reader>> {
-    vec![Box::new(OfEngine(Some(FileTypeEngine.begin(file))))]
+pub fn readers(path: &DataPath, size: u64, policy: &Arc<Policy>) -> Vec<Box<dyn Reader>> {
+    vec![Box::new(FileReader::new(path.as_str(), size, policy))]
 }
 
 /// Reads files as they come on `stream`, and answers on it, until it ends.
@@ -74,32 +75,37 @@ where
 {
     let mut input = BufReader::with_capacity(64 * 1024, stream);
     let mut body = Vec::new();
-    let mut content = Arc::new(Content::default());
+    let mut policy = None;
     let mut open: Option<Open> = None;
     while let Some(message) = receive(&mut input, &mut body)? {
-        match (message, open.as_mut()) {
-            (ToParser::Content(asked), None) => content = Arc::from(asked),
-            (ToParser::Begin { path, size }, None) => {
-                let file = FileFacts { path, size, content: Arc::clone(&content) };
-                open = Some(Open { readers: readers(&file), bytes: 0, said: Said::default() });
+        match (message, &policy, open.as_mut()) {
+            (ToParser::Content(asked), _, None) => policy = Some(policy_of(&asked, &body)?),
+            (ToParser::Begin { path, size }, Some(policy), None) => {
+                open = Some(Open { readers: readers(&path, size, policy), bytes: 0, said: Said::default() });
             }
-            (ToParser::Bytes, Some(Open { readers, bytes, said })) => {
+            (ToParser::Bytes, _, Some(Open { readers, bytes, said })) => {
                 *bytes += body.len() as u64;
-                let mut answers = Answers { stream, said, failed: Ok(()) };
+                let mut answers = Answers::new(stream, said);
                 readers.iter_mut().for_each(|reader| reader.feed(&body, &mut answers));
-                answers.failed?;
+                answers.flush()?;
             }
-            (ToParser::End, Some(Open { readers, bytes, said })) => {
-                let mut answers = Answers { stream, said, failed: Ok(()) };
+            (ToParser::End, _, Some(Open { readers, bytes, said })) => {
+                let mut answers = Answers::new(stream, said);
                 readers.iter_mut().for_each(|reader| reader.finish(&mut answers));
-                answers.say(&FromParser::Done { bytes: *bytes });
-                answers.failed?;
+                answers.say(&FromParser::Done { bytes: *bytes }, &[]);
+                answers.flush()?;
                 open = None;
             }
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
     Ok(())
+}
+
+/// What the readers are to look for.
+fn policy_of(content: &Content, key: &[u8]) -> io::Result<Arc<Policy>> {
+    let key = <[u8; KEY_BYTES]>::try_from(key).map_err(io::Error::other)?;
+    Ok(Arc::new(Policy::new(content, HashKey::new(key)).map_err(io::Error::other)?))
 }
 
 /// The file that is being read.
@@ -116,24 +122,44 @@ struct Said {
     classes: BTreeSet<Class>,
 }
 
+/// What is said to `inspect`, a good deal at once.
 struct Answers<'a, S> {
     stream: &'a S,
     said: &'a mut Said,
+    waiting: Vec<u8>,
     failed: io::Result<()>,
 }
 
-impl<S> Answers<'_, S>
+impl<'a, S> Answers<'a, S>
 where
-    for<'a> &'a S: Read + Write,
+    for<'b> &'b S: Read + Write,
 {
-    fn say(&mut self, answer: &FromParser) {
-        if self.failed.is_ok() {
-            let frame = frame::encode(answer, &[]).map_err(io::Error::other);
-            self.failed = frame.and_then(|frame| {
-                let mut stream = self.stream;
-                stream.write_all(&frame)
-            });
+    fn new(stream: &'a S, said: &'a mut Said) -> Self {
+        Self { stream, said, waiting: Vec::new(), failed: Ok(()) }
+    }
+
+    fn say(&mut self, answer: &FromParser, body: &[u8]) {
+        match frame::encode_before(answer, body.len()) {
+            Ok(head) => self.waiting.extend(head),
+            Err(error) => self.failed = Err(io::Error::other(error)),
         }
+        self.waiting.extend_from_slice(body);
+        if self.waiting.len() >= SAID_BYTES {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        if self.failed.is_ok() {
+            let mut stream = self.stream;
+            self.failed = stream.write_all(&self.waiting);
+        }
+        self.waiting.clear();
+    }
+
+    fn flush(mut self) -> io::Result<()> {
+        self.write();
+        self.failed
     }
 }
 
@@ -149,7 +175,18 @@ where
         self.said.notices += 1;
         let Notice { class, offset, mut message } = notice;
         message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
-        self.say(&FromParser::Notice { class, offset, message });
+        self.say(&FromParser::Notice { class, offset, message }, &[]);
+    }
+
+    fn unpacked(&mut self, unpacked: Unpacked<'_>) {
+        match unpacked {
+            Unpacked::Begin { place } => self.say(&FromParser::MemberBegins { place: place.into() }, &[]),
+            Unpacked::Bytes { depth, bytes } => {
+                let pieces = bytes.chunks(PIECE_BYTES);
+                pieces.for_each(|piece| self.say(&FromParser::MemberBytes { depth }, piece));
+            }
+            Unpacked::End => self.say(&FromParser::MemberEnds, &[]),
+        }
     }
 }
 
@@ -187,28 +224,5 @@ impl Write for &StandardInput {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// An engine's scan as a reader.
-struct OfEngine(Option<Box<dyn Scan>>);
-
-impl Reader for OfEngine {
-    fn feed(&mut self, bytes: &[u8], _: &mut dyn Sink) {
-        if let Some(scan) = &mut self.0 {
-            scan.feed(bytes);
-        }
-    }
-
-    fn finish(&mut self, sink: &mut dyn Sink) {
-        // No scan that is read so looks at the digest.
-        let verdict = self.0.take().map_or_else(Verdict::default, |scan| scan.finish(&Sha256([0; 32])));
-        let seen = match verdict {
-            Verdict::Read { seen, .. } => seen,
-            Verdict::NotInspected(reason) => vec![Seen::new(Class::NotInspected, reason)],
-        };
-        for Seen { class, offset, message } in seen {
-            sink.notice(Notice { class, offset, message });
-        }
     }
 }

@@ -3,6 +3,7 @@
 use super::child::{Child, Lost};
 use super::heard::Heard;
 use super::limits::PIECE_BYTES;
+use super::members::Members;
 use super::messages::ToParser;
 use crate::inspect::engine::{FileFacts, Seen};
 
@@ -26,10 +27,10 @@ pub struct Read {
 pub type Failed = Box<(Child, Lost)>;
 
 impl Reading {
-    /// Starts `child` on a file.
-    pub fn begin(child: Child, file: &FileFacts) -> Result<Self, Failed> {
+    /// Starts `child` on a file, whose members go through `members`.
+    pub fn begin(child: Child, file: &FileFacts, members: Members) -> Result<Self, Failed> {
         let begin = ToParser::Begin { path: file.path.clone(), size: file.size };
-        let reading = Self { child, heard: Heard::default() };
+        let reading = Self { child, heard: Heard::new(members) };
         reading.attempt(|child, heard| child.send(&begin, &[], heard)).map(|(reading, ())| reading)
     }
 

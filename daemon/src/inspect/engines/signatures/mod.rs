@@ -4,6 +4,7 @@
 
 use crate::inspect::engine::{Engine, FileFacts, Sample, Scan, Seen, Verdict};
 use crate::inspect::engines::search::{Matcher, Pattern, Search};
+use sha2::Digest as _;
 use sluse_host::config::ConfigError;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
@@ -42,12 +43,29 @@ impl SignaturesEngine {
     }
 }
 
+impl SignaturesEngine {
+    /// Starts on a member of an archive.
+    pub fn begin_member(&self) -> MemberScan {
+        let scan = SignaturesScan { signatures: Arc::clone(&self.0), search: Search::default() };
+        MemberScan { scan, digest: (!self.0.files.is_empty()).then(sha2::Sha256::new) }
+    }
+
+    /// What it says of a signature that was found in the member at `place`.
+    pub fn seen_in(place: &str, signature: &str) -> Seen {
+        let message = format!("within {place}: signature {signature}");
+        Seen { by: Some(NAME), ..Seen::new(Class::Malware, message) }
+    }
+}
+
+/// What agreements call it.
+const NAME: &str = "signatures";
+
 /// Where the files' forms are described.
 const HINT: &str = "docs/signatures.md describes these files";
 
 impl Engine for SignaturesEngine {
     fn name(&self) -> &'static str {
-        "signatures"
+        NAME
     }
 
     fn version(&self) -> String {
@@ -85,9 +103,34 @@ impl Scan for SignaturesScan {
         }
         for (pattern, offset) in self.search.found() {
             let message = named(self.signatures.matcher.name(*pattern));
-            seen.push(Seen { class: Class::Malware, offset: Some(*offset), message });
+            seen.push(Seen { offset: Some(*offset), ..Seen::new(Class::Malware, message) });
         }
         Verdict::Read { bytes: self.search.consumed(), seen }
+    }
+}
+
+/// The search in one member of an archive.
+pub struct MemberScan {
+    scan: SignaturesScan,
+    /// Digests of members count as those of files do; they are made only where any are listed.
+    digest: Option<sha2::Sha256>,
+}
+
+impl MemberScan {
+    /// Takes the member's next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.scan.feed(bytes);
+        if let Some(digest) = &mut self.digest {
+            digest.update(bytes);
+        }
+    }
+
+    /// The names of the signatures that were found.
+    pub fn finish(self) -> Vec<String> {
+        let Self { scan: SignaturesScan { signatures, search }, digest } = self;
+        let listed = digest.and_then(|digest| signatures.files.get(&Sha256(digest.finalize().into())).cloned());
+        let found = search.found().iter().map(|(pattern, _)| signatures.matcher.name(*pattern).to_owned());
+        listed.into_iter().chain(found).collect()
     }
 }
 

@@ -1,0 +1,203 @@
+//! Files within files, read as wholes.
+
+use super::*;
+use crate::containers::tests::build::{Entry, gzip, zip};
+use crate::containers::tests::eicar;
+use crate::reader::Unpacked;
+use crate::testing::{classes, policy_with, resident};
+use proptest::prelude::*;
+use sluse_protocol::agreement::Content;
+use sluse_protocol::finding::Class;
+
+/// The beginning of a Linux program for x86-64.
+const PROGRAM: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0";
+
+const TABLE: &[u8] = b"a;b\n1;2\n";
+
+/// What was noticed, and what was unpacked: each member's place and bytes.
+#[derive(Default)]
+struct Seen {
+    notices: Vec<Notice>,
+    members: Vec<(String, Vec<u8>)>,
+    open: Vec<usize>,
+}
+
+impl Sink for Seen {
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    fn unpacked(&mut self, unpacked: Unpacked<'_>) {
+        match unpacked {
+            Unpacked::Begin { place } => {
+                self.open.push(self.members.len());
+                self.members.push((place.into(), Vec::new()));
+            }
+            Unpacked::Bytes { depth, bytes } => self.members[self.open[depth - 1]].1.extend_from_slice(bytes),
+            Unpacked::End => drop(self.open.pop().unwrap()),
+        }
+    }
+}
+
+fn read_in(name: &str, bytes: &[u8], content: Content, piece: usize) -> Seen {
+    let (policy, mut seen) = (policy_with(content), Seen::default());
+    let mut reader = FileReader::new(name, bytes.len() as u64, &policy);
+    bytes.chunks(piece).for_each(|piece| reader.feed(piece, &mut seen));
+    reader.finish(&mut seen);
+    assert!(seen.open.is_empty());
+    seen
+}
+
+fn read(name: &str, bytes: &[u8]) -> Seen {
+    read_in(name, bytes, Content::default(), 4096)
+}
+
+fn of_types(types: &[&str]) -> Content {
+    Content { types: types.iter().map(|one| (*one).to_owned()).collect(), ..Content::default() }
+}
+
+fn office(more: Entry) -> Vec<u8> {
+    let part = |name: &str| Entry::deflated(name, b"<a/>");
+    zip(&[part("[Content_Types].xml"), part("xl/workbook.xml"), part("xl/styles.xml"), more])
+}
+
+#[test]
+fn members_are_read_as_files_are_and_named_by_their_place() {
+    let number = resident(0);
+    let table = format!("fnr\n{number}\n");
+    let inner = zip(&[Entry::deflated("deep/table.csv", table.as_bytes())]);
+    let file = zip(&[Entry::stored("readme.txt", b"nothing"), Entry::stored("inner.zip", &inner)]);
+    let seen = read("outer.zip.gz", &gzip(&file));
+    assert_eq!(classes(&seen.notices), [Class::Identifier]);
+    let notice = &seen.notices[0];
+    assert!(notice.message.starts_with(r#"within "outer.zip" > "inner.zip" > "deep/table.csv": column 1 (fnr)"#));
+    assert!(notice.message.ends_with("(at its byte 4)") && notice.offset.is_none(), "{notice:?}");
+    assert!(!notice.message.contains(&number[..6]));
+}
+
+#[test]
+fn programs_and_what_acts_are_found_in_members_whatever_lies_around_them() {
+    for name in ["a.csv", "tool"] {
+        let seen = read("x.zip", &zip(&[Entry::deflated(name, PROGRAM)]));
+        assert!(classes(&seen.notices).contains(&Class::Executable), "{name}");
+    }
+    let seen = read("x.xlsx", &office(Entry::deflated("xl/media/image1.png", PROGRAM)));
+    assert!(classes(&seen.notices).contains(&Class::Executable));
+    let seen = read("x.zip", &zip(&[Entry::stored("x.xlsx", &office(Entry::stored("xl/vbaProject.bin", b"x")))]));
+    assert!(classes(&seen.notices).contains(&Class::Executable), "{:?}", seen.notices);
+    let seen = read("x.svg.gz", &gzip(b"<svg><script>x</script></svg>"));
+    assert!(classes(&seen.notices).contains(&Class::ActiveContent), "{:?}", seen.notices);
+}
+
+#[test]
+fn types_of_members_are_judged_by_the_agreements_list_but_parts_are_not() {
+    let judged = |name: &str, bytes: &[u8], types: &[&str]| {
+        let seen = read_in(name, bytes, of_types(types), 4096);
+        classes(&seen.notices)
+    };
+    let archive = zip(&[Entry::deflated("a.csv", TABLE), Entry::deflated("b.json", b"{\"a\":1}")]);
+    assert_eq!(judged("x.zip", &archive, &["zip", "csv", "json"]), []);
+    assert_eq!(judged("x.zip", &archive, &["zip", "csv"]), [Class::TypeNotAllowed]);
+    assert_eq!(judged("a.csv.gz", &gzip(TABLE), &["gzip", "csv"]), []);
+    assert_eq!(judged("a.csv.gz", &gzip(TABLE), &["gzip"]), [Class::TypeNotAllowed]);
+    let book = office(Entry::deflated("xl/printerSettings1.bin", &[1, 2, 3, 0x80]));
+    assert_eq!(judged("x.xlsx", &book, &["xlsx"]), []);
+    let smuggler = office(Entry::deflated("xl/media/a.pdf", b"%PDF-1.4\n%%EOF\n"));
+    let classes = judged("x.xlsx", &smuggler, &["xlsx"]);
+    assert!(classes.contains(&Class::TypeNotAllowed), "{classes:?}");
+    let in_archive = zip(&[Entry::stored("x.xlsx", &book)]);
+    assert_eq!(judged("x.zip", &in_archive, &["zip", "xlsx"]), []);
+    assert_eq!(judged("x.zip", &in_archive, &["zip"]), [Class::TypeNotAllowed]);
+}
+
+#[test]
+fn what_is_of_no_known_type_is_read_as_what_its_name_says() {
+    let seen = read("a.csv", b"a;b\n1;\0\n");
+    assert_eq!(classes(&seen.notices), [Class::TypeUnknown, Class::Malformed]);
+    let seen = read("a", b"a;b\n1;\0\n");
+    assert_eq!(classes(&seen.notices), [Class::TypeUnknown]);
+}
+
+#[test]
+fn what_could_not_be_shown_to_its_end_is_told_once() {
+    let whole = gzip("a;b\n".repeat(1000).as_bytes());
+    let seen = read("a.csv.gz", &whole[..whole.len() / 2]);
+    assert_eq!(classes(&seen.notices), [Class::Malformed], "{:?}", seen.notices);
+}
+
+#[test]
+fn a_text_is_no_broken_table_but_a_table_by_name_is() {
+    let text = "a,b\n".repeat(30) + "one, two, three\n";
+    assert_eq!(classes(&read("notes.txt", text.as_bytes()).notices), []);
+    assert_eq!(classes(&read("notes.csv", text.as_bytes()).notices), [Class::Malformed]);
+    // What identifies is found in both.
+    let table = format!("fnr,a\n{},1\n", resident(0));
+    for name in ["x.txt", "x.csv", "x"] {
+        assert_eq!(classes(&read(name, table.as_bytes()).notices), [Class::Identifier], "{name}");
+    }
+}
+
+#[test]
+fn members_are_shown_with_their_bytes_at_every_depth() {
+    let inner = zip(&[Entry::deflated("virus.com", &eicar())]);
+    let seen = read("x.zip", &zip(&[Entry::stored("inner.zip", &inner)]));
+    let places: Vec<&str> = seen.members.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(places, [r#""inner.zip""#, r#""inner.zip" > "virus.com""#]);
+    assert_eq!((&seen.members[0].1, &seen.members[1].1), (&inner, &eicar()));
+}
+
+#[test]
+fn a_number_in_a_members_name_is_told_and_not_shown() {
+    let number = resident(0);
+    let seen = read("x.zip", &zip(&[Entry::deflated(&format!("pas_{number}.csv"), TABLE)]));
+    assert_eq!(classes(&seen.notices), [Class::IdentifierReview]);
+    assert!(!format!("{:?}{:?}", seen.notices, seen.members).contains(&number[..6]), "{:?}", seen.notices);
+}
+
+#[test]
+fn a_reader_is_chosen_by_as_much_as_tells_the_type() {
+    // The first line alone is longer than any piece.
+    let long = format!("{{\"a\":\"{}\",\"fnr\":\"{}\"}}\n{{\"a\":1}}\n", "x".repeat(60_000), resident(0));
+    for piece in [1000, 65_535, 65_536, 1 << 20] {
+        let seen = read_in("a.ndjson", long.repeat(3).as_bytes(), Content::default(), piece);
+        assert_eq!(classes(&seen.notices), [Class::Identifier], "{piece}");
+    }
+}
+
+#[test]
+fn a_number_in_a_path_is_for_review_and_is_not_shown() {
+    let policy = policy_with(Content::default());
+    let number = resident(0);
+    let look = |path: &str| {
+        let mut notices = Vec::new();
+        look_at_name(path, "the file's path", &policy, &mut notices);
+        notices
+    };
+    for path in [format!("a/{number}.csv"), format!("pas_{number}/b.dcm"), format!("x{number}-1.txt")] {
+        let notices = look(&path);
+        assert_eq!(classes(&notices), [Class::IdentifierReview], "{path}");
+        assert!(notices[0].offset.is_none() && !notices[0].message.contains(&number[..6]), "{notices:?}");
+    }
+    assert!(look("a/1234567890123.csv").is_empty() && look("12345678901/b").is_empty());
+}
+
+proptest! {
+    #[test]
+    fn cutting_changes_nothing(piece in 1usize..200, damage in 0usize..400, byte: u8) {
+        let inner = zip(&[Entry::deflated("t.csv", format!("fnr\n{}\n", resident(0)).as_bytes())]);
+        let mut file = zip(&[Entry::stored("i.zip", &inner), Entry::deflated("p", PROGRAM)]);
+        if let Some(place) = file.get_mut(damage) {
+            *place = byte;
+        }
+        let told = |piece| {
+            let mut told: Vec<_> = read_in("x.zip", &file, Content::default(), piece)
+                .notices
+                .into_iter()
+                .map(|notice| (notice.class, notice.offset, notice.message))
+                .collect();
+            told.sort();
+            told
+        };
+        prop_assert_eq!(told(piece), told(usize::MAX));
+    }
+}
