@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import pathlib
+import signal
 import struct
 import subprocess
 import sys
@@ -112,6 +113,8 @@ def main():
     words.add_argument("--seed", type=int, default=1)
     words.add_argument("command", nargs="+")
     chosen = words.parse_args()
+    # Who is told to end removes what it made.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     path = Path(chosen.bin / "link", chosen.delay_ms, chosen.loss, chosen.mbit, chosen.queue, chosen.seed)
     try:
         ends = {"NEAR": path.near, "FAR": path.far, "NEAR_ADDRESS": path.near_address, "FAR_ADDRESS": path.far_address}

@@ -239,6 +239,8 @@ def tree_bytes(path):
 
 def release(chosen):
     """The folder of the binaries: the one chosen, or a release that is built now."""
+    # Who is told to end stops and removes what it made.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
     if chosen is not None:
         return chosen
