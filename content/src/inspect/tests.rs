@@ -113,7 +113,7 @@ fn types_of_members_are_judged_by_the_agreements_list_but_parts_are_not() {
 #[test]
 fn what_is_of_no_known_type_is_read_as_what_its_name_says() {
     let seen = read("a.csv", b"a;b\n1;\0\n");
-    assert_eq!(classes(&seen.notices), [Class::TypeUnknown, Class::Malformed]);
+    assert_eq!(classes(&seen.notices), [Class::Malformed, Class::TypeUnknown]);
     let seen = read("a", b"a;b\n1;\0\n");
     assert_eq!(classes(&seen.notices), [Class::TypeUnknown]);
 }
