@@ -1,6 +1,7 @@
 """Makes the files of tests/tests/content.rs in a folder: `vectors.py FOLDER`, the harmless test virus on standard input.
 
 Nothing here is malware, and no number is a person's: they are computed."""
+import base64
 import gzip
 import io
 import os
@@ -110,6 +111,10 @@ def malware():
     put("malware/zip64.zip", zipped([("virus.com", virus)], force_zip64=True))
     put("malware/truncated.zip", whole[: whole.index(b"PK\x01\x02")])
     put("malware/behind.csv.gz", gzip.compress(b"a;b\n1;2\n") + virus)
+    attachment = base64.encodebytes(b"a letter\n" * 20 + virus).decode()
+    put("malware/odm.xml", f"<?xml version='1.0'?>\n<ODM><ItemDataBase64Binary>{attachment}</ItemDataBase64Binary></ODM>\n")
+    packed = base64.b64encode(whole).decode()
+    put("malware/attachment.json", f'{{"resourceType":"Binary","contentType":"application/zip","data":"{packed}"}}\n')
     for command in (["7zz", "a", "virus.7z"], ["xz", "-k"], ["zstd", "-q"], ["bzip2", "-k"]):
         put("malware/virus", virus)
         run("malware", *command, "virus")
