@@ -182,7 +182,7 @@ fn sources(layout: &Layout, items: &mut Vec<Item>) -> Result<(), Failure> {
         let kind = if source.status == "invited" { "invite's certificate" } else { "source's certificate" };
         items.push(looked_at(format!("{} ({})", source.name, source.status), kind, Vec::new(), |item| {
             item.algorithm = "ECDSA P-256".into();
-            (item.since, item.expires) = (Some(source.since), Some(source.expires));
+            (item.since, item.expires) = (Some(source.since), source.expires);
             Ok(())
         }));
     }
