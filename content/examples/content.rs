@@ -46,7 +46,8 @@ fn main() -> Fallible<()> {
 
 /// What is noticed in a file of this type, by all that looks at it in one pass.
 fn read(file_type: FileType, bytes: &[u8], policy: &Arc<Policy>) -> Vec<Notice> {
-    let mut all = All { types: TypeReader::new("", &[]), reader: readers(file_type, policy), notices: Vec::new() };
+    let mut all =
+        All { types: TypeReader::new("", &Arc::from([])), reader: readers(file_type, policy), notices: Vec::new() };
     let mut walker = Walker::new("file", Some(bytes.len() as u64), Limits::default());
     bytes.chunks(PIECE).for_each(|piece| walker.feed(piece, &mut all));
     walker.finish(&mut all);
@@ -285,7 +286,8 @@ impl Visitor for Look {
     fn end(&mut self, _: usize, _: End) {
         let Some((name, content)) = self.open.pop() else { return };
         self.members += 1;
-        let (mut types, mut notices) = (TypeReader::new(name.rsplit('!').next().unwrap_or_default(), &[]), Vec::new());
+        let (mut types, mut notices) =
+            (TypeReader::new(name.rsplit('!').next().unwrap_or_default(), &Arc::from([])), Vec::new());
         types.feed(&content, &mut notices);
         types.finish(&mut notices);
         // What is of no known type is looked through like a type without a reader of its own.

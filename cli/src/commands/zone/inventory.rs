@@ -179,10 +179,12 @@ fn written(file: &Path) -> io::Result<Timestamp> {
 /// Adds the sources' certificates, which a running zone knows.
 fn sources(layout: &Layout, items: &mut Vec<Item>) -> Result<(), Failure> {
     for source in Operator::of(layout)?.sources()? {
+        // The certificate of an outside authority is neither made nor kept here.
+        let Some(expires) = source.expires else { continue };
         let kind = if source.status == "invited" { "invite's certificate" } else { "source's certificate" };
         items.push(looked_at(format!("{} ({})", source.name, source.status), kind, Vec::new(), |item| {
             item.algorithm = "ECDSA P-256".into();
-            (item.since, item.expires) = (Some(source.since), source.expires);
+            (item.since, item.expires) = (Some(source.since), Some(expires));
             Ok(())
         }));
     }
