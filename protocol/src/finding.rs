@@ -39,6 +39,7 @@ classes! {
     Polyglot, "polyglot", Hold, "One file that is two: programs disagree about what it is.";
     ActiveContent, "active-content", Hold, "A document that acts when it is opened: scripts, launches, embedded files.";
     Path, "path", Hold, "A name in an archive that plays tricks: it leads elsewhere, looks like another, or stands twice.";
+    BrokenArchive, "broken-archive", Hold, "An archive that is not what its format requires: cut off, disagreeing lists, hidden bytes.";
     Malformed, "malformed", Hold, "Not what its format requires.";
     TypeNotAllowed, "type-not-allowed", Hold, "A known type that the agreement does not list.";
     TypeUnknown, "type-unknown", Hold, "A type that no inspector recognises.";

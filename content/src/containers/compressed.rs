@@ -60,7 +60,7 @@ impl Compressed {
             Some(true) => self.start(at, input, out),
             Some(false) => {
                 out.end(End::Whole);
-                out.notice(Class::Malformed, at, BEHIND);
+                out.notice(Class::BrokenArchive, at, BEHIND);
                 if !out.begin("[behind the end]".into(), None) {
                     return Step::Done;
                 }
@@ -77,7 +77,7 @@ impl Compressed {
         if self.format == Format::Gzip {
             match gzip::header(input) {
                 Header::More => return Step::More,
-                Header::Bad => return self.fail(at, DAMAGED, Class::Malformed, out),
+                Header::Bad => return self.fail(at, DAMAGED, Class::BrokenArchive, out),
                 Header::Read { length: read, name } => (length, stated) = (read, name),
             }
         }
@@ -133,7 +133,7 @@ impl Compressed {
                 self.state = if gzip { State::Trailer } else { State::Between };
                 Step::Took(read)
             }
-            Pumped::Faulty(Fault::Damaged) => self.fail(self.start, DAMAGED, Class::Malformed, out),
+            Pumped::Faulty(Fault::Damaged) => self.fail(self.start, DAMAGED, Class::BrokenArchive, out),
             Pumped::Faulty(Fault::Refused) => self.fail(self.start, REFUSED, Class::NotInspected, out),
             Pumped::Stopped => Step::Done,
         }
@@ -142,7 +142,7 @@ impl Compressed {
     fn trailer(&mut self, at: u64, input: &[u8], out: &mut Outlet<'_>) -> Step {
         let Some((crc, length)) = gzip::trailer(input) else { return Step::More };
         if (self.crc.clone().finalize(), self.unpacked as u32) != (crc, length) {
-            out.notice(Class::Malformed, at, CHECKSUM);
+            out.notice(Class::BrokenArchive, at, CHECKSUM);
         }
         self.ended = true;
         self.state = State::Between;
@@ -172,7 +172,7 @@ impl Container for Compressed {
             return out.end(End::Whole);
         }
         if !self.ended || !rest.is_empty() {
-            out.notice(Class::Malformed, at, CUT_OFF);
+            out.notice(Class::BrokenArchive, at, CUT_OFF);
             return out.end(End::Cut);
         }
         out.end(End::Whole);

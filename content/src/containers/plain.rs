@@ -59,7 +59,7 @@ impl Plain {
             Step::Done if out.shared.stopped => Step::Done,
             Step::Done => {
                 if !zip.has_ended() {
-                    out.notice(Class::Malformed, at, CUT_OFF);
+                    out.notice(Class::BrokenArchive, at, CUT_OFF);
                 }
                 self.leave(at);
                 Step::Took(0)

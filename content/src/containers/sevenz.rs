@@ -59,7 +59,7 @@ impl Container for SevenZip {
         if let Some(end) = stated_end(bytes)
             && end < bytes.len() as u64
         {
-            out.notice(Class::Malformed, end, BEHIND);
+            out.notice(Class::BrokenArchive, end, BEHIND);
             let behind = &bytes[end as usize..];
             if !out.begin("[behind the end]".into(), Some(behind.len() as u64)) || !out.bytes(behind) {
                 return;
@@ -75,7 +75,7 @@ impl Container for SevenZip {
             }
         }));
         if shown.is_err() {
-            out.notice(Class::Malformed, 0, DAMAGED);
+            out.notice(Class::BrokenArchive, 0, DAMAGED);
         }
     }
 }
@@ -92,7 +92,7 @@ fn show(archive: &Archive, source: &mut Cursor<&[u8]>, out: &mut Outlet<'_>) {
     let password = Password::empty();
     let before = *out.begun;
     if archive.files.is_empty() && source.get_ref().len() as u64 > START_BYTES {
-        out.notice(Class::Malformed, 0, EMPTY);
+        out.notice(Class::BrokenArchive, 0, EMPTY);
     }
     for number in 0..archive.blocks.len() {
         if let Some((class, text)) = refuse(archive, number, out.limits().dictionary) {
@@ -161,7 +161,7 @@ fn copy(reader: &mut dyn Read, size: u64, buffer: &mut [u8], out: &mut Outlet<'_
             if left == 0 {
                 out.end(End::Whole);
             } else {
-                out.cut(Class::Malformed, DAMAGED);
+                out.cut(Class::BrokenArchive, DAMAGED);
             }
             return Ok(true);
         }
@@ -203,7 +203,7 @@ fn fault(error: &Error, out: &mut Outlet<'_>) {
         | Error::ExternalUnsupported
         | Error::MaxMemLimited { .. }
         | Error::UnsupportedVersion { .. } => (Class::NotInspected, METHOD),
-        _ => (Class::Malformed, DAMAGED),
+        _ => (Class::BrokenArchive, DAMAGED),
     };
     out.notice(class, 0, text);
 }

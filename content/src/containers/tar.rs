@@ -73,13 +73,13 @@ impl Tar {
         let Some(header) = Header::read(block) else { return self.behind(at, DAMAGED, out) };
         // GNU tar goes on behind a single block of zeros; others end there.
         if std::mem::take(&mut self.zero_blocks) > 0 {
-            out.notice(Class::Malformed, at, BEHIND);
+            out.notice(Class::BrokenArchive, at, BEHIND);
         }
         match header.kind {
             b'L' | b'K' | b'x' | b'g' => {
                 self.state = State::Extension { kind: header.kind, size: header.size };
                 if header.size > MAX_EXTENSION {
-                    out.notice(Class::Malformed, at, TOO_LONG);
+                    out.notice(Class::BrokenArchive, at, TOO_LONG);
                     self.state = State::Skip(header.size.saturating_add(header::padding(header.size)));
                 }
                 Step::Took(BLOCK)
@@ -97,7 +97,7 @@ impl Tar {
         if let Some(stated) = pax.size {
             // Where a size does not fit the old field, writers put 0 or the largest value there.
             if header.size != 0 && header.size != stated && header.size != header::LARGEST {
-                out.notice(Class::Malformed, at, TWO_SIZES);
+                out.notice(Class::BrokenArchive, at, TWO_SIZES);
             }
             size = stated;
         }
@@ -160,7 +160,7 @@ impl Tar {
             _ => match Pax::read(body) {
                 Some(pax) if kind == b'g' => self.global = pax.over(&self.global),
                 Some(pax) => self.pax = pax,
-                None => out.notice(Class::Malformed, at, RECORDS),
+                None => out.notice(Class::BrokenArchive, at, RECORDS),
             },
         }
         self.state = State::Header;
@@ -177,7 +177,7 @@ impl Tar {
 
     /// Shows the rest as one member.
     fn behind(&mut self, at: u64, text: &'static str, out: &mut Outlet<'_>) -> Step {
-        out.notice(Class::Malformed, at, text);
+        out.notice(Class::BrokenArchive, at, text);
         if !out.begin("[rest]".into(), None) {
             return Step::Done;
         }
@@ -213,11 +213,11 @@ impl Container for Tar {
             State::Behind => out.end(End::Whole),
             State::Header | State::Skip(0) if rest.is_empty() => {
                 if self.zero_blocks == 0 {
-                    out.notice(Class::Malformed, at, NO_END);
+                    out.notice(Class::BrokenArchive, at, NO_END);
                 }
             }
             _ => {
-                out.notice(Class::Malformed, at, CUT_OFF);
+                out.notice(Class::BrokenArchive, at, CUT_OFF);
                 out.end(End::Cut);
             }
         }

@@ -125,7 +125,7 @@ impl Reading {
 }
 
 fn is_flaw(class: Class) -> bool {
-    matches!(class, Class::Malformed | Class::Irregular)
+    matches!(class, Class::Malformed | Class::BrokenArchive | Class::Irregular)
 }
 
 /// A reader of a stream that need not be of its format.

@@ -81,7 +81,7 @@ impl Walk {
         }
         if !self.ended {
             let message = "a ZIP archive without its end: it was cut off, or its entries do not follow each other";
-            identified.add(Class::Malformed, message);
+            identified.add(Class::BrokenArchive, message);
         }
         identified
     }

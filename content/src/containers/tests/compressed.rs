@@ -19,7 +19,7 @@ fn what_follows_the_end_is_shown_as_a_member_of_its_own() {
     assert_eq!(seen.member("a.gz!a").bytes, TABLE);
     assert_eq!(seen.member("a.gz!a").end, Some(End::Whole));
     assert_eq!(seen.member("a.gz![behind the end]").bytes, eicar());
-    assert_eq!(seen.classes(), [Class::Malformed]);
+    assert_eq!(seen.classes(), [Class::BrokenArchive]);
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn every_truncation_is_named() {
     let bytes = gzip(TABLE);
     for length in 3..bytes.len() {
         let (seen, _) = walk_in("a.gz", &bytes[..length], usize::MAX, Limits::default());
-        assert_eq!(seen.classes(), [Class::Malformed], "{length}");
+        assert_eq!(seen.classes(), [Class::BrokenArchive], "{length}");
     }
 }
 
@@ -39,7 +39,7 @@ fn a_wrong_checksum_or_length_is_named() {
         let last = bytes.len() - place;
         bytes[last] ^= 1;
         let seen = walk("a.gz", &bytes);
-        assert!(seen.says(Class::Malformed, "checksum"), "{place}");
+        assert!(seen.says(Class::BrokenArchive, "checksum"), "{place}");
         assert!(seen.shows(TABLE));
     }
 }

@@ -49,16 +49,16 @@ fn what_compressors_make_is_shown() {
         assert_eq!(two.member(&format!("{name}!a.csv")).bytes, [table(), table()].concat());
         let behind = walk(name, &[&packed[..], &eicar()].concat());
         assert!(behind.shows(&eicar()));
-        assert_eq!(behind.classes(), [Class::Malformed], "{command:?}");
+        assert_eq!(behind.classes(), [Class::BrokenArchive], "{command:?}");
         // Cut off anywhere, and damaged in the middle.
         for length in [packed.len() / 2, packed.len() - 1] {
-            assert_eq!(walk(name, &packed[..length]).classes(), [Class::Malformed], "{command:?} {length}");
+            assert_eq!(walk(name, &packed[..length]).classes(), [Class::BrokenArchive], "{command:?} {length}");
         }
         let mut damaged = packed.clone();
         for byte in &mut damaged[packed.len() / 2..packed.len() / 2 + 20] {
             *byte ^= 0x5a;
         }
-        assert_eq!(walk(name, &damaged).classes(), [Class::Malformed], "{command:?}");
+        assert_eq!(walk(name, &damaged).classes(), [Class::BrokenArchive], "{command:?}");
     }
 }
 

@@ -89,7 +89,7 @@ fn two_sizes_of_one_entry_are_named() {
     let smuggled = file("virus.com", &eicar());
     let pax = extended(b'x', &record("size", &smuggled.len().to_string()));
     let bytes = tar(&[pax, entry(b"a", b'0', b"", &smuggled, 5)]);
-    assert!(walk("x.tar", &bytes).says(Class::Malformed, "two sizes"));
+    assert!(walk("x.tar", &bytes).says(Class::BrokenArchive, "two sizes"));
 }
 
 #[test]
@@ -123,17 +123,17 @@ fn damaged_cut_and_continued_archives_are_named_and_shown() {
     let mut damaged = honest.clone();
     damaged[1024] ^= 1;
     let seen = walk("x.tar", &damaged);
-    assert!(seen.says(Class::Malformed, "damaged"));
+    assert!(seen.says(Class::BrokenArchive, "damaged"));
     assert!(seen.member("x.tar![rest]").bytes.windows(eicar().len()).any(|window| window == eicar()));
     for length in [600, 1023, 1025, 1536 + 100, 2048] {
         let (seen, _) = walk_in("x.tar", &honest[..length], usize::MAX, Limits::default());
-        assert_eq!(seen.classes(), [Class::Malformed], "{length}");
+        assert_eq!(seen.classes(), [Class::BrokenArchive], "{length}");
     }
     // Another archive behind the end mark, which only some programs read.
     let two = [tar(&[file("a", TABLE)]), tar(&[file("virus.com", &eicar())])].concat();
     let seen = walk("x.tar", &two);
     assert_eq!(seen.member("x.tar![rest]!virus.com").bytes, eicar());
-    assert_eq!(seen.classes(), [Class::Malformed]);
+    assert_eq!(seen.classes(), [Class::BrokenArchive]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn both_of_two_concatenated_archives_are_shown() {
     let bytes = [zip(&[Entry::stored("a", TABLE)]), zip(&[Entry::deflated("virus.com", &eicar())])].concat();
     let seen = walk("x.zip", &bytes);
     assert_eq!(seen.member("x.zip!virus.com").bytes, eicar());
-    assert!(seen.says(Class::Malformed, "another ZIP archive"));
+    assert!(seen.says(Class::BrokenArchive, "another ZIP archive"));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_truncated_archive_is_shown_up_to_its_end() {
     let bytes = zip(&[Entry::stored("virus.com", &eicar()), Entry::stored("b", TABLE)]);
     for length in 0..bytes.len() {
         let (seen, _) = walk_in("x.zip", &bytes[..length], usize::MAX, Limits::default());
-        assert!(length < 4 || seen.says(Class::Malformed, "cut off"), "{length}");
+        assert!(length < 4 || seen.says(Class::BrokenArchive, "cut off"), "{length}");
         assert_eq!(seen.shows(&eicar()), length >= 30 + 9 + eicar().len(), "{length}");
     }
 }
@@ -76,13 +76,13 @@ fn a_truncated_archive_is_shown_up_to_its_end() {
 fn what_stands_before_between_and_behind_the_entries_is_shown() {
     let archive = zip(&[Entry::deflated("a", TABLE)]);
     let behind = walk("x.zip", &[&archive[..], b"#!/bin/sh\n"].concat());
-    assert!(behind.says(Class::Malformed, "follow the end"));
+    assert!(behind.says(Class::BrokenArchive, "follow the end"));
     assert!(behind.shows(b"#!/bin/sh\n"));
 
     let mut gap = Entry::deflated("a", TABLE);
     gap.behind = eicar();
     let between = walk("x.zip", &zip(&[gap, Entry::stored("b", TABLE)]));
-    assert!(between.says(Class::Malformed, "between the entries"));
+    assert!(between.says(Class::BrokenArchive, "between the entries"));
     assert!(between.shows(&eicar()));
     assert_eq!(between.member("x.zip!b").bytes, TABLE);
 
@@ -113,7 +113,7 @@ fn an_entry_that_the_directory_does_not_list_is_shown_and_named() {
     hidden.hidden = true;
     let seen = walk("x.zip", &zip(&[Entry::stored("a", TABLE), hidden]));
     assert!(seen.shows(&eicar()));
-    assert!(seen.says(Class::Malformed, "does not list"));
+    assert!(seen.says(Class::BrokenArchive, "does not list"));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn forged_headers_are_named_and_both_readings_shown() {
     // The directory calls it otherwise.
     let mut name = Entry::stored("a.csv", TABLE);
     name.central_name = b"a.exe".to_vec();
-    assert!(walk("x.zip", &zip(&[name])).says(Class::Malformed, "otherwise than its own header"));
+    assert!(walk("x.zip", &zip(&[name])).says(Class::BrokenArchive, "otherwise than its own header"));
 
     // Its own header says that it is one byte, the directory that it is all.
     let mut short = Entry::stored("virus.com", &eicar());
@@ -147,7 +147,7 @@ fn forged_headers_are_named_and_both_readings_shown() {
     let seen = walk("x.zip", &zip(&[short]));
     assert!(seen.shows(&eicar()[1..]), "what the header leaves out is shown");
     assert!(seen.shows(&eicar()), "what the directory says is shown");
-    assert!(seen.classes().contains(&Class::Malformed));
+    assert!(seen.classes().contains(&Class::BrokenArchive));
 
     // The data ends before the stated length, and something hides behind it.
     let mut slack = Entry::deflated("a", TABLE);
@@ -156,24 +156,24 @@ fn forged_headers_are_named_and_both_readings_shown() {
     slack.central_packed = slack.packed;
     let seen = walk("x.zip", &zip(&[slack]));
     assert!(seen.shows(&eicar()));
-    assert!(seen.says(Class::Malformed, "bytes hide behind it"));
+    assert!(seen.says(Class::BrokenArchive, "bytes hide behind it"));
 
     // A wrong checksum, a wrong size, a size that is too short.
     let mut wrong = Entry::deflated("a", TABLE);
     wrong.crc ^= 1;
-    assert!(walk("x.zip", &zip(&[wrong])).says(Class::Malformed, "checksum"));
+    assert!(walk("x.zip", &zip(&[wrong])).says(Class::BrokenArchive, "checksum"));
     let mut wrong = Entry::deflated("a", TABLE);
     wrong.unpacked += 1;
-    assert!(walk("x.zip", &zip(&[wrong])).says(Class::Malformed, "size"));
+    assert!(walk("x.zip", &zip(&[wrong])).says(Class::BrokenArchive, "size"));
     let mut cut = Entry::deflated("a", &eicar());
     cut.packed -= 4;
-    assert!(walk("x.zip", &zip(&[cut])).classes().contains(&Class::Malformed));
+    assert!(walk("x.zip", &zip(&[cut])).classes().contains(&Class::BrokenArchive));
 
     // What stands behind the data is not what it holds.
     let mut behind = Entry::deflated("a", TABLE).described_behind();
     behind.behind[5] ^= 1;
     let seen = walk("x.zip", &zip(&[behind, Entry::stored("b", &eicar())]));
-    assert!(seen.says(Class::Malformed, "stated behind the data"));
+    assert!(seen.says(Class::BrokenArchive, "stated behind the data"));
     assert!(seen.shows(&eicar()));
 }
 
@@ -185,12 +185,12 @@ fn a_forged_end_record_is_named() {
     {
         let mut forged = honest.clone();
         forged[end + place] ^= 1;
-        assert!(walk("x.zip", &forged).says(Class::Malformed, part), "{part}");
+        assert!(walk("x.zip", &forged).says(Class::BrokenArchive, part), "{part}");
     }
     let mut two = honest.clone();
     two[end + 20] = 22;
     two.extend(zip(&[]));
-    assert!(walk("x.zip", &two).says(Class::Malformed, "another end"));
+    assert!(walk("x.zip", &two).says(Class::BrokenArchive, "another end"));
     let mut volume = honest;
     volume[end + 4] = 1;
     assert!(walk("x.zip", &volume).says(Class::NotInspected, "several volumes"));
@@ -211,7 +211,7 @@ fn what_cannot_be_opened_is_not_inspected_and_what_is_encrypted_a_verdict_of_its
     let mut bytes = zip(&[one]);
     let directory = bytes.len() - 22 - 46 - 1;
     bytes[directory + 8] = 0;
-    assert!(walk("x.zip", &bytes).says(Class::Malformed, "whether it is encrypted"));
+    assert!(walk("x.zip", &bytes).says(Class::BrokenArchive, "whether it is encrypted"));
 
     let ppmd = Entry { method: 98, ..Entry::stored("a", b"????") };
     let seen = walk("x.zip", &zip(&[ppmd, Entry::stored("b", &eicar())]));
@@ -260,12 +260,12 @@ fn damaged_data_is_named_and_the_next_entry_shown() {
     let mut damaged = Entry::deflated("a", TABLE);
     damaged.data = vec![0xff; damaged.data.len()];
     let seen = walk("x.zip", &zip(&[damaged, Entry::stored("b", &eicar())]));
-    assert!(seen.says(Class::Malformed, "damaged"));
+    assert!(seen.says(Class::BrokenArchive, "damaged"));
     assert!(seen.shows(&eicar()));
     let mut unmeasured = Entry::deflated("a", TABLE).described_behind();
     unmeasured.data = vec![0xff; 40];
     let seen = walk("x.zip", &zip(&[unmeasured, Entry::stored("b", &eicar())]));
-    assert!(seen.says(Class::Malformed, "damaged"));
+    assert!(seen.says(Class::BrokenArchive, "damaged"));
     assert!(seen.shows(&eicar()));
 }
 

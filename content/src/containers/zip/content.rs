@@ -71,7 +71,7 @@ impl Content {
             let properties = (head[2..4] == [5, 0]).then(|| [&head[4..], &size].concat());
             let codec = out.windows().take(1).and_then(|window| Codec::lzma(out.limits(), window));
             match (properties, codec) {
-                (None, _) => return self.fail(Class::Malformed, DAMAGED, out),
+                (None, _) => return self.fail(Class::BrokenArchive, DAMAGED, out),
                 (_, None) => return self.fail(Class::NotInspected, WINDOWS, out),
                 (Some(properties), Some(codec)) => {
                     self.reading = Reading::Codec(codec);
@@ -81,7 +81,7 @@ impl Content {
                         Pumped::Stopped => return Came::Stopped,
                         // Nothing at all, and no mark of the end: LZMA's five bytes of range coder follow unread.
                         Pumped::Ended(_) => return Came::Ended(skipped),
-                        Pumped::Faulty(Fault::Damaged) => return self.fail(Class::Malformed, DAMAGED, out),
+                        Pumped::Faulty(Fault::Damaged) => return self.fail(Class::BrokenArchive, DAMAGED, out),
                     }
                 }
             }
@@ -100,7 +100,7 @@ impl Content {
                 self.packed += read as u64;
                 Came::Ended(skipped + read)
             }
-            Pumped::Faulty(Fault::Damaged) => self.fail(Class::Malformed, DAMAGED, out),
+            Pumped::Faulty(Fault::Damaged) => self.fail(Class::BrokenArchive, DAMAGED, out),
             Pumped::Faulty(Fault::Refused) => self.fail(Class::NotInspected, REFUSED, out),
             Pumped::Stopped => Came::Stopped,
         }
@@ -132,11 +132,11 @@ impl Content {
     pub fn compare(&self, stated: &Facts, out: &mut Outlet<'_>) -> bool {
         let measured = self.measured();
         if measured.unpacked != stated.unpacked {
-            out.member(Class::Malformed, SIZES);
+            out.member(Class::BrokenArchive, SIZES);
             return false;
         }
         if measured.crc != stated.crc {
-            out.member(Class::Malformed, CHECKSUM);
+            out.member(Class::BrokenArchive, CHECKSUM);
             return false;
         }
         true

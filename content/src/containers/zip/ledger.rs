@@ -114,7 +114,7 @@ impl Ledger {
             }
         }
         if self.locals.iter().any(|local| !local.listed) {
-            out.notice(Class::Malformed, begin, HIDDEN);
+            out.notice(Class::BrokenArchive, begin, HIDDEN);
         }
         // Those of an archive behind this one are judged by its own directory.
         self.locals.iter_mut().for_each(|local| local.listed = true);
@@ -128,7 +128,7 @@ impl Ledger {
             out.notice(Class::NotInspected, at, VOLUMES);
         }
         if end.two_ends {
-            out.notice(Class::Malformed, at, TWO_ENDS);
+            out.notice(Class::BrokenArchive, at, TWO_ENDS);
         }
         let (mut entries, mut size, mut offset) = (end.entries, end.size, end.offset);
         let mut directory_end = at;
@@ -141,14 +141,14 @@ impl Ledger {
             count %= 1 << 16;
         }
         if entries != count {
-            out.notice(Class::Malformed, at, COUNT);
+            out.notice(Class::BrokenArchive, at, COUNT);
         }
         if size != directory_end.saturating_sub(begin) {
-            out.notice(Class::Malformed, at, LENGTH);
+            out.notice(Class::BrokenArchive, at, LENGTH);
         }
         let shift = begin.wrapping_sub(offset);
         if shift != 0 && shift != self.start {
-            out.notice(Class::Malformed, at, PLACE);
+            out.notice(Class::BrokenArchive, at, PLACE);
         }
         shift
     }
@@ -161,18 +161,18 @@ impl Ledger {
             out.notice(Class::Bomb, begin, OVERLAP);
         }
         if local.name != listed.name {
-            out.notice(Class::Malformed, begin, NAMES);
+            out.notice(Class::BrokenArchive, begin, NAMES);
         }
         let (one, other) = (&local.facts, &listed.facts);
         if one.encrypted() != other.encrypted() {
-            out.notice(Class::Malformed, begin, ENCRYPTION);
+            out.notice(Class::BrokenArchive, begin, ENCRYPTION);
             return false;
         }
         let numbers = |facts: &Facts| (facts.method, facts.packed, facts.unpacked, facts.crc);
         // Where a header leaves them to a descriptor that was not found, the directory's word stands alone.
         let same = if local.known { numbers(one) == numbers(other) } else { one.method == other.method };
         if !same {
-            out.notice(Class::Malformed, begin, NUMBERS);
+            out.notice(Class::BrokenArchive, begin, NUMBERS);
         }
         same
     }

@@ -94,7 +94,7 @@ impl Zip {
             Parsed::Bad => self.lost(at, &input[..1], out),
             Parsed::Record(record, length) => {
                 if std::mem::take(&mut self.ended) && matches!(record, Record::Local(_)) {
-                    out.notice(Class::Malformed, at, ANOTHER);
+                    out.notice(Class::BrokenArchive, at, ANOTHER);
                 }
                 match record {
                     Record::Local(entry) => self.local(at, length, entry, out),
@@ -129,10 +129,10 @@ impl Zip {
         }
         check_names(&entry, &mut self.seen, out);
         if entry.damaged {
-            out.member(Class::Malformed, EXTRA);
+            out.member(Class::BrokenArchive, EXTRA);
         }
         if entry.name.ends_with(b"/") && facts.packed > 0 && facts.unpacked > 0 {
-            out.member(Class::Malformed, FOLDER);
+            out.member(Class::BrokenArchive, FOLDER);
         }
         let local = self.ledger.local(at, at + length as u64, &entry, known);
         let content = Box::new(Content::new(facts, out));
@@ -181,12 +181,12 @@ impl Zip {
         let State::Content { content, .. } = std::mem::replace(&mut self.state, State::Record) else { return };
         let facts = content.facts;
         if !ended && !content.is_opaque() {
-            out.cut(Class::Malformed, LONG);
+            out.cut(Class::BrokenArchive, LONG);
         }
         self.ledger.measured(local, at + remaining, &content.measured(), ended);
         let agrees = !ended || facts.described_behind() || content.compare(&facts, out);
         if remaining > 0 {
-            out.member(Class::Malformed, SHORT);
+            out.member(Class::BrokenArchive, SHORT);
             out.end(if agrees { End::Whole } else { End::Cut });
             self.state = State::Slack { left: remaining };
             if !out.begin("[behind an entry's data]".into(), Some(remaining)) {
@@ -287,7 +287,7 @@ impl Zip {
             // What cannot be opened cannot be measured: what stands behind it is skipped up to the next record.
             Descriptor::Differs if opaque => {}
             Descriptor::Differs => {
-                out.notice(Class::Malformed, at, DESCRIPTOR);
+                out.notice(Class::BrokenArchive, at, DESCRIPTOR);
                 out.end(End::Whole);
             }
         }
@@ -300,7 +300,7 @@ impl Zip {
         self.state = State::Lost { shown: true };
         if out.child.is_none() {
             let (text, name) = if self.ended { (BEHIND, "[behind the end]") } else { (BETWEEN, "[between entries]") };
-            out.notice(Class::Malformed, at, text);
+            out.notice(Class::BrokenArchive, at, text);
             if !out.begin(name.into(), None) {
                 return Step::Done;
             }
@@ -368,7 +368,7 @@ impl Container for Zip {
             out.end(End::Whole);
         }
         if !clean {
-            out.notice(Class::Malformed, at, CUT_OFF);
+            out.notice(Class::BrokenArchive, at, CUT_OFF);
             out.end(End::Cut);
         }
     }

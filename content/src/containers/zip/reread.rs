@@ -46,7 +46,7 @@ fn one(listed: &Listed, data: &[u8], out: &mut Outlet<'_>) -> bool {
     if whole && content.compare(&listed.facts, out) {
         out.end(End::Whole);
     } else if !content.is_opaque() {
-        out.cut(Class::Malformed, super::LONG);
+        out.cut(Class::BrokenArchive, super::LONG);
     }
     true
 }
