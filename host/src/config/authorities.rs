@@ -4,7 +4,7 @@ use super::read::folder;
 use serde::Serialize;
 use sluse_protocol::ids::SourceName;
 use sluse_protocol::toml_text::{self, Fields, Read, Value, Wrong, list, text};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Authorities of one zone.
 const MAX_AUTHORITIES: usize = 16;
