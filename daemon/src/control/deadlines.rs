@@ -1,5 +1,6 @@
-//! The timer: what waited too long expires, progress is written down, and what no longer concerns anyone is forgotten.
+//! The timer: what waited too long expires, what ends soon is told, progress is written down, and what no longer concerns anyone is forgotten.
 
+use super::endings;
 use super::failure::Failure;
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
@@ -41,6 +42,7 @@ pub fn tick(control: &Control) -> Result<(), Failure> {
     control.progress.flush(&control.store)?;
     control.work.take_back_lost(control.store.now());
     expire(control)?;
+    endings::tell(control)?;
     forget_troubles(control)
 }
 

@@ -72,6 +72,8 @@ pub fn agreement(stored: &Stored, now: Timestamp) -> AgreementInfo {
     let (valid_from, valid_to) = policy::in_force(agreement);
     let status = if stored.revoked.is_some() {
         "revoked"
+    } else if stored.suspended.is_some() {
+        "suspended"
     } else if now < valid_from {
         "not-yet-valid"
     } else if now > valid_to {
@@ -87,6 +89,8 @@ pub fn agreement(stored: &Stored, now: Timestamp) -> AgreementInfo {
         valid_from,
         valid_to,
         status: status.to_owned(),
+        suspended: stored.suspended.clone(),
+        ending: stored.ending(now),
         sha256: stored.sha256,
     }
 }
