@@ -122,7 +122,7 @@ fn what_is_of_no_known_type_is_read_as_what_its_name_says() {
 fn what_could_not_be_shown_to_its_end_is_told_once() {
     let whole = gzip("a;b\n".repeat(1000).as_bytes());
     let seen = read("a.csv.gz", &whole[..whole.len() / 2]);
-    assert_eq!(classes(&seen.notices), [Class::Malformed], "{:?}", seen.notices);
+    assert_eq!(classes(&seen.notices), [Class::BrokenArchive], "{:?}", seen.notices);
 }
 
 #[test]

@@ -170,7 +170,8 @@ impl Reader for TypeReader {
         if let Some(likeliest) = identified.types.first()
             && let Some(problem) = ends::check(*likeliest, &self.head, &self.tail, self.bytes)
         {
-            identified.add(Class::Malformed, problem);
+            let broken = if likeliest.kind() == Kind::Archive { Class::BrokenArchive } else { Class::Malformed };
+            identified.add(broken, problem);
         }
         judge(&identified.types, &self.allowed, sink);
         names::compare(&self.name, &identified.types).into_iter().for_each(|one| sink.notice(one));

@@ -69,6 +69,10 @@ impl Snapshots {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub fn bytes(&self, offset: u64) -> Result<Vec<u8>, Failure> {
+        // Until it is whole it still has what no copy may have.
+        let Ok(_whole) = self.taking.try_lock() else {
+            return refuse(Code::Busy, "a copy of the database is being taken");
+        };
         let mut file = match File::open(self.file()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return refuse(Code::WrongState, "no copy of the database is there");

@@ -174,7 +174,9 @@ impl Work {
     pub fn unless_begun<T>(&self, task: &Task, act: impl FnOnce() -> T) -> Option<T> {
         let inner = self.lock();
         let in_hands = inner.in_hands.values().any(|tasks| tasks.contains_key(task));
-        (!in_hands && !inner.troubles.contains_key(task)).then(act)
+        // What was in hands that were lost may have been done.
+        let begun = in_hands || inner.troubles.contains_key(task) || inner.restarts.contains_key(task);
+        (!begun).then(act)
     }
 
     /// What failed and waits.

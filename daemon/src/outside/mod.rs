@@ -73,13 +73,14 @@ impl Outside {
         outside
     }
 
-    /// The folders in which their files lie.
+    /// The folders in which their files lie: never the zone's own, or one above it.
     pub fn folders(zone: &Zone) -> Vec<PathBuf> {
         let files = zone.settings.authorities.iter();
         let files =
             files.flat_map(|settings| std::iter::once(&settings.certificates).chain(&settings.revocation_lists));
         let mut folders: Vec<PathBuf> =
             files.filter_map(|path| Some(zone.layout.root().join(path).parent()?.to_owned())).collect();
+        folders.retain(|folder| !zone.layout.root().starts_with(folder));
         folders.sort();
         folders.dedup();
         folders

@@ -93,6 +93,10 @@ impl Trust {
                 if !known.iter().any(|known| known.subject == one.issuer) {
                     return Err(of(file, format!("a list of {}, which is not among the certificates", one.name)));
                 }
+                // The verifier would ask the first of two, however old.
+                if read.iter().any(|other: &List| other.issuer == one.issuer) {
+                    return Err(of(file, format!("a second list of {}: keep only the newest", one.name)));
+                }
                 read.push(one);
                 list_ders.push(der);
             }

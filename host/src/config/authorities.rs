@@ -4,7 +4,7 @@ use super::read::folder;
 use serde::Serialize;
 use sluse_protocol::ids::SourceName;
 use sluse_protocol::toml_text::{self, Fields, Read, Value, Wrong, list, text};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Authorities of one zone.
 const MAX_AUTHORITIES: usize = 16;
@@ -101,7 +101,7 @@ fn organisation(value: &Value<'_>) -> Read<String> {
 
 /// A file in a folder of its own: roles may read that folder, and nothing else of the zone.
 fn file_apart(value: &Value<'_>) -> Read<PathBuf> {
-    let path = PathBuf::from(text(4000)(value)?);
+    let path: PathBuf = Path::new(&text(4000)(value)?).components().filter(|part| *part != Component::CurDir).collect();
     if path.parent().is_none_or(|parent| parent == Path::new("") || parent == Path::new("/")) {
         let wrong = Wrong::new(value, "lies in the zone's own folder, which is closed to the roles");
         return Err(wrong.hint("put it in a folder for such files: \"authorities/FILE\"").into());

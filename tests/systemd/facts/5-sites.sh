@@ -23,9 +23,10 @@ zone sh -c 'sluse agreement add /root/lab.toml && sluse source invite lab --out 
   printf "[Service]\nReadWritePaths=/srv/extracts/lab\n" >/run/systemd/system/sluse-watch.service.d/outboxes.conf
   systemctl daemon-reload && systemctl start sluse-watch' >"$work/said" 2>&1 || { cat "$work/said"; fail 'a watcher is set up'; }
 fact 'the watcher runs by its unit' zone systemctl is-active sluse-watch.service
-zone sh -c 'seq 1000 >/srv/extracts/lab/lab.csv && touch /srv/extracts/lab/lab.csv.done'
+zone sh -c '{ echo pseudonym; seq 1000; } >/srv/extracts/lab/lab.csv && touch /srv/extracts/lab/lab.csv.done'
 eventually zone sh -c 'ls /var/lib/sluse/rooms/hjerte/lab.csv/*/data/lab.csv'
 fact 'and sends what is put into its outbox' zone sh -c 'cmp /var/lib/sluse/rooms/hjerte/lab.csv/*/data/lab.csv - <<END
+pseudonym
 $(seq 1000)
 END'
 zone systemctl stop sluse-watch.service

@@ -18,7 +18,8 @@ BEGIN SELECT raise(ABORT, 'the register only grows'); END;
 CREATE TRIGGER register_is_not_cut BEFORE DELETE ON register
 BEGIN SELECT raise(ABORT, 'the register only grows'); END;
 
--- `INSERT OR REPLACE` would delete without asking the trigger above.
+-- `INSERT OR REPLACE` would delete without asking the trigger above, whichever of the unique columns it meets.
 CREATE TRIGGER register_only_grows BEFORE INSERT ON register
 WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM register)
+    OR EXISTS (SELECT 1 FROM register WHERE entry = NEW.entry OR corrects = NEW.corrects)
 BEGIN SELECT raise(ABORT, 'the register only grows'); END;

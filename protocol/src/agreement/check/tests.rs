@@ -150,12 +150,12 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
         (
             "rule = \"automatic\"",
             "rule = \"auto\"",
-            "79: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer",
+            "80: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer",
         ),
         (
             "hold_days = 30",
             "hold_days = 0",
-            "84: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
+            "85: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
         ),
     ];
     for (old, new, expected) in cases {
@@ -188,7 +188,7 @@ fn identifiers_are_forbidden_unless_the_data_is_identifiable() {
     assert!(!parse(genome).unwrap().content.forbid_identifiers);
     let forbids = genome.replace("[content]", "[content]\nforbid_identifiers = true");
     assert!(parse(&forbids).unwrap().content.forbid_identifiers);
-    let told = told("# forbid_identifiers = true", "forbid_identifiers = false");
+    let told = told("forbid_identifiers = true", "forbid_identifiers = false");
     assert!(told.contains("`identifiability` says that nobody is named"), "{told}");
 }
 
