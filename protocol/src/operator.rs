@@ -67,7 +67,7 @@ pub enum OperatorRequest {
         id: AgreementId,
     },
     /// End an agreement: nothing new is offered, released or delivered under it. Answered by `Done`.
-    AgreementRevoke {
+    AgreementEnd {
         /// Which.
         id: AgreementId,
         /// Why.
@@ -315,7 +315,7 @@ pub struct AgreementInfo {
     pub valid_from: Timestamp,
     /// Until when, the approvals' ends included.
     pub valid_to: Timestamp,
-    /// `active`, `not-yet-valid`, `expired`, `suspended` or `revoked`.
+    /// `active`, `not-yet-valid`, `expired`, `suspended` or `ended`.
     pub status: String,
     /// That it is suspended.
     pub suspended: Option<Suspended>,

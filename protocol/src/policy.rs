@@ -22,7 +22,7 @@ pub enum Standing {
     /// It allows nothing until it is resumed.
     Suspended,
     /// It allows nothing any more.
-    Revoked,
+    Ended,
 }
 
 /// What is known when an offer is decided.
@@ -72,8 +72,8 @@ pub fn check_in_force(agreement: &Agreement, standing: Standing, now: Timestamp)
         Standing::Suspended => {
             return refuse(Code::AgreementSuspended, format!("agreement {} is suspended", agreement.id));
         }
-        Standing::Revoked => {
-            return refuse(Code::AgreementInactive, format!("agreement {} was revoked", agreement.id));
+        Standing::Ended => {
+            return refuse(Code::AgreementInactive, format!("agreement {} was ended", agreement.id));
         }
     }
     let (starts, ends) = in_force(agreement);

@@ -51,8 +51,9 @@ enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// End an agreement: nothing new is offered, released or delivered under it
-    Revoke {
+    /// End an agreement for ever: nothing new is offered, released or delivered under it
+    #[command(alias = "revoke")]
+    End {
         /// The agreement's id
         id: AgreementId,
         /// Why, for the audit log
@@ -93,8 +94,8 @@ impl Args {
                 Operator::connect(&self.zone)?.act(&request, &[])?;
                 out.done(&format!("Agreement {id} is resumed; what waited for it goes on."))
             }
-            Command::Revoke { id, reason } => {
-                let request = OperatorRequest::AgreementRevoke { id: id.clone(), reason };
+            Command::End { id, reason } => {
+                let request = OperatorRequest::AgreementEnd { id: id.clone(), reason };
                 Operator::connect(&self.zone)?.act(&request, &[])?;
                 out.done(&format!("Agreement {id} is ended."))
             }

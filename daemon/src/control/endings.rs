@@ -103,11 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn of_what_was_revoked_nothing_is_told() {
+    fn of_what_was_ended_nothing_is_told() {
         let bench = Bench::empty();
         bench.agree(&ending());
-        let revoke = OperatorRequest::AgreementRevoke { id: "ending".parse().unwrap(), reason: "over".into() };
-        assert_eq!(bench.operate(revoke), OperatorReply::Done);
+        let end = OperatorRequest::AgreementEnd { id: "ending".parse().unwrap(), reason: "over".into() };
+        assert_eq!(bench.operate(end), OperatorReply::Done);
         bench.wait(95 * DAY);
         assert_eq!(told(&bench), None);
     }

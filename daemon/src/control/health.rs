@@ -154,7 +154,7 @@ fn check_transfers(control: &Control, now: Timestamp, found: &mut Found) -> Resu
 
 fn suspended(control: &Control, waiting: &[Transfer], found: &mut Found) -> Result<(), Failure> {
     for stored in control.store.read(agreements::all)? {
-        let (Some(suspended), None) = (&stored.suspended, stored.revoked) else { continue };
+        let (Some(suspended), None) = (&stored.suspended, stored.ended) else { continue };
         let id = &stored.agreement.id;
         let count = waiting.iter().filter(|t| t.agreement == *id && releases::waits_for_agreement(t)).count();
         let message = format!("agreement {id} is suspended since {}; {count} transfers wait for it", suspended.since);

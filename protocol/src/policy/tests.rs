@@ -108,7 +108,7 @@ fn an_offer_within_its_agreement_is_accepted_and_each_way_out_of_it_has_its_code
     };
     assert_eq!(other(&|case| case.source = "pacs".parse().unwrap()), Code::UnknownAgreement);
     assert_eq!(other(&|case| case.standing = Standing::Suspended), Code::AgreementSuspended);
-    assert_eq!(other(&|case| case.standing = Standing::Revoked), Code::AgreementInactive);
+    assert_eq!(other(&|case| case.standing = Standing::Ended), Code::AgreementInactive);
     assert_eq!(other(&|case| case.room = None), Code::ForbiddenRoom);
     assert_eq!(other(&|case| case.room = Some("elsewhere".parse().unwrap())), Code::ForbiddenRoom);
     assert_eq!(other(&|case| case.agreement.legal_basis.periodic = false), Code::AgreementExpired);
@@ -155,7 +155,7 @@ fn a_release_needs_the_agreement_in_force_and_a_single_disclosure_not_made_yet()
     };
     assert_eq!(check(&lab(), Standing::Added, 7), Ok(()));
     assert_eq!(check(&lab(), Standing::Suspended, 0), Err(Code::AgreementSuspended));
-    assert_eq!(check(&lab(), Standing::Revoked, 0), Err(Code::AgreementInactive));
+    assert_eq!(check(&lab(), Standing::Ended, 0), Err(Code::AgreementInactive));
     let mut once = lab();
     once.legal_basis.periodic = false;
     assert_eq!(check(&once, Standing::Added, 0), Ok(()));

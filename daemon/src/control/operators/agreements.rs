@@ -31,9 +31,9 @@ pub fn add(control: &Control, operator: &Who, body: &[u8]) -> Result<(), Failure
     let sha256 = Sha256::of(body);
     control.store.write(|write| {
         match agreements::find(&write.sql, &agreement.id)? {
-            Some(stored) if stored.sha256 == sha256 && stored.revoked.is_none() => return Ok(()),
-            Some(stored) if stored.revoked.is_some() => {
-                return refuse(Code::NameTaken, format!("agreement {} was revoked", agreement.id));
+            Some(stored) if stored.sha256 == sha256 && stored.ended.is_none() => return Ok(()),
+            Some(stored) if stored.ended.is_some() => {
+                return refuse(Code::NameTaken, format!("agreement {} was ended", agreement.id));
             }
             Some(_) => return refuse(Code::NameTaken, format!("agreement {} has another text", agreement.id)),
             None => {}
@@ -69,13 +69,13 @@ fn wrong(problems: &[Problem]) -> Failure {
 /// suspended already keeps its reason.
 ///
 /// # Errors
-/// When it was revoked.
+/// When it was ended.
 pub fn suspend(control: &Control, operator: &Who, id: &AgreementId, reason: &str) -> Result<(), Failure> {
     check_reason(reason)?;
     control.store.write(|write| {
         let stored = agreements::get(&write.sql, id)?;
-        if stored.revoked.is_some() {
-            return refuse(Code::WrongState, format!("agreement {id} was revoked"));
+        if stored.ended.is_some() {
+            return refuse(Code::WrongState, format!("agreement {id} was ended"));
         }
         if stored.suspended.is_some() {
             return Ok(());
@@ -95,13 +95,13 @@ pub fn suspend(control: &Control, operator: &Who, id: &AgreementId, reason: &str
 /// Resumes a suspended agreement: what waited for that alone is released as it was decided.
 ///
 /// # Errors
-/// When it is not suspended, or was revoked since.
+/// When it is not suspended, or was ended since.
 pub fn resume(control: &Control, operator: &Who, id: &AgreementId, reason: &str) -> Result<(), Failure> {
     check_reason(reason)?;
     control.store.write(|write| {
         let stored = agreements::get(&write.sql, id)?;
-        if stored.revoked.is_some() {
-            return refuse(Code::WrongState, format!("agreement {id} was revoked"));
+        if stored.ended.is_some() {
+            return refuse(Code::WrongState, format!("agreement {id} was ended"));
         }
         if stored.suspended.is_none() {
             return refuse(Code::WrongState, format!("agreement {id} is not suspended"));
@@ -118,11 +118,11 @@ pub fn resume(control: &Control, operator: &Who, id: &AgreementId, reason: &str)
 ///
 /// # Errors
 /// While a delivery was begun under an agreement that is suspended: nothing could end it then.
-pub fn revoke(control: &Control, operator: &Who, id: &AgreementId, reason: &str) -> Result<(), Failure> {
+pub fn end(control: &Control, operator: &Who, id: &AgreementId, reason: &str) -> Result<(), Failure> {
     check_reason(reason)?;
     control.store.write(|write| {
         let stored = agreements::get(&write.sql, id)?;
-        if stored.revoked.is_some() {
+        if stored.ended.is_some() {
             return Ok(());
         }
         let delivering = under(write, id, State::Delivering)?.len();
@@ -130,12 +130,12 @@ pub fn revoke(control: &Control, operator: &Who, id: &AgreementId, reason: &str)
             let message = format!("agreement {id} is suspended, and {delivering} deliveries were begun before");
             let refusal = Refusal::new(Code::WrongState, message);
             return Err(refusal
-                .hint("Nothing leaves meanwhile. Resume it, and revoke it then: they come to their end.")
+                .hint("Nothing leaves meanwhile. Resume it, and end it then: they come to their end.")
                 .into());
         }
-        agreements::set_revoked(write, id, reason)?;
-        note(write, operator, "agreement-revoked", id, reason)?;
-        let why = Refusal::new(Code::AgreementInactive, format!("agreement {id} was revoked"));
+        agreements::set_ended(write, id, reason)?;
+        note(write, operator, "agreement-ended", id, reason)?;
+        let why = Refusal::new(Code::AgreementInactive, format!("agreement {id} was ended"));
         for transfer in under(write, id, State::Held)?.iter().filter(|transfer| releases::waits_for_agreement(transfer))
         {
             transfers::set_reason(write, &transfer.id, Some(&releases::held_for(&why)))?;

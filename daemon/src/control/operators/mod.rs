@@ -142,7 +142,7 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::AgreementAdd => done(agreements::add(control, operator, body)),
         OperatorRequest::AgreementSuspend { id, reason } => done(agreements::suspend(control, operator, &id, &reason)),
         OperatorRequest::AgreementResume { id, reason } => done(agreements::resume(control, operator, &id, &reason)),
-        OperatorRequest::AgreementRevoke { id, reason } => done(agreements::revoke(control, operator, &id, &reason)),
+        OperatorRequest::AgreementEnd { id, reason } => done(agreements::end(control, operator, &id, &reason)),
         OperatorRequest::Cancel { transfer, reason } => done(acts::cancel(control, operator, &transfer, &reason)),
         OperatorRequest::Release { transfer, reason } => done(acts::release(control, operator, &transfer, &reason)),
         OperatorRequest::Reject { transfer, reason } => done(acts::reject(control, operator, &transfer, &reason)),

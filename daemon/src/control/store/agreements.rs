@@ -21,9 +21,9 @@ pub struct Stored {
     pub text: String,
     /// SHA-256 of its text.
     pub sha256: Sha256,
-    /// When an operator revoked it.
-    pub revoked: Option<Timestamp>,
-    /// That an operator suspended it; what was revoked since keeps that.
+    /// When an operator ended it.
+    pub ended: Option<Timestamp>,
+    /// That an operator suspended it; what was ended since keeps that.
     pub suspended: Option<Suspended>,
     /// The narrowest of the thresholds before its end that the journal has named.
     pub ending_told: Option<u16>,
@@ -32,16 +32,16 @@ pub struct Stored {
 impl Stored {
     /// What operators made of it.
     pub fn standing(&self) -> Standing {
-        match (&self.revoked, &self.suspended) {
-            (Some(_), _) => Standing::Revoked,
+        match (&self.ended, &self.suspended) {
+            (Some(_), _) => Standing::Ended,
             (None, Some(_)) => Standing::Suspended,
             (None, None) => Standing::Added,
         }
     }
 
-    /// That it ends soon; nobody waits for the end of what was revoked.
+    /// That it ends soon; nobody waits for the end of what was ended.
     pub fn ending(&self, now: Timestamp) -> Option<Ending> {
-        self.agreement.ending(now).filter(|_| self.revoked.is_none())
+        self.agreement.ending(now).filter(|_| self.ended.is_none())
     }
 }
 
@@ -50,7 +50,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Stored> {
         agreement: row::json(row, "checked")?,
         text: row.get("text")?,
         sha256: row::text(row, "sha256")?,
-        revoked: row::maybe_time(row, "revoked")?,
+        ended: row::maybe_time(row, "revoked")?,
         suspended: row::maybe_json(row, "suspended")?,
         ending_told: row.get("ending_told")?,
     })
@@ -91,7 +91,7 @@ pub fn insert(write: &Write<'_>, agreement: &Agreement, text: &str) -> Result<()
 }
 
 /// Notes that an operator ended it.
-pub fn set_revoked(write: &Write<'_>, id: &AgreementId, reason: &str) -> Result<(), Failure> {
+pub fn set_ended(write: &Write<'_>, id: &AgreementId, reason: &str) -> Result<(), Failure> {
     let text = "UPDATE agreements SET revoked = ?, revoke_reason = ? WHERE id = ?";
     write.sql.execute(text, params![write.now.unix(), reason, id.as_str()])?;
     Ok(())

@@ -21,8 +21,8 @@ fn resuming() -> OperatorRequest {
     OperatorRequest::AgreementResume { id: id(), reason: "REK is content".into() }
 }
 
-fn revoking() -> OperatorRequest {
-    OperatorRequest::AgreementRevoke { id: id(), reason: "over".into() }
+fn ending() -> OperatorRequest {
+    OperatorRequest::AgreementEnd { id: id(), reason: "over".into() }
 }
 
 fn releasing(transfer: &TransferId) -> OperatorRequest {
@@ -122,11 +122,11 @@ fn a_seal_that_was_made_before_is_told_again_while_suspended() {
 }
 
 #[test]
-fn what_cannot_be_sealed_under_a_revoked_or_expired_agreement_is_not_taken_over_either() {
+fn what_cannot_be_sealed_under_an_ended_or_expired_agreement_is_not_taken_over_either() {
     let bench = Bench::new();
     let dataset = Dataset::default();
     let transfer = bench.accepted(&dataset);
-    done(&bench, revoking());
+    done(&bench, ending());
     assert_refused(&bench.ask(bench.sealing(&dataset, &transfer)).0, Code::AgreementInactive);
     assert_eq!(bench.state(&transfer), State::Receiving);
 }
@@ -210,13 +210,13 @@ fn a_delivery_that_was_interrupted_is_not_begun_again_until_it_is_resumed() {
     let bench = bench.restart();
     assert!(idle(&bench));
     let bench = bench.restart();
-    assert_operator_refused(&bench.operate(revoking()), Code::WrongState);
+    assert_operator_refused(&bench.operate(ending()), Code::WrongState);
     assert_eq!(bench.state(&transfer), State::Delivering);
     done(&bench, resuming());
     assert!(
         matches!(bench.deliver(DeliverRequest::Next).0, DeliverReply::Deliver { transfer: next, .. } if next == transfer)
     );
-    done(&bench, revoking());
+    done(&bench, ending());
 }
 
 #[test]
@@ -236,11 +236,11 @@ fn what_ended_while_it_was_suspended_stays_ended() {
     let bench = Bench::new();
     let transfer = bench.released(&Dataset::default());
     done(&bench, suspending());
-    done(&bench, revoking());
-    assert_eq!(info(&bench).status, "revoked");
+    done(&bench, ending());
+    assert_eq!(info(&bench).status, "ended");
     let why = reason(&bench, &transfer);
     assert_eq!((bench.state(&transfer), why.code), (State::Held, Code::Held));
-    assert!(why.message.contains("revoked"), "{why:?}");
+    assert!(why.message.contains("ended"), "{why:?}");
     assert_operator_refused(&bench.operate(resuming()), Code::WrongState);
     assert_operator_refused(&bench.operate(suspending()), Code::WrongState);
     assert_operator_refused(&bench.operate(releasing(&transfer)), Code::AgreementInactive);
@@ -265,10 +265,22 @@ fn an_agreement_that_expires_while_it_is_suspended_releases_nothing_when_it_is_r
 }
 
 #[test]
+fn what_waits_longer_than_the_agreement_lets_anything_be_held_expires_and_says_why() {
+    let bench = Bench::new();
+    let transfer = bench.released(&Dataset::default());
+    done(&bench, suspending());
+    bench.wait(60 * DAY + 1);
+    crate::control::deadlines::tick(&bench.control).unwrap();
+    assert_eq!(bench.state(&transfer), State::Expired);
+    assert!(reason(&bench, &transfer).message.contains("suspended"));
+}
+
+#[test]
 fn only_what_is_under_the_suspended_agreement_waits() {
     let bench = Bench::new();
     bench.agree(&agreement("other"));
     let other = bench.released(&Dataset { agreement: "other", ..Dataset::default() });
+    bench.wrap(&other);
     let ours = bench.released(&Dataset { key: 1, ..Dataset::default() });
     done(&bench, suspending());
     assert_eq!(bench.state(&other), State::Released);
