@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod check;
+mod ending;
 mod pattern;
 pub use crate::toml_text::Problem;
 pub use check::{MAX_TEXT_BYTES, parse};
+pub use ending::{Ending, Part, THRESHOLDS};
 pub use pattern::{BadPattern, MAX_MATCH_BYTES, Pattern};
 
 /// A checked agreement.

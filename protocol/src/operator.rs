@@ -1,6 +1,7 @@
 //! What operators may ask of `control` at its Unix socket. Every act carries the person, known by the socket's peer
 //! credentials, and a reason where something is decided.
 
+use crate::agreement::Ending;
 use crate::audit::Position;
 use crate::digest::Sha256;
 use crate::finding::{EngineReport, Report};
@@ -66,7 +67,22 @@ pub enum OperatorRequest {
         id: AgreementId,
     },
     /// End an agreement: nothing new is offered, released or delivered under it. Answered by `Done`.
-    AgreementRevoke {
+    AgreementEnd {
+        /// Which.
+        id: AgreementId,
+        /// Why.
+        reason: String,
+    },
+    /// Let an agreement allow nothing for now: what was released under it and is not being delivered yet is held. Answered
+    /// by `Done`.
+    AgreementSuspend {
+        /// Which.
+        id: AgreementId,
+        /// Why.
+        reason: String,
+    },
+    /// Let a suspended agreement allow again what its text says: what waited for that alone goes on. Answered by `Done`.
+    AgreementResume {
         /// Which.
         id: AgreementId,
         /// Why.
@@ -299,10 +315,26 @@ pub struct AgreementInfo {
     pub valid_from: Timestamp,
     /// Until when, the approvals' ends included.
     pub valid_to: Timestamp,
-    /// `active`, `not-yet-valid`, `expired` or `revoked`.
+    /// `active`, `not-yet-valid`, `expired`, `suspended` or `ended`.
     pub status: String,
+    /// That it is suspended.
+    pub suspended: Option<Suspended>,
+    /// That it ends soon.
+    pub ending: Option<Ending>,
     /// SHA-256 of its text.
     pub sha256: Sha256,
+}
+
+/// That an agreement allows nothing until it is resumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suspended {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who said so.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A transfer in a list.

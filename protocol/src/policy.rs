@@ -14,13 +14,24 @@ use std::hash::{BuildHasher as _, RandomState};
 
 mod glob;
 
+/// What operators made of an agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: it is as its text says.
+    Added,
+    /// It allows nothing until it is resumed.
+    Suspended,
+    /// It allows nothing any more.
+    Ended,
+}
+
 /// What is known when an offer is decided.
 #[derive(Debug, Clone)]
 pub struct OfferFacts<'a> {
     /// Who offers.
     pub source: &'a SourceName,
-    /// Whether an operator revoked the agreement.
-    pub revoked: bool,
+    /// What operators made of the agreement.
+    pub standing: Standing,
     /// The agreement's room, where the zone knows it.
     pub room: Option<&'a RoomName>,
     /// What is offered.
@@ -42,7 +53,7 @@ pub fn check_offer(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), 
     if agreement.from != *facts.source {
         return refuse(Code::UnknownAgreement, "no such agreement for this source".into());
     }
-    check_in_force(agreement, facts.revoked, facts.now)?;
+    check_in_force(agreement, facts.standing, facts.now)?;
     if facts.room != Some(&agreement.to) {
         return refuse(Code::ForbiddenRoom, format!("the zone has no room called {}", agreement.to));
     }
@@ -54,10 +65,16 @@ pub fn check_offer(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), 
 ///
 /// # Errors
 /// The refusal, with its code.
-pub fn check_in_force(agreement: &Agreement, revoked: bool, now: Timestamp) -> Result<(), Refusal> {
+pub fn check_in_force(agreement: &Agreement, standing: Standing, now: Timestamp) -> Result<(), Refusal> {
     let refuse = |code, message: String| Err(Refusal::new(code, message));
-    if revoked {
-        return refuse(Code::AgreementInactive, format!("agreement {} was revoked", agreement.id));
+    match standing {
+        Standing::Added => {}
+        Standing::Suspended => {
+            return refuse(Code::AgreementSuspended, format!("agreement {} is suspended", agreement.id));
+        }
+        Standing::Ended => {
+            return refuse(Code::AgreementInactive, format!("agreement {} was ended", agreement.id));
+        }
     }
     let (starts, ends) = in_force(agreement);
     if now < starts {
@@ -71,10 +88,7 @@ pub fn check_in_force(agreement: &Agreement, revoked: bool, now: Timestamp) -> R
 
 /// The first and the last moment at which an agreement allows anything, its legal basis and approval included.
 pub fn in_force(agreement: &Agreement) -> (Timestamp, Timestamp) {
-    let basis = &agreement.legal_basis;
-    let ends = agreement.valid_to.min(basis.valid_to);
-    let ends = agreement.rek.as_ref().map_or(ends, |rek| ends.min(rek.expires));
-    (agreement.valid_from.max(basis.valid_from), ends)
+    (agreement.valid_from.max(agreement.legal_basis.valid_from), agreement.first_end().1)
 }
 
 /// Whether an agreement still allows a release or a delivery. `disclosures` is how many other datasets were delivered under
@@ -82,8 +96,13 @@ pub fn in_force(agreement: &Agreement) -> (Timestamp, Timestamp) {
 ///
 /// # Errors
 /// The refusal, with its code.
-pub fn check_release(agreement: &Agreement, revoked: bool, disclosures: u64, now: Timestamp) -> Result<(), Refusal> {
-    check_in_force(agreement, revoked, now)?;
+pub fn check_release(
+    agreement: &Agreement,
+    standing: Standing,
+    disclosures: u64,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    check_in_force(agreement, standing, now)?;
     check_disclosures(agreement, disclosures)
 }
 

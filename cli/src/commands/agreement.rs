@@ -6,7 +6,7 @@ use crate::output::Output;
 use crate::zone_folder::ZoneFolder;
 use serde::Serialize;
 use sluse_host::files;
-use sluse_protocol::agreement::{self, Agreement, MAX_TEXT_BYTES};
+use sluse_protocol::agreement::{self, Agreement, Ending, MAX_TEXT_BYTES};
 use sluse_protocol::ids::AgreementId;
 use sluse_protocol::operator::{AgreementInfo, OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Exit;
@@ -35,8 +35,25 @@ enum Command {
         /// The agreement's id
         id: AgreementId,
     },
-    /// End an agreement: nothing new is offered, released or delivered under it
-    Revoke {
+    /// Suspend an agreement until it is resumed: nothing is offered, released or delivered under it
+    Suspend {
+        /// The agreement's id
+        id: AgreementId,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Resume a suspended agreement: what waited for it goes on
+    Resume {
+        /// The agreement's id
+        id: AgreementId,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// End an agreement for ever: nothing new is offered, released or delivered under it
+    #[command(alias = "revoke")]
+    End {
         /// The agreement's id
         id: AgreementId,
         /// Why, for the audit log
@@ -67,8 +84,18 @@ impl Args {
             }
             Command::List => list(&Operator::connect(&self.zone)?, out),
             Command::Show { id } => show(&Operator::connect(&self.zone)?, out, id),
-            Command::Revoke { id, reason } => {
-                let request = OperatorRequest::AgreementRevoke { id: id.clone(), reason };
+            Command::Suspend { id, reason } => {
+                let request = OperatorRequest::AgreementSuspend { id: id.clone(), reason };
+                Operator::connect(&self.zone)?.act(&request, &[])?;
+                out.done(&format!("Agreement {id} is suspended; what was released under it is held."))
+            }
+            Command::Resume { id, reason } => {
+                let request = OperatorRequest::AgreementResume { id: id.clone(), reason };
+                Operator::connect(&self.zone)?.act(&request, &[])?;
+                out.done(&format!("Agreement {id} is resumed; what waited for it goes on."))
+            }
+            Command::End { id, reason } => {
+                let request = OperatorRequest::AgreementEnd { id: id.clone(), reason };
                 Operator::connect(&self.zone)?.act(&request, &[])?;
                 out.done(&format!("Agreement {id} is ended."))
             }
@@ -107,10 +134,11 @@ fn list(operator: &Operator, out: &Output) -> Ended {
     }
     let row = |one: AgreementInfo| {
         let (from, to) = (one.from.to_string(), one.to.to_string());
-        vec![one.id.to_string(), one.status, from, to, one.valid_to.to_string(), one.title]
+        let ends = one.ending.map(|ending| ending_soon(&ending)).unwrap_or_default();
+        vec![one.id.to_string(), one.status, from, to, one.valid_to.to_string(), ends, one.title]
     };
     let rows: Vec<Vec<String>> = agreements.into_iter().map(row).collect();
-    out.table(&["AGREEMENT", "STATUS", "FROM", "TO", "UNTIL", "TITLE"], &rows);
+    out.table(&["AGREEMENT", "STATUS", "FROM", "TO", "UNTIL", "ENDS", "TITLE"], &rows);
     Ok(Exit::Done)
 }
 
@@ -122,7 +150,18 @@ fn show(operator: &Operator, out: &Output, id: AgreementId) -> Ended {
         out.object(&Shown { info, text });
     } else {
         out.line(format!("# {} is {}; SHA-256 {}", info.id, info.status, info.sha256));
+        if let Some(suspended) = &info.suspended {
+            out.line(format!("# suspended since {} by {}: {}", suspended.since, suspended.by, suspended.reason));
+        }
+        if let Some(ending) = &info.ending {
+            out.line(format!("# ends at {}: {}", ending.at, ending_soon(ending)));
+        }
         out.lines(&text);
     }
     Ok(Exit::Done)
+}
+
+/// What ends, and how soon.
+fn ending_soon(ending: &Ending) -> String {
+    format!("{} within {} days", ending.what, ending.within_days)
 }

@@ -1,6 +1,9 @@
-//! The timer: what waited too long expires, progress is written down, and what no longer concerns anyone is forgotten.
+//! The timer: what waited too long expires, what ends soon is told, progress is written down, and what no longer concerns
+//! anyone is forgotten.
 
+use super::endings;
 use super::failure::Failure;
+use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
 use super::store::{Who, agreements, transition};
@@ -41,6 +44,7 @@ pub fn tick(control: &Control) -> Result<(), Failure> {
     control.progress.flush(&control.store)?;
     control.work.take_back_lost(control.store.now());
     expire(control)?;
+    endings::tell(control)?;
     forget_troubles(control)
 }
 
@@ -69,7 +73,11 @@ fn overdue(control: &Control, transfer: &Transfer, now: Timestamp) -> Result<Opt
         State::Held => {
             let stored = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?;
             let days = stored.agreement.retention.hold_days;
-            passed(transfer.since, days).then(|| format!("nobody decided for {days} days"))
+            let what = match releases::waits_for_agreement(transfer) {
+                true => "its agreement was suspended",
+                false => "nobody decided",
+            };
+            passed(transfer.since, days).then(|| format!("{what} for {days} days"))
         }
         _ => None,
     })

@@ -19,6 +19,7 @@ mod changes;
 mod deadlines;
 mod deliveries;
 mod documents;
+mod endings;
 mod enrolment;
 mod failure;
 mod health;

@@ -3,7 +3,7 @@
 use super::failure::{Failure, refuse};
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, Write, agreements, rooms, transition};
+use super::store::{Who, Write, agreements, rooms, sources, transition};
 use rusqlite::Connection;
 use serde_json::json;
 use sluse_protocol::grant::{GrantStatement, ReleaseGrant};
@@ -11,13 +11,23 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::policy::{self, Cleared, Decision};
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::time::Timestamp;
-use sluse_protocol::transfer::Event;
+use sluse_protocol::transfer::{Event, State};
 
 /// `rule` of a [`sluse_protocol::receipt::DecisionRecord`] that a rule made.
 pub const AUTOMATIC: &str = "automatic";
 
 /// `rule` of a [`sluse_protocol::receipt::DecisionRecord`] that a person made.
 pub const OPERATOR: &str = "operator";
+
+/// Whether a transfer's agreement allows anything now.
+///
+/// # Errors
+/// The refusal that says why not.
+pub fn check_in_force(sql: &Connection, transfer: &Transfer, now: Timestamp) -> Result<(), Failure> {
+    let stored = agreements::get(sql, &transfer.agreement)?;
+    policy::check_in_force(&stored.agreement, stored.standing(), now)?;
+    Ok(())
+}
 
 /// Whether a transfer's agreement still allows its release.
 ///
@@ -26,7 +36,7 @@ pub const OPERATOR: &str = "operator";
 pub fn check_allowed(sql: &Connection, transfer: &Transfer, now: Timestamp) -> Result<(), Failure> {
     let stored = agreements::get(sql, &transfer.agreement)?;
     let others = transfers::disclosures(sql, &transfer.agreement, Some(&transfer.id))?;
-    policy::check_release(&stored.agreement, stored.revoked.is_some(), others, now)?;
+    policy::check_release(&stored.agreement, stored.standing(), others, now)?;
     Ok(())
 }
 
@@ -35,21 +45,43 @@ pub fn check_allowed(sql: &Connection, transfer: &Transfer, now: Timestamp) -> R
 /// # Errors
 /// When the stored report and decision do not clear it.
 pub fn cleared(sql: &Connection, transfer: &Transfer) -> Result<Cleared, Failure> {
-    let not_cleared = || Failure::broken(format!("transfer {} is {} and was not cleared", transfer.id, transfer.state));
-    let report = transfers::full_report(sql, transfer)?.ok_or_else(not_cleared)?;
-    let manifest = transfer.seal.as_ref().ok_or_else(not_cleared)?.manifest_sha256;
+    decided(sql, transfer)?
+        .ok_or_else(|| Failure::broken(format!("transfer {} is {} and was not cleared", transfer.id, transfer.state)))
+}
+
+/// What was decided of a transfer, if that clears it by what was reported.
+///
+/// # Errors
+/// When the database fails.
+fn decided(sql: &Connection, transfer: &Transfer) -> Result<Option<Cleared>, Failure> {
+    let (Some(report), Some(seal)) = (transfers::full_report(sql, transfer)?, &transfer.seal) else { return Ok(None) };
+    let (manifest, files) = (seal.manifest_sha256, transfer.totals.files);
     let stored = agreements::get(sql, &transfer.agreement)?;
-    let files = transfer.totals.files;
     if report.transfer != transfer.id {
-        return Err(not_cleared());
+        return Ok(None);
     }
-    match transfer.decision.as_ref().map(|decision| decision.rule.as_str()) {
+    Ok(match transfer.decision.as_ref().map(|decision| decision.rule.as_str()) {
         Some(AUTOMATIC) => match policy::decide(&stored.agreement, manifest, files, &report) {
-            Decision::Release(cleared) => Ok(cleared),
-            _ => Err(not_cleared()),
+            Decision::Release(cleared) => Some(cleared),
+            _ => None,
         },
-        Some(OPERATOR) => Ok(policy::decide_by_operator(&stored.agreement, manifest, files, &report)?),
-        _ => Err(not_cleared()),
+        Some(OPERATOR) => policy::decide_by_operator(&stored.agreement, manifest, files, &report).ok(),
+        _ => None,
+    })
+}
+
+/// What speaks against a release besides the findings.
+///
+/// # Errors
+/// When the database fails.
+pub fn obstacle(sql: &Connection, transfer: &Transfer, now: Timestamp) -> Result<Option<Refusal>, Failure> {
+    if sources::find(sql, &transfer.source)?.is_none_or(|source| source.revoked.is_some()) {
+        return Ok(Some(Refusal::new(Code::RevokedSource, "the source was shut out since")));
+    }
+    match check_allowed(sql, transfer, now) {
+        Ok(()) => Ok(None),
+        Err(Failure::Refused(refusal)) => Ok(Some(refusal)),
+        Err(fault) => Err(fault),
     }
 }
 
@@ -87,8 +119,41 @@ pub fn grant(
 }
 
 /// Holds a released transfer that may not leave after all.
-pub fn hold(write: &mut Write<'_>, id: &TransferId, why: &str, code: &str) -> Result<(), Failure> {
-    transfers::set_reason(write, id, Some(&Refusal::new(Code::Held, why)))?;
-    transition::apply(write, id, Event::Hold, &Who::Control, json!({"code": code}))?;
+pub fn hold(write: &mut Write<'_>, id: &TransferId, why: &Refusal) -> Result<(), Failure> {
+    transfers::set_reason(write, id, Some(&held_for(why)))?;
+    transition::apply(write, id, Event::Hold, &Who::Control, json!({"code": why.code.as_str()}))?;
+    Ok(())
+}
+
+/// Why a transfer is held for which everything else speaks: a person must decide, unless it waits for its agreement alone.
+pub fn held_for(why: &Refusal) -> Refusal {
+    match why.code {
+        Code::AgreementSuspended => why.clone(),
+        _ => Refusal::new(Code::Held, why.message.clone()),
+    }
+}
+
+/// Whether a transfer was decided on, and is held for nothing but that its agreement is suspended.
+pub fn waits_for_agreement(transfer: &Transfer) -> bool {
+    let suspended = |reason: &Refusal| reason.code == Code::AgreementSuspended;
+    transfer.state == State::Held && transfer.reason.as_ref().is_some_and(suspended)
+}
+
+/// Lets a transfer go on that waited for its agreement: what was decided of it stands, unless something else speaks against
+/// it by now. Then it stays held for that.
+///
+/// # Errors
+/// When the database fails.
+pub fn go_on(write: &mut Write<'_>, operator: &Who, transfer: &Transfer) -> Result<(), Failure> {
+    let id = &transfer.id;
+    if let Some(why) = obstacle(&write.sql, transfer, write.now)? {
+        return transfers::set_reason(write, id, Some(&held_for(&why)));
+    }
+    if decided(&write.sql, transfer)?.is_none() {
+        let why = "what was decided before the agreement was suspended no longer stands";
+        return transfers::set_reason(write, id, Some(&Refusal::new(Code::Held, why)));
+    }
+    transfers::set_reason(write, id, None)?;
+    transition::apply(write, id, Event::Release, operator, json!({"code": "agreement-resumed"}))?;
     Ok(())
 }

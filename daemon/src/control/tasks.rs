@@ -8,6 +8,7 @@ use super::store::transfers::{self, Transfer};
 use super::store::{Who, agreements, identities, transition};
 use super::work::{Choice, Task};
 use serde_json::json;
+use sluse_protocol::ids::AgreementId;
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::roles::{DeliverReply, InspectReply};
 use sluse_protocol::transfer::{Event, State};
@@ -102,7 +103,8 @@ fn take_over(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
 
 fn wrap(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
     let ours = Some(control.deliver_recipient.as_str());
-    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours;
+    let suspended = suspended(control)?;
+    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !is_withheld(transfer, &suspended);
     while let Some(transfer) = first(control, choice, &[State::Released, State::Delivering], Task::Wrap, unwrapped)? {
         if transfer.state == State::Released && !may_leave(control, &transfer)? {
             continue;
@@ -121,12 +123,22 @@ fn may_leave(control: &Control, transfer: &Transfer) -> Result<bool, Failure> {
     match control.store.read(|sql| releases::check_allowed(sql, transfer, now)) {
         Ok(()) => Ok(true),
         Err(Failure::Refused(refusal)) => {
-            let code = refusal.code.as_str();
-            control.store.write(|write| releases::hold(write, &transfer.id, &refusal.message, code))?;
+            control.store.write(|write| releases::hold(write, &transfer.id, &refusal))?;
             Ok(false)
         }
         Err(fault) => Err(fault),
     }
+}
+
+fn suspended(control: &Control) -> Result<Vec<AgreementId>, Failure> {
+    let all = control.store.read(agreements::all)?;
+    Ok(all.into_iter().filter(|stored| stored.suspended.is_some()).map(|stored| stored.agreement.id).collect())
+}
+
+/// Whether a delivery that was begun and interrupted waits until its agreement is resumed. It is not held: its bag may
+/// stand in the room already.
+fn is_withheld(transfer: &Transfer, suspended: &[AgreementId]) -> bool {
+    transfer.state == State::Delivering && suspended.contains(&transfer.agreement)
 }
 
 fn purge(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
@@ -165,7 +177,8 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
     let idle = || (DeliverReply::Idle, Vec::new());
     let Some(choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
     let ours = Some(control.deliver_recipient.as_str());
-    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours;
+    let suspended = suspended(control)?;
+    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !is_withheld(transfer, &suspended);
     let states = [State::Delivering, State::Released];
     while let Some(transfer) = first(control, &choice, &states, Task::Deliver, wrapped)? {
         if transfer.state == State::Released && !may_leave(control, &transfer)? {

@@ -70,8 +70,10 @@ pub fn details(sql: &Connection, progress: &Progress, transfer: &Transfer) -> Re
 pub fn agreement(stored: &Stored, now: Timestamp) -> AgreementInfo {
     let agreement = &stored.agreement;
     let (valid_from, valid_to) = policy::in_force(agreement);
-    let status = if stored.revoked.is_some() {
-        "revoked"
+    let status = if stored.ended.is_some() {
+        "ended"
+    } else if stored.suspended.is_some() {
+        "suspended"
     } else if now < valid_from {
         "not-yet-valid"
     } else if now > valid_to {
@@ -87,6 +89,8 @@ pub fn agreement(stored: &Stored, now: Timestamp) -> AgreementInfo {
         valid_from,
         valid_to,
         status: status.to_owned(),
+        suspended: stored.suspended.clone(),
+        ending: stored.ending(now),
         sha256: stored.sha256,
     }
 }

@@ -103,6 +103,7 @@ impl Failure {
             | Code::NoIdentity => Failure::Zone(why),
             Code::UnknownAgreement
             | Code::AgreementInactive
+            | Code::AgreementSuspended
             | Code::AgreementNotYetValid
             | Code::AgreementExpired
             | Code::ForbiddenRoom => Failure::Outbox(why),

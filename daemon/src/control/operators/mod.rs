@@ -2,6 +2,7 @@
 //! operators' group are answered; the person's name stands in the audit entry of each act.
 
 mod acts;
+mod agreements;
 mod peer;
 mod questions;
 mod register;
@@ -138,10 +139,10 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::RoomAdd { name, folder, names } => {
             done(acts::add_room(control, operator, name, folder, names))
         }
-        OperatorRequest::AgreementAdd => done(acts::add_agreement(control, operator, body)),
-        OperatorRequest::AgreementRevoke { id, reason } => {
-            done(acts::revoke_agreement(control, operator, &id, &reason))
-        }
+        OperatorRequest::AgreementAdd => done(agreements::add(control, operator, body)),
+        OperatorRequest::AgreementSuspend { id, reason } => done(agreements::suspend(control, operator, &id, &reason)),
+        OperatorRequest::AgreementResume { id, reason } => done(agreements::resume(control, operator, &id, &reason)),
+        OperatorRequest::AgreementEnd { id, reason } => done(agreements::end(control, operator, &id, &reason)),
         OperatorRequest::Cancel { transfer, reason } => done(acts::cancel(control, operator, &transfer, &reason)),
         OperatorRequest::Release { transfer, reason } => done(acts::release(control, operator, &transfer, &reason)),
         OperatorRequest::Reject { transfer, reason } => done(acts::reject(control, operator, &transfer, &reason)),

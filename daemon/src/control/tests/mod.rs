@@ -10,5 +10,6 @@ mod register;
 mod restored;
 mod retention;
 mod seals;
+mod suspensions;
 mod tasks;
 mod waiting;

@@ -46,11 +46,11 @@ fn an_agreements_id_stands_for_one_text() {
     let (shown, text) = bench.ask_operator(OperatorRequest::AgreementShow { id: id.clone() }, &[]);
     assert!(matches!(shown, OperatorReply::Agreement(info) if info.status == "active"));
     assert_eq!(text, agreement("a").as_bytes());
-    let revoke = OperatorRequest::AgreementRevoke { id, reason: "over".into() };
-    assert_eq!(bench.operate(revoke.clone()), OperatorReply::Done);
-    assert_eq!(bench.operate(revoke), OperatorReply::Done);
+    let end = OperatorRequest::AgreementEnd { id, reason: "over".into() };
+    assert_eq!(bench.operate(end.clone()), OperatorReply::Done);
+    assert_eq!(bench.operate(end), OperatorReply::Done);
     assert_operator_refused(&add(&agreement("a")), Code::NameTaken);
-    assert_eq!(bench.acts(), ["agreement-added", "agreement-revoked"]);
+    assert_eq!(bench.acts(), ["agreement-added", "agreement-ended"]);
 }
 
 #[test]

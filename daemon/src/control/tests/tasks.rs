@@ -134,14 +134,14 @@ fn what_an_agreement_no_longer_allows_is_held_before_it_is_wrapped_and_before_it
 }
 
 #[test]
-fn a_revoked_agreement_holds_what_was_released_at_once() {
+fn an_ended_agreement_holds_what_was_released_at_once() {
     let bench = Bench::new();
     let transfer = bench.released(&Dataset::default());
     bench.wrap(&transfer);
-    bench.operate(OperatorRequest::AgreementRevoke { id: "lab".parse().unwrap(), reason: "withdrawn".into() });
+    bench.operate(OperatorRequest::AgreementEnd { id: "lab".parse().unwrap(), reason: "withdrawn".into() });
     assert_eq!(bench.state(&transfer), State::Held);
     let reason = bench.show(&transfer).info.status.reason.unwrap();
-    assert!(reason.message.contains("revoked"), "{reason:?}");
+    assert!(reason.message.contains("was ended"), "{reason:?}");
 }
 
 #[test]
