@@ -130,6 +130,10 @@ fn may_leave(control: &Control, transfer: &Transfer) -> Result<bool, Failure> {
 }
 
 fn purge(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+    // What was deleted could not be taken out of the write-ahead log until then.
+    if control.store.is_being_copied() {
+        return Ok(None);
+    }
     let now = control.store.now();
     let found = control
         .store
