@@ -10,6 +10,7 @@ mod keys;
 mod newer;
 mod places;
 mod restore;
+mod sealed;
 
 use crate::failure::Ended;
 use crate::output::Output;

@@ -11,6 +11,9 @@ use crate::evidence::Signers;
 use crate::failure::{Ended, Failure};
 use crate::output::Output;
 use age::x25519::Identity;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
 use nix::unistd::{Uid, User};
 use sha2::Digest as _;
 use sluse_host::config::Zone;
@@ -21,6 +24,7 @@ use sluse_protocol::refusal::Exit;
 use sluse_protocol::restored::Restored;
 use sluse_protocol::sshsig::{self, NAMESPACE_BACKUP, NAMESPACE_CHECKPOINT, PublicKey};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -108,8 +112,12 @@ impl Args {
         if self.signer.is_none() {
             out.note("Nothing shows who made this backup: --signer names a kept allowed_signers file.");
         }
-        out.note("It has no data: at its first start it gives up what was in quarantine, and sources send that again.");
+        let made = list.made;
+        out.note(format!("It does not know what was revoked since: revoke again each source and agreement that was revoked after {made}."));
+        out.note("It has no data: at its first start it gives up what was in quarantine, and sources send that again. Invites that");
+        out.note("were not used are taken back then.");
         out.note(format!("Start it: slused all --config {}", zone.join("sluse.toml").display()));
+        out.note("or, where it is the package's zone, encrypt its keys for this host first: sluse-setup --encrypt");
     }
 }
 
@@ -123,6 +131,9 @@ fn claim(zone: &Path) -> Result<PathBuf, Failure> {
     if filled {
         return Err(Failure::new(Exit::Usage, format!("{} is not empty", zone.display()))
             .hint("a zone is restored to a folder of its own: name a new one"));
+    }
+    if let (Some(parent), Some(name)) = (zone.parent(), zone.file_name()) {
+        check_replaceable(parent, name).map_err(|why| failed(why.into()).hint(HINT))?;
     }
     if !sockets_fit(&Layout::new(zone)) {
         let message = format!("{} is too long a path: the zone's sockets could not be made", zone.display());
@@ -138,6 +149,20 @@ fn claim(zone: &Path) -> Result<PathBuf, Failure> {
     }
     files::create_folder(&work, 0o700).map_err(failed)?;
     Ok(work)
+}
+
+const HINT: &str =
+    "the zone takes its name by one rename: name a folder below the mount point, or what the link leads to";
+
+/// Whether a folder can be replaced by one that is made beside it: it is not there, or neither a mount point nor a link.
+fn check_replaceable(parent: &Path, name: &OsStr) -> nix::Result<()> {
+    let parent = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC);
+    let how = how.resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(&parent, name, how) {
+        Ok(_) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Gives the finished zone its name.
@@ -266,7 +291,15 @@ fn settle(zone: &Zone) -> io::Result<()> {
     let own = [layout.database(), layout.checkpoint(), layout.restored()];
     let closed = own.into_iter().chain(within(&layout.documents())?).map(|path| (path, layout.signing_key()));
     let open = within(&zone.signatures())?.into_iter().map(|path| (path, layout.config()));
-    for (path, like) in closed.chain(open) {
+    let mut folders = BTreeSet::new();
+    let mut authorities = archive::authorities_of(zone);
+    authorities.retain(|file| archive::is_within(layout, file) && file.exists());
+    for file in &authorities {
+        folders.extend(file.ancestors().skip(1).take_while(|folder| *folder != layout.root()).map(Path::to_owned));
+    }
+    let authorities = authorities.into_iter().map(|path| (path, layout.config()));
+    let folders = folders.into_iter().map(|path| (path, layout.trust()));
+    for (path, like) in closed.chain(open).chain(authorities).chain(folders) {
         let like = places.iter().find(|place| place.path == like).cloned();
         places.extend(like.filter(|_| path.starts_with(layout.root())).map(|like| Place { path, ..like }));
     }
