@@ -11,6 +11,7 @@ mod newer;
 mod places;
 mod restore;
 mod sealed;
+mod unpack;
 
 use crate::failure::Ended;
 use crate::output::Output;
