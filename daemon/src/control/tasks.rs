@@ -1,5 +1,6 @@
 //! What there is to do for `inspect` and `deliver`, as it follows from the state of the transfers.
 
+use super::archives;
 use super::failure::Failure;
 use super::live::LinkId;
 use super::releases;
@@ -189,5 +190,8 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
         let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };
         return Ok(Some((task, identity)));
     }
-    Ok(None)
+    Ok(archives::find_due(control, &choice)?.map(|(task, reply)| {
+        choice.hand_out(task);
+        (reply, Vec::new())
+    }))
 }

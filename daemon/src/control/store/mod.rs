@@ -5,6 +5,7 @@
 //! receipt. What is not committed leaves no trace, in the Merkle tree in memory neither.
 
 pub mod agreements;
+pub mod archives;
 pub mod audit;
 mod copy;
 pub mod identities;

@@ -5,7 +5,12 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// Each step from one version of the schema to the next; the version is how many were taken. A step that was released is
 /// never changed.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// Brings the database to this build's schema.
 ///
