@@ -154,26 +154,142 @@ fn a_backup_that_was_changed_cut_or_made_by_another_is_refused_and_leaves_nothin
     other.operate(&["zone", "backup", text(&forged), "--to", &recipient]).expect(0);
     let signers = zone.signers();
     refused(&forged, &["--signer", text(&signers)], 5, "is not signed by zone sluse");
-    // A member that was exchanged within, the archive whole otherwise.
-    let work = zone.folder.path().join("work");
-    fs::create_dir(&work).unwrap();
-    let words: &[&dyn AsRef<std::ffi::OsStr>] = &[&"--decrypt", &"-i", &identity, &"-o", &"b.tar", &file];
-    program("age", words, &work, b"").expect(0);
-    let members = program("tar", &[&"-tf", &"b.tar"], &work, b"").expect(0).stdout;
-    program("tar", &[&"-xf", &"b.tar"], &work, b"").expect(0);
-    fs::write(work.join("sluse.toml"), fs::read_to_string(work.join("sluse.toml")).unwrap() + "# x\n").unwrap();
-    let mut words: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"-cf", &"c.tar"];
-    let members: Vec<&str> = members.lines().collect();
-    words.extend(members.iter().map(|name| name as &dyn AsRef<std::ffi::OsStr>));
-    program("tar", &words, &work, b"").expect(0);
-    program("age", &[&"-r", &recipient, &"-o", &"c.age", &"c.tar"], &work, b"").expect(0);
-    refused(&work.join("c.age"), &[], 5, "does not hold what its list says");
     // A full folder is nobody's to replace.
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("mine"), "precious").unwrap();
     assert!(restore(&file, &identity, &dir, &[]).expect(2).stderr.contains("is not empty"));
     fs::remove_dir_all(&dir).unwrap();
     restore(&file, &identity, &dir, &[]).expect(0);
+}
+
+/// A backup opened by stock age and tar, to be changed and put together again.
+struct Opened {
+    work: PathBuf,
+    members: Vec<String>,
+}
+
+impl Opened {
+    fn new(zone: &Zone, file: &Path, identity: &Path, name: &str) -> Self {
+        let work = zone.folder.path().join(name);
+        fs::create_dir(&work).unwrap();
+        program("age", &[&"--decrypt", &"-i", &identity, &"-o", &"../b.tar", &file], &work, b"").expect(0);
+        let listed = program("tar", &[&"-tf", &"../b.tar"], &work, b"").expect(0).stdout;
+        program("tar", &[&"-xf", &"../b.tar"], &work, b"").expect(0);
+        Self { work, members: listed.lines().map(str::to_owned).collect() }
+    }
+
+    fn write(&self, member: &str, text: &str) {
+        let path = self.work.join(member);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn append(&self, member: &str, text: &str) {
+        fs::OpenOptions::new().append(true).open(self.work.join(member)).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Makes the list say what the members are now, as who covers up would.
+    fn list_again(&self) {
+        let list = self.work.join("backup.json");
+        let mut read: serde_json::Value = serde_json::from_slice(&fs::read(&list).unwrap()).unwrap();
+        for file in read["files"].as_array_mut().unwrap() {
+            let bytes = fs::read(self.work.join(file["path"].as_str().unwrap())).unwrap();
+            file["bytes"] = bytes.len().into();
+            file["sha256"] = sluse_protocol::digest::Sha256::of(&bytes).to_string().into();
+        }
+        fs::write(list, read.to_string()).unwrap();
+    }
+
+    fn close(&self, recipient: &str) -> PathBuf {
+        let mut words: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"-cf", &"../c.tar"];
+        words.extend(self.members.iter().map(|name| name as &dyn AsRef<std::ffi::OsStr>));
+        program("tar", &words, &self.work, b"").expect(0);
+        let file = self.work.with_extension("age");
+        program("age", &[&"-r", &recipient, &"-o", &file, &"../c.tar"], &self.work, b"").expect(0);
+        file
+    }
+}
+
+#[test]
+fn each_change_planted_within_a_backup_is_named_by_whoever_knows_the_recipient() {
+    let zone = Zone::start();
+    let (identity, recipient) = key(&zone, "backup.key");
+    let file = backup(&zone, &recipient);
+    type Change<'a> = Box<dyn Fn(&mut Opened) + 'a>;
+    let changes: Vec<(&str, &str, Change<'_>)> = vec![
+        (
+            "the configuration",
+            "does not hold what its list says",
+            Box::new(|backup| backup.append("sluse.toml", "# x\n")),
+        ),
+        ("the database", "does not hold what its list says", Box::new(|backup| backup.append("control/state.db", "x"))),
+        (
+            "the database and the list",
+            "is not signed by zone sluse",
+            Box::new(|backup| {
+                backup.append("control/state.db", "x");
+                backup.list_again();
+            }),
+        ),
+        (
+            "a key and the list",
+            "is not signed by zone sluse",
+            Box::new(|backup| {
+                backup.write("deliver/deliver.key", "AGE-SECRET-KEY-1\n");
+                backup.list_again();
+            }),
+        ),
+        (
+            "a member gone",
+            "does not hold what its list says",
+            Box::new(|backup| backup.members.retain(|name| name != "trust/ca.crt")),
+        ),
+        (
+            "a member more",
+            "does not hold what its list says",
+            Box::new(|backup| {
+                backup.write("trust/more", "x");
+                backup.members.insert(0, "trust/more".into());
+            }),
+        ),
+        (
+            "a transfer's identity",
+            "a member that no backup has",
+            Box::new(|backup| {
+                backup.write("inspect/identities/age1x.age", "x");
+                backup.members.insert(0, "inspect/identities/age1x.age".into());
+            }),
+        ),
+        ("members in another order", "does not hold what its list says", Box::new(|backup| backup.members.swap(0, 2))),
+        (
+            "the list gone",
+            "does not end with its list and signature",
+            Box::new(|backup| backup.members.retain(|name| name != "backup.json")),
+        ),
+        (
+            "the signature gone",
+            "does not end with its list and signature",
+            Box::new(|backup| backup.members.retain(|name| name != "backup.json.sig")),
+        ),
+        ("the list no list", "has a list that cannot be read", Box::new(|backup| backup.write("backup.json", "{}"))),
+        (
+            "the log's end in the list",
+            "is not signed by zone sluse",
+            Box::new(|backup| {
+                let list = fs::read_to_string(backup.work.join("backup.json")).unwrap();
+                backup.write("backup.json", &list.replacen("\"size\":", "\"size\":1", 1));
+            }),
+        ),
+    ];
+    let dir = zone.folder.path().join("restored");
+    for (number, (name, expected, change)) in changes.iter().enumerate() {
+        let mut opened = Opened::new(&zone, &file, &identity, &format!("case-{number}"));
+        change(&mut opened);
+        let ended = restore(&opened.close(&recipient), &identity, &dir, &[]).expect(5);
+        assert!(ended.stderr.contains(expected) && !dir.exists(), "{name}: {}", ended.stderr);
+    }
+    let opened = Opened::new(&zone, &file, &identity, "good");
+    restore(&opened.close(&recipient), &identity, &dir, &[]).expect(0);
 }
 
 /// Encrypts the keys of a zone as `sluse-setup` does, with a secret of the test's own in place of the host's.
