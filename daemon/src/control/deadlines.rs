@@ -95,6 +95,7 @@ fn forget_troubles(control: &Control) -> Result<(), Failure> {
             Task::Inspect(_) => matches!(state, State::Received | State::Inspecting),
             Task::Wrap(_) | Task::Deliver(_) => matches!(state, State::Released | State::Delivering),
             Task::Purge(_) => state != State::Purged,
+            Task::Check(_) => true,
         };
         if !to_do {
             gone.push(trouble.task);

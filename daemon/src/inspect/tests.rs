@@ -196,6 +196,7 @@ fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: 
         room: "lab".parse().unwrap(),
         room_folder: "lab".into(),
         room_names: NameRule::Posix,
+        delivery: Default::default(),
         deliver: deliver.to_public().to_string(),
     };
     let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, key);

@@ -1,0 +1,6 @@
+-- Bags that were delivered to be archived: when each was read again last, and what was found then (JSON).
+CREATE TABLE archives (
+    transfer TEXT PRIMARY KEY REFERENCES transfers (id),
+    checked  INTEGER,
+    fixity   TEXT
+) STRICT;
