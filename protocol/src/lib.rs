@@ -19,6 +19,7 @@ pub mod limits;
 pub mod operator;
 pub mod path;
 pub mod policy;
+pub mod powers;
 pub mod receipt;
 pub mod refusal;
 pub mod register;

@@ -4,6 +4,7 @@ pub mod command;
 pub mod data;
 pub mod link;
 pub mod outbox;
+pub mod own_etc;
 pub mod path;
 pub mod pki;
 pub mod proxy;

@@ -103,7 +103,7 @@ ATTEMPTS = [
                         ("receive", "reset.key"), ("inspect", "quarantine.key"), ("deliver", "deliver.key")]],
     ("read the host's key", read("/var/lib/systemd/credential.secret"), ""),
     ("read passwords", read("/etc/shadow"), ""),
-    ("read the host's name", read("/etc/hostname"), ""),
+    ("read the host's name", read("/etc/hostname"), "control"),
     ("write to the host", write("/usr"), ""),
     ("read the host's journals", read("/var/log/journal"), ""),
     ("look at process 1", read("/proc/1/status"), ""),

@@ -2,9 +2,10 @@
 //! page's own commands, in a copy of /etc that only these tests' processes see (a mount namespace): the machine's users stay
 //! as they are, and so do zones of other tests.
 
-use nix::unistd::{Group, Uid, User, getgrouplist};
+use nix::unistd::{Group, User, getgrouplist};
 use sluse_tests::command::{Ended, binaries, run};
 use sluse_tests::data;
+use sluse_tests::own_etc::with_own_etc;
 use sluse_tests::zone::{Zone, text};
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -16,30 +17,17 @@ use std::process::{Child, Command, Stdio};
 
 const ROLES: [&str; 4] = ["control", "inspect", "deliver", "receive"];
 
-/// Tells the test's second process from its first.
-const INSIDE: &str = "SLUSE_TEST_HAS_ITS_OWN_ETC";
-
 /// The kernel's number of the one capability that a role keeps: `inspect`, to take leases on `receive`'s files.
 const CAP_LEASE: u32 = 28;
 
 /// Runs `body`, which is the test called `name`, where the roles' users exist.
 fn with_users(name: &str, body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    assert!(Uid::effective().is_root(), "this test makes users and changes to them, and therefore needs root");
-    let etc = tempfile::tempdir().unwrap();
-    let script = format!(
-        "set -e; cp -a /etc/. \"$1\"; chmod 755 \"$1\"; mount --bind \"$1\" /etc; shift\n\
-         for one in receive control inspect deliver; do userdel sluse-$one 2>/dev/null || true; done\n\
-         groupdel sluse-quarantine 2>/dev/null || true\n{}\nexec \"$@\"",
+    let setup = format!(
+        "for one in receive control inspect deliver; do userdel sluse-$one 2>/dev/null || true; done\n\
+         groupdel sluse-quarantine 2>/dev/null || true\n{}",
         documented_users()
     );
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", text(etc.path())]);
-    command.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
-    let ended = run(command);
-    assert!(ended.code == 0 && ended.stdout.contains("1 passed"), "{}\n{}", ended.stdout, ended.stderr);
+    with_own_etc(name, &setup, body);
 }
 
 /// The commands by which docs/operations.md makes the users.

@@ -30,6 +30,7 @@ mod links;
 mod live;
 mod offers;
 mod operators;
+mod people;
 mod progress;
 mod refused;
 mod releases;
@@ -64,7 +65,7 @@ use std::sync::mpsc::{self, Receiver};
 /// When state or keys cannot be used.
 pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleError> {
     let control = Arc::new(Control::load(&zone, Box::new(clock::now))?);
-    let listener = operators::listen(&zone)?;
+    let listener = operators::listen(&zone, &control.people)?;
     crate::confine::apply(Role::Control, &zone)?;
     let (running, stop) = mpsc::channel();
     let timer = Arc::clone(&control);

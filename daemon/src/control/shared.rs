@@ -4,6 +4,7 @@ use super::authority::Authority;
 use super::documents::Documents;
 use super::last_checkpoint::LastCheckpoint;
 use super::live::Live;
+use super::people::People;
 use super::progress::Progress;
 use super::refused::RefusedOffers;
 use super::restored;
@@ -29,6 +30,8 @@ pub struct Control {
     pub store: Store,
     /// The audit log's last checkpoint, outside of the database.
     pub last_checkpoint: LastCheckpoint,
+    /// Who may ask what at the operators' socket.
+    pub people: People,
     /// Plans and manifests.
     pub documents: Documents,
     /// Copies of the database for backups.
@@ -65,6 +68,7 @@ impl Control {
         store.write(register::catch_up).map_err(|failure| RoleError::State(failure.to_string()))?;
         Ok(Self {
             settings: zone.settings.clone(),
+            people: People::new(&zone.settings.control)?,
             last_checkpoint,
             documents: Documents::open(layout, &store)?,
             snapshots: Snapshots::open(layout).map_err(RoleError::io(layout.snapshot().display().to_string()))?,

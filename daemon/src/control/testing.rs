@@ -3,8 +3,8 @@
 
 use super::live::LinkId;
 use super::operators;
+use super::people::{Account, People, Person};
 use super::shared::Control;
-use super::store::Who;
 use super::{authority, links};
 use sluse_host::config::{Settings, Zone};
 use sluse_host::layout::Layout;
@@ -17,6 +17,7 @@ use sluse_protocol::invite;
 use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest, TransferDetails};
 use sluse_protocol::path::NameRule;
+use sluse_protocol::powers::Power;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::{
     DeliverOutcome, DeliverReply, DeliverRequest, InspectOutcome, InspectReply, InspectRequest, ReceiveReply,
@@ -25,9 +26,10 @@ use sluse_protocol::roles::{
 use sluse_protocol::sshsig::{NAMESPACE_ENROL, NAMESPACE_MANIFEST, SigningKey};
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 pub const START: i64 = 1_800_000_000;
 pub const DAY: i64 = 86_400;
@@ -38,6 +40,8 @@ pub struct Bench {
     pub receive: links::receive::Link,
     pub inspect: LinkId,
     pub deliver: LinkId,
+    /// Who has an account, where powers are separated: the ids of their groups.
+    pub accounts: Option<Accounts>,
     clock: Arc<AtomicI64>,
 }
 
@@ -122,8 +126,41 @@ pub fn identity_key() -> SigningKey {
     SigningKey::from_seed(&[7; 32]).unwrap()
 }
 
-pub fn someone() -> Who {
-    Who::Operator("kari".into())
+pub fn someone() -> Person {
+    Person { uid: 1000, name: "kari".into() }
+}
+
+/// Who has which account: by user id, the ids of the groups.
+pub type Accounts = Arc<Mutex<BTreeMap<u32, Vec<u32>>>>;
+
+/// Each power's group in a zone of separated powers.
+pub const GROUPS: [(Power, u32); 4] =
+    [(Power::Administrator, 1), (Power::Operator, 2), (Power::Reviewer, 3), (Power::Auditor, 4)];
+
+/// People, and which group each is in at first.
+pub const PEOPLE: [(&str, u32, u32); 8] = [
+    ("adam", 1001, 1),
+    ("olga", 1002, 2),
+    ("ole", 1003, 2),
+    ("rita", 1004, 3),
+    ("roar", 1005, 3),
+    ("rune", 1006, 3),
+    ("aud", 1007, 4),
+    ("nils", 1008, 9),
+];
+
+pub fn uid(name: &str) -> u32 {
+    PEOPLE.iter().find(|(one, ..)| *one == name).unwrap().1
+}
+
+fn people(accounts: Accounts) -> People {
+    let groups = GROUPS.iter().map(|(power, gid)| (*power, format!("{power}s"), *gid)).collect();
+    let name = |uid: u32| PEOPLE.iter().find(|(_, one, _)| *one == uid).unwrap().0.to_owned();
+    let directory = move |uid: u32| {
+        let groups = accounts.lock().unwrap().get(&uid)?.clone();
+        Some(Account { name: name(uid), groups })
+    };
+    People::with(1, groups, Box::new(directory))
 }
 
 /// Something with the form of an age recipient.
@@ -197,24 +234,52 @@ impl Bench {
         init(folder.path());
         let clock = Arc::new(AtomicI64::new(START));
         let control = open(folder.path(), &clock).unwrap();
-        Self::with(folder, control, clock)
+        Self::with(folder, control, clock, None)
     }
 
-    fn with(folder: tempfile::TempDir, control: Control, clock: Arc<AtomicI64>) -> Self {
+    /// The same as [`Bench::new`], and from then on with the separated powers of [`PEOPLE`].
+    pub fn separated() -> Self {
+        let accounts = PEOPLE.iter().map(|(_, uid, group)| (*uid, vec![*group])).collect();
+        Self { accounts: Some(Arc::new(Mutex::new(accounts))), ..Self::new() }.restart()
+    }
+
+    /// Puts a person into groups, or takes the account away.
+    pub fn move_to(&self, name: &str, groups: Option<&[u32]>) {
+        let mut accounts = self.accounts.as_ref().unwrap().lock().unwrap();
+        match groups {
+            Some(groups) => accounts.insert(uid(name), groups.to_vec()),
+            None => accounts.remove(&uid(name)),
+        };
+    }
+
+    /// Asks as one of [`PEOPLE`].
+    pub fn ask_as(&self, name: &str, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
+        operators::ask(&self.control, uid(name), request, body)
+    }
+
+    fn with(
+        folder: tempfile::TempDir,
+        mut control: Control,
+        clock: Arc<AtomicI64>,
+        accounts: Option<Accounts>,
+    ) -> Self {
+        if let Some(accounts) = &accounts {
+            control.people = people(Arc::clone(accounts));
+        }
         let control = Arc::new(control);
         let receive = links::receive::Link::new(Arc::clone(&control));
         let (inspect, deliver) = (control.live.connect(Role::Inspect), control.live.connect(Role::Deliver));
         control.work.open(inspect);
         control.work.open(deliver);
-        Self { folder, control, receive, inspect, deliver, clock }
+        Self { folder, control, receive, inspect, deliver, clock, accounts }
     }
 
     /// The process dies and starts again.
     pub fn restart(self) -> Self {
-        let clock = Arc::clone(&self.clock);
+        let (clock, accounts) = (Arc::clone(&self.clock), self.accounts.clone());
         let folder = self.stop();
         let control = open(folder.path(), &clock).unwrap();
-        Self::with(folder, control, clock)
+        Self::with(folder, control, clock, accounts)
     }
 
     /// The process dies; what stays is its folder.
@@ -229,7 +294,7 @@ impl Bench {
     pub fn reopen(folder: tempfile::TempDir) -> Result<Self, crate::RoleError> {
         let clock = Arc::new(AtomicI64::new(START));
         let control = open(folder.path(), &clock)?;
-        Ok(Self::with(folder, control, clock))
+        Ok(Self::with(folder, control, clock, None))
     }
 
     pub fn layout(&self) -> Layout {

@@ -78,11 +78,22 @@ fn receive(fields: &Fields<'_>) -> Option<ReceiveSettings> {
 
 fn control(fields: &Fields<'_>) -> Option<ControlSettings> {
     let default = ControlSettings::default();
-    let group = fields.may("operators_group", "\"sluse-operators\"", text(32));
+    let operators = fields.may("operators_group", "\"sluse-operators\"", text(32));
+    let reviewers = fields.may("reviewers_group", "\"sluse-reviewers\"", text(32));
+    let auditors = fields.may("auditors_group", "\"sluse-auditors\"", text(32));
+    let administrators = fields.may("administrators_group", "\"sluse-admins\"", text(32));
+    let groups: Vec<&String> = [&operators, &reviewers, &auditors, &administrators].into_iter().flatten().collect();
+    if groups.iter().enumerate().any(|(at, group)| groups[at + 1..].contains(group)) {
+        let message = "two powers have the same group: one person may not have both";
+        fields.wrong_at("operators_group", message, "name a group of its own for each");
+    }
     let receiving = fields.may("receiving_days", "14", number(1..=MAX_DAYS));
     let certificate = fields.may("certificate_life", "\"365d\"", lasting(SHORTEST_LIFE..=LONGEST_LIFE));
     Some(ControlSettings {
-        operators_group: group,
+        operators_group: operators,
+        reviewers_group: reviewers,
+        auditors_group: auditors,
+        administrators_group: administrators,
         receiving_days: receiving.unwrap_or(default.receiving_days),
         certificate_life: certificate.unwrap_or(default.certificate_life),
     })

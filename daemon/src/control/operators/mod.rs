@@ -1,22 +1,20 @@
-//! The operators' socket: who is there, and what is asked. Only root, the user that `control` runs as, and members of the
-//! operators' group are answered; the person's name stands in the audit entry of each act.
+//! The operators' socket: who is there, and what is asked. Who may ask what follows from the system's groups at the time of each
+//! request; the person's name stands in the audit entry of each act.
 
 mod acts;
 mod agreements;
-mod peer;
 mod questions;
 mod register;
 mod retention;
 
 use super::failure::Failure;
+use super::people::{self, People, Person};
 use super::shared::Control;
 use super::store::Who;
 use crate::RoleError;
-use peer::Operators;
 use sluse_host::config::Zone;
 use sluse_host::rpc;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
-use sluse_protocol::refusal::{Code, Refusal};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -24,69 +22,75 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Operators connected at once.
+/// People connected at once.
 const MAX_CONNECTIONS: usize = 64;
 
-/// The socket, listening.
-#[derive(Debug)]
-pub struct Listener {
-    listener: UnixListener,
-    operators: Operators,
-}
+/// Others connected at once, who hear why they may not; they take no place from those who may.
+const MAX_STRANGERS: usize = 8;
 
-/// Makes the socket: mode 0660, of the operators' group where there is one.
+/// Makes the socket. Where one group has every power it is of that group, mode 0660; where powers are separated anybody may
+/// connect, since a file has one group, and is known by the kernel's word.
 ///
 /// # Errors
-/// When it cannot be made, or the group is not known.
-pub fn listen(zone: &Zone) -> Result<Listener, RoleError> {
-    let operators = Operators::new(zone.settings.control.operators_group.as_deref())?;
+/// When it cannot be made.
+pub fn listen(zone: &Zone, people: &People) -> Result<UnixListener, RoleError> {
     let path = zone.layout.operator_socket();
-    let listener = bind(&path, &operators).map_err(RoleError::io(path.display().to_string()))?;
-    Ok(Listener { listener, operators })
+    bind(&path, people).map_err(RoleError::io(path.display().to_string()))
 }
 
-fn bind(path: &Path, operators: &Operators) -> io::Result<UnixListener> {
+fn bind(path: &Path, people: &People) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
     // Where it has its group already, as in the unit, the role needs no call to change it, and has none.
-    if let Some(group) = operators.group()
+    if let Some(group) = people.operators()
         && std::fs::metadata(path)?.gid() != group
     {
         std::os::unix::fs::chown(path, None, Some(group))?;
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let mode = if people.separated() { 0o666 } else { 0o660 };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
 /// Answers whoever connects, each on a thread of its own.
-pub fn accept(control: &Arc<Control>, listener: &Listener) {
-    let connected = Arc::new(AtomicUsize::new(0));
-    for stream in listener.listener.incoming() {
+pub fn accept(control: &Arc<Control>, listener: &UnixListener) {
+    let (known, strangers) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for stream in listener.incoming() {
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::warn!(%error, "an operator could not connect");
+                tracing::warn!(%error, "a person could not connect");
                 // Out of descriptors, most likely: they come back when connections end.
                 std::thread::sleep(std::time::Duration::from_millis(100));
                 continue;
             }
         };
-        if connected.load(Ordering::SeqCst) >= MAX_CONNECTIONS {
-            tracing::warn!("too many operators are connected");
+        let uid = match people::peer(&stream) {
+            Ok(uid) => uid,
+            Err(error) => {
+                tracing::warn!(%error, "the kernel does not say who connected");
+                continue;
+            }
+        };
+        let (connected, most) = match control.people.look_up(uid) {
+            Ok(_) => (&known, MAX_CONNECTIONS),
+            Err(_) => (&strangers, MAX_STRANGERS),
+        };
+        if connected.load(Ordering::SeqCst) >= most {
+            tracing::warn!(uid, "too many people are connected");
             continue;
         }
-        let person = listener.operators.identify(&stream);
         let control = Arc::clone(control);
-        let slot = Slot::take(&connected);
+        let slot = Slot::take(connected);
         let started = std::thread::Builder::new().name("operator".into()).spawn(move || {
-            serve(control, stream, person);
+            serve(control, stream, uid);
             drop(slot);
         });
         if let Err(error) = started {
-            tracing::error!(%error, "no thread for an operator");
+            tracing::error!(%error, "no thread for a person");
         }
     }
 }
@@ -106,23 +110,28 @@ impl Drop for Slot {
     }
 }
 
-fn serve(control: Arc<Control>, stream: UnixStream, person: Result<String, peer::Stranger>) {
-    let operator = person.map(Who::Operator);
-    if let Err(stranger) = &operator {
-        tracing::warn!(code = Code::Forbidden.as_str(), %stranger, "an operator was refused");
-    }
-    let ended = rpc::serve(stream, move |request, body| match &operator {
-        Ok(operator) => answer(&control, operator, request, &body),
-        Err(stranger) => (OperatorReply::Refused(Refusal::new(Code::Forbidden, stranger.to_string())), Vec::new()),
-    });
+fn serve(control: Arc<Control>, stream: UnixStream, uid: u32) {
+    let ended = rpc::serve(stream, move |request, body| ask(&control, uid, request, &body));
     if let Err(error) = ended {
         tracing::debug!(%error, "an operator's connection ended");
     }
 }
 
-/// Answers one request of a person.
-pub fn answer(control: &Control, operator: &Who, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
-    let answered = handle(control, operator, request, body);
+/// Answers one request of whoever has a user id now.
+pub fn ask(control: &Control, uid: u32, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
+    match control.people.admit(uid, &request) {
+        Ok(person) => answer(control, &person, request, body),
+        Err(refusal) => {
+            tracing::warn!(uid, code = refusal.code.as_str(), reason = refusal.message, "a person was refused");
+            (OperatorReply::Refused(refusal), Vec::new())
+        }
+    }
+}
+
+/// Answers one request of a person who may ask it.
+pub fn answer(control: &Control, person: &Person, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
+    let operator = Who::Operator(person.name.clone());
+    let answered = handle(control, &operator, request, body);
     if let Err(Failure::Refused(refusal)) = &answered {
         tracing::info!(by = %operator, code = refusal.code.as_str(), "refused");
     }

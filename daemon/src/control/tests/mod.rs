@@ -7,6 +7,7 @@ mod evidence;
 mod main_path;
 mod offers;
 mod operators;
+mod powers;
 mod register;
 mod restored;
 mod retention;

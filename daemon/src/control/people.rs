@@ -1,0 +1,225 @@
+//! Who is at the other end of the operators' socket, by the kernel's word, and what that person may do, by the system's groups as they
+//! are at that moment.
+
+use crate::RoleError;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::{Group, Uid, User, geteuid, getgrouplist};
+use sluse_host::config::ControlSettings;
+use sluse_protocol::operator::OperatorRequest;
+use sluse_protocol::powers::{self, Power};
+use sluse_protocol::refusal::{Code, Refusal};
+use std::ffi::CString;
+use std::os::unix::net::UnixStream;
+
+/// A person who may ask something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The user id: who has two names is still one person.
+    pub uid: u32,
+    /// The name in the log.
+    pub name: String,
+}
+
+/// What the system says of a user id.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// The ids of its groups, the primary one included.
+    pub groups: Vec<u32>,
+}
+
+/// Asks the system for a user id; none where it has no such user.
+pub type Directory = Box<dyn Fn(u32) -> Option<Account> + Send + Sync>;
+
+/// Who has which power.
+pub struct People {
+    ours: u32,
+    separated: bool,
+    /// Each power's group: its name, and its id.
+    groups: Vec<(Power, String, u32)>,
+    directory: Directory,
+}
+
+/// Someone who may ask nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Stranger {
+    /// A user without any power.
+    #[error("user {0} is in none of the zone's groups")]
+    Powerless(String),
+    /// A user whose powers exclude each other. Nobody guesses which of them is meant.
+    #[error(
+        "user {name} is in the groups {one} and {other}, which exclude each other: nothing is allowed until one is left"
+    )]
+    Torn {
+        /// Who.
+        name: String,
+        /// A group.
+        one: String,
+        /// Another one.
+        other: String,
+    },
+}
+
+impl People {
+    /// The people of a zone.
+    ///
+    /// # Errors
+    /// When the system does not know a group.
+    pub fn new(settings: &ControlSettings) -> Result<Self, RoleError> {
+        let mut groups = Vec::new();
+        for (power, name) in settings.groups() {
+            match Group::from_name(name) {
+                Ok(Some(group)) => groups.push((power, name.to_owned(), group.gid.as_raw())),
+                _ => return Err(RoleError::State(format!("control.{}: there is no group {name}", power.setting()))),
+            }
+        }
+        let ours = geteuid().as_raw();
+        // The system's user database is asked once before confinement, so that what its modules load is loaded.
+        let _ = system(ours);
+        Ok(Self { ours, separated: settings.separated(), groups, directory: Box::new(system) })
+    }
+
+    /// The people of a zone with separated powers, as tests have them.
+    #[cfg(test)]
+    pub fn with(ours: u32, groups: Vec<(Power, String, u32)>, directory: Directory) -> Self {
+        Self { ours, separated: true, groups, directory }
+    }
+
+    /// Whether persons have the powers of their groups, and nobody has all.
+    pub fn separated(&self) -> bool {
+        self.separated
+    }
+
+    /// The operators' group.
+    pub fn operators(&self) -> Option<u32> {
+        self.groups.iter().find(|(power, ..)| *power == Power::Operator).map(|(.., gid)| *gid)
+    }
+
+    /// The person behind a user id, and the powers that he or she has now.
+    ///
+    /// # Errors
+    /// When there are none, or they exclude each other.
+    pub fn look_up(&self, uid: u32) -> Result<(Person, Vec<Power>), Stranger> {
+        let account = (self.directory)(uid);
+        let name = account.as_ref().map_or_else(|| format!("uid-{uid}"), |account| account.name.clone());
+        // It stands in log lines.
+        let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        let person = Person { uid, name: name.clone() };
+        if uid == 0 || uid == self.ours {
+            // Whoever may become these could be two people otherwise.
+            let powers = if self.separated { vec![Power::Administrator] } else { Power::ALL.to_vec() };
+            return Ok((person, powers));
+        }
+        let member = |gid: &u32| account.as_ref().is_some_and(|account| account.groups.contains(gid));
+        let powers: Vec<Power> = self.groups.iter().filter(|(.., gid)| member(gid)).map(|(power, ..)| *power).collect();
+        if powers.is_empty() {
+            return Err(Stranger::Powerless(name));
+        }
+        if !self.separated {
+            return Ok((person, Power::ALL.to_vec()));
+        }
+        match powers::conflict(&powers) {
+            Some((one, other)) => Err(Stranger::Torn { name, one: self.group(one), other: self.group(other) }),
+            None => Ok((person, powers)),
+        }
+    }
+
+    fn group(&self, power: Power) -> String {
+        self.groups.iter().find(|(one, ..)| *one == power).map(|(_, name, _)| name.clone()).unwrap_or_default()
+    }
+
+    /// The person who asks, if he or she may ask this now.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`], with the reason.
+    pub fn admit(&self, uid: u32, request: &OperatorRequest) -> Result<Person, Refusal> {
+        let stranger = |stranger: Stranger| Refusal::new(Code::Forbidden, stranger.to_string());
+        let (person, powers) = self.look_up(uid).map_err(stranger)?;
+        powers::check(&powers, request)?;
+        Ok(person)
+    }
+}
+
+/// The user id at the other end of a socket.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn peer(stream: &UnixStream) -> nix::Result<u32> {
+    Ok(getsockopt(stream, PeerCredentials)?.uid())
+}
+
+fn system(uid: u32) -> Option<Account> {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten()?;
+    let name = CString::new(user.name.as_bytes()).ok()?;
+    let groups = getgrouplist(&name, user.gid).ok()?;
+    Some(Account { name: user.name, groups: groups.into_iter().map(|gid| gid.as_raw()).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(operators: &str) -> ControlSettings {
+        ControlSettings { operators_group: Some(operators.to_owned()), ..ControlSettings::default() }
+    }
+
+    /// A zone of separated powers whose users are in the groups that their ids' digits say.
+    fn zone() -> People {
+        let group = |power, gid| (power, format!("group-{gid}"), gid);
+        let groups = vec![
+            group(Power::Administrator, 1),
+            group(Power::Operator, 2),
+            group(Power::Reviewer, 3),
+            group(Power::Auditor, 4),
+        ];
+        let digits = |uid: u32| uid.to_string().bytes().map(|digit| u32::from(digit - b'0')).collect();
+        People::with(
+            99,
+            groups,
+            Box::new(move |uid| (uid != 98).then(|| Account { name: format!("u{uid}"), groups: digits(uid) })),
+        )
+    }
+
+    #[test]
+    fn the_user_that_control_runs_as_is_known_and_named() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let people = People::new(&ControlSettings::default()).unwrap();
+        let (person, powers) = people.look_up(peer(&ours).unwrap()).unwrap();
+        let name = User::from_uid(geteuid()).unwrap().map_or_else(|| format!("uid-{}", geteuid()), |user| user.name);
+        assert_eq!((person.uid, person.name), (geteuid().as_raw(), name));
+        assert_eq!(powers, Power::ALL);
+    }
+
+    #[test]
+    fn a_group_that_does_not_exist_is_a_fault_of_the_configuration() {
+        assert!(People::new(&settings("no-such-group-here")).is_err());
+    }
+
+    #[test]
+    fn each_group_gives_its_power_and_root_is_an_administrator() {
+        let powers = |uid| zone().look_up(uid).map(|(_, powers)| powers).unwrap_or_default();
+        assert_eq!(powers(1), [Power::Administrator]);
+        assert_eq!(powers(2), [Power::Operator]);
+        assert_eq!(powers(3), [Power::Reviewer]);
+        assert_eq!(powers(4), [Power::Auditor]);
+        assert_eq!(powers(21), [Power::Administrator, Power::Operator]);
+        assert_eq!(powers(5), []);
+        assert_eq!((powers(0), powers(99)), (vec![Power::Administrator], vec![Power::Administrator]));
+    }
+
+    #[test]
+    fn who_is_in_groups_that_exclude_each_other_may_nothing_and_hears_which() {
+        for uid in [13, 23, 24, 34, 14, 123] {
+            let stranger = zone().look_up(uid).unwrap_err().to_string();
+            assert!(stranger.contains("exclude each other"), "{stranger}");
+            assert_eq!(zone().admit(uid, &OperatorRequest::Health).unwrap_err().code, Code::Forbidden);
+        }
+        assert!(zone().look_up(23).unwrap_err().to_string().contains("group-2 and group-3"));
+    }
+
+    #[test]
+    fn who_has_no_account_any_more_may_nothing() {
+        assert!(zone().look_up(98).is_err());
+    }
+}
