@@ -2,6 +2,7 @@
 //! operators' group are answered; the person's name stands in the audit entry of each act.
 
 mod acts;
+mod archives;
 mod peer;
 mod questions;
 mod register;
@@ -166,6 +167,8 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::RegisterCorrect { number, reason, changes } => {
             register::correct(control, operator, number, &reason, &changes)
         }
+        OperatorRequest::ArchiveList { after } => archives::list(control, after.as_ref()),
+        OperatorRequest::ArchiveEnd { transfer, reason } => done(archives::end(control, operator, &transfer, &reason)),
         OperatorRequest::Snapshot => questions::snapshot(control, operator),
         OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
