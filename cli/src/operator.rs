@@ -5,7 +5,7 @@ use crate::zone_folder::ZoneFolder;
 use sluse_host::layout::Layout;
 use sluse_host::rpc::{CallError, Client};
 use sluse_protocol::limits;
-use sluse_protocol::operator::{AgreementInfo, OperatorReply, OperatorRequest, RoomInfo, SourceInfo};
+use sluse_protocol::operator::{AgreementInfo, ArchiveInfo, OperatorReply, OperatorRequest, RoomInfo, SourceInfo};
 use sluse_protocol::refusal::Exit;
 use std::io;
 use std::time::Duration;
@@ -112,6 +112,19 @@ impl Operator {
         let ask = |last: Option<&RoomInfo>| OperatorRequest::RoomList { after: last.map(|last| last.name.clone()) };
         self.list(ask, |reply| match reply {
             OperatorReply::Rooms { rooms, more } => Some((rooms, more)),
+            _ => None,
+        })
+    }
+
+    /// The archived bags by transfer.
+    ///
+    /// # Errors
+    /// When the zone refuses, or gives no answer.
+    pub fn archives(&self) -> Result<Vec<ArchiveInfo>, Failure> {
+        let ask =
+            |last: Option<&ArchiveInfo>| OperatorRequest::ArchiveList { after: last.map(|last| last.transfer.clone()) };
+        self.list(ask, |reply| match reply {
+            OperatorReply::Archives { archives, more } => Some((archives, more)),
             _ => None,
         })
     }

@@ -24,6 +24,9 @@ pub const SIGNED: &str = "archive-signed";
 /// The act of the audit entry of a bag that was read again.
 pub const CHECKED: &str = "archive-checked";
 
+/// The act of the audit entry of a bag that the zone reads no more.
+pub const ENDED: &str = "archive-ended";
+
 /// What is stated of an archived bag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -178,6 +178,9 @@ fn an_archived_bag_verifies_by_ours_by_theirs_and_by_none_and_each_planted_chang
         (changes.len() + 1, 1),
         "{ended}"
     );
+    let elsewhere = zone.folder.path().join("20261122-101500-7f3k9a2m");
+    copy(&bag, &elsewhere);
+    assert!(check(&elsewhere, &signers).expect(5).stdout.contains("bears the name of another transfer"));
     // A bag of another zone's is good by that zone's signers alone; no bag is nothing to be content with.
     let other = Zone::prepare();
     assert!(check(&bag, &other.signers()).expect(5).stdout.contains("is not good"));
@@ -219,6 +222,14 @@ fn a_running_zone_reads_its_archives_again_and_tells_of_damage_in_health_and_in_
     zone.operate(&["health"]).expect(70);
     fs::write(bag.join("data/subjects.csv"), good).unwrap();
     zone.eventually("it is good again", || damaged().is_none().then_some(()));
+    let transfer = bag.file_name().unwrap().to_str().unwrap();
+    let listed = || zone.operate(&["archive", "list"]).expect(0).stdout;
+    assert!(listed().contains(transfer) && listed().contains("whole"), "{}", listed());
+    fs::rename(&bag, zone.folder.path().join("moved")).unwrap();
+    zone.eventually("it is missed", damaged);
+    zone.operate(&["archive", "end", transfer, "--reason", "handed to the national archive"]).expect(0);
+    zone.eventually("nobody misses it", || damaged().is_none().then_some(()));
+    assert!(listed().contains("ended"), "{}", listed());
     zone.operate(&["audit", "verify"]).expect(0);
     assert!(!zone.log().contains("subjects.csv"), "no name of a file in the journal");
 }

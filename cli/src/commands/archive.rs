@@ -1,12 +1,16 @@
-//! `sluse archive check`: whether archived bags are what was put there, however long ago.
+//! `sluse archive`: whether archived bags are what was put there, however long ago; which ones a zone reads again.
 
 use super::bag::{self, Examined};
 use crate::evidence::Signers;
 use crate::failure::{Ended, Failure};
+use crate::operator::Operator;
 use crate::output::{Output, bytes};
+use crate::zone_folder::ZoneFolder;
 use serde::Serialize;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::operator::{ArchiveInfo, OperatorRequest};
 use sluse_protocol::refusal::Exit;
+use sluse_protocol::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +34,21 @@ enum Command {
         #[arg(long, value_name = "KEYFILE")]
         signer: PathBuf,
     },
+    /// The archived bags that a zone knows: when each was read again last, and what was found
+    List {
+        #[command(flatten)]
+        zone: ZoneFolder,
+    },
+    /// Have the zone read an archived bag no more: another keeper has it, or its time is over
+    End {
+        /// The transfer that brought it
+        id: TransferId,
+        /// Why; `list` tells it, the audit log has its digest
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        zone: ZoneFolder,
+    },
 }
 
 /// One bag.
@@ -49,27 +68,63 @@ impl Args {
     /// Runs the command.
     ///
     /// # Errors
-    /// When there is no bag, or what is named cannot be read.
+    /// When there is no bag, what is named cannot be read, or the zone refuses or does not answer.
     pub fn run(self, out: &Output) -> Ended {
-        let Command::Check { path, signer } = self.command;
-        let signers = Signers::read(&signer)?;
-        let (bags, named) = find(&path)?;
-        let checked: Vec<Checked> = bags.into_iter().map(|bag| check(bag, &signers, named)).collect();
-        let good = checked.iter().all(|checked| checked.ok);
-        if out.is_json() {
-            out.object(&serde_json::json!({"ok": good, "checked": checked}));
-        } else {
-            checked.iter().for_each(|checked| print(out, checked));
+        match self.command {
+            Command::Check { path, signer } => check_all(&path, &Signers::read(&signer)?, out),
+            Command::List { zone } => list(&Operator::connect(&zone)?, out),
+            Command::End { id, reason, zone } => {
+                let end = OperatorRequest::ArchiveEnd { transfer: id.clone(), reason };
+                Operator::connect(&zone)?.act(&end, &[])?;
+                out.done(&format!("The archived bag of {id} is read no more."))
+            }
         }
-        if !good {
-            let wrong = checked.iter().filter(|checked| !checked.ok).count();
-            out.note(format!(
-                "{wrong} of {} bags are not what was put there: bring them back from another copy.",
-                checked.len()
-            ));
-        }
-        Ok(if good { Exit::Done } else { Exit::Integrity })
     }
+}
+
+fn list(operator: &Operator, out: &Output) -> Ended {
+    let archives = operator.archives()?;
+    if out.is_json() {
+        out.object(&archives);
+        return Ok(Exit::Done);
+    }
+    let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
+    let found = |archive: &ArchiveInfo| match (archive.ended, archive.fixity) {
+        (Some(_), _) => "ended",
+        (None, None) => "not read yet",
+        (None, Some(fixity)) if fixity.is_whole() => "whole",
+        (None, Some(_)) => "damaged",
+    };
+    let row = |archive: &ArchiveInfo| {
+        let (delivered, checked) = (archive.delivered.to_string(), time(archive.checked));
+        vec![
+            archive.transfer.to_string(),
+            archive.room.to_string(),
+            archive.bag.clone(),
+            delivered,
+            checked,
+            found(archive).into(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = archives.iter().map(row).collect();
+    out.table(&["TRANSFER", "ROOM", "BAG", "DELIVERED", "READ", "FOUND"], &rows);
+    Ok(Exit::Done)
+}
+
+fn check_all(path: &Path, signers: &Signers, out: &Output) -> Ended {
+    let (bags, named) = find(path)?;
+    let checked: Vec<Checked> = bags.into_iter().map(|bag| check(bag, signers, named)).collect();
+    let good = checked.iter().all(|checked| checked.ok);
+    if out.is_json() {
+        out.object(&serde_json::json!({"ok": good, "checked": checked}));
+    } else {
+        checked.iter().for_each(|checked| print(out, checked));
+    }
+    if !good {
+        let (wrong, all) = (checked.iter().filter(|checked| !checked.ok).count(), checked.len());
+        out.note(format!("{wrong} of {all} bags are not what was put there: bring them back from another copy."));
+    }
+    Ok(if good { Exit::Done } else { Exit::Integrity })
 }
 
 fn check(dir: PathBuf, signers: &Signers, must_be_archived: bool) -> Checked {
@@ -77,6 +132,12 @@ fn check(dir: PathBuf, signers: &Signers, must_be_archived: bool) -> Checked {
     let Examined { mut problems, transfer, files, bytes, archived, .. } = examined;
     if must_be_archived && !archived {
         problems.push("archive.json, the zone's signed statement of an archived bag, is not there".into());
+    }
+    // A good bag in another's place is not the one that was put there.
+    if let (Some(named), Some(found)) = (name(&dir), &transfer)
+        && named != *found
+    {
+        problems.push(format!("its folder bears the name of another transfer: this is {found}"));
     }
     Checked { bag: dir, ok: problems.is_empty(), archived, transfer, files, bytes, differences: problems }
 }
@@ -95,7 +156,7 @@ fn print(out: &Output, checked: &Checked) {
 /// The bags, and whether one was named.
 fn find(path: &Path) -> Result<(Vec<PathBuf>, bool), Failure> {
     let is_bag = ["bagit.txt", "archive.json", "tagmanifest-sha256.txt"].iter().any(|file| path.join(file).exists());
-    if is_bag || is_transfer(path) {
+    if is_bag || name(path).is_some() {
         return Ok((vec![path.to_owned()], true));
     }
     let mut bags = Vec::new();
@@ -108,9 +169,9 @@ fn find(path: &Path) -> Result<(Vec<PathBuf>, bool), Failure> {
     Ok((bags, false))
 }
 
-/// A bag's folder bears its transfer's name, whatever became of its files.
-fn is_transfer(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<TransferId>().is_ok())
+/// The transfer whose name a folder bears, as a bag's does, whatever became of its files.
+fn name(path: &Path) -> Option<TransferId> {
+    path.file_name()?.to_str()?.parse().ok()
 }
 
 fn look(folder: &Path, depth: usize, bags: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -121,7 +182,7 @@ fn look(folder: &Path, depth: usize, bags: &mut Vec<PathBuf>) -> io::Result<()> 
             continue;
         }
         match entry.path() {
-            path if is_transfer(&path) => bags.push(path),
+            path if name(&path).is_some() => bags.push(path),
             path if depth > 1 => look(&path, depth - 1, bags)?,
             _ => {}
         }

@@ -256,10 +256,16 @@ fn a_bag_of_somebody_elses_is_not_taken_for_the_delivered_one() {
     let zone = TestZone::new();
     let transfer = zone.sealed(ID, &dataset());
     let control = begin(&zone, signer());
-    assert!(matches!(control.deliver(&zone, &transfer, NameRule::Posix), DeliverOutcome::Visible { .. }));
+    let first = control.deliver(&zone, &transfer, NameRule::Posix);
+    assert!(matches!(first, DeliverOutcome::Visible { .. }));
     fs::write(bag(&zone).join("tagmanifest-sha256.txt"), "of another bag\n").unwrap();
     chown(bag(&zone), Some(65_534), None).expect("this test needs root");
-    let outcome = control.deliver(&zone, &transfer, NameRule::Posix);
+    let mut outcome = control.deliver(&zone, &transfer, NameRule::Posix);
+    // The first may be told of again by the round that looks for receipts that are owed.
+    while outcome == first {
+        let DeliverRequest::Delivered { outcome: next, .. } = control.told() else { panic!() };
+        outcome = next;
+    }
     assert!(matches!(outcome, DeliverOutcome::Fault { .. }), "{outcome:?}");
 }
 

@@ -6,15 +6,15 @@ put "$work/backup.key" /root/backup.key
 zone sh -c 'chmod 600 /root/backup.key; cp /var/lib/sluse/trust/allowed_signers /root/kept_signers'
 
 inventory_knows_the_keys() {
-  zone sluse zone inventory --json >"$work/inventory"
-  [ "$(grep -o '/var/lib/sluse/credentials/[a-z]*\.key' "$work/inventory" | sort -u | wc -l)" = 6 ]
+  zone sluse zone inventory --json >"$work/inventory" &&
+    [ "$(grep -o '/var/lib/sluse/credentials/[a-z]*\.key' "$work/inventory" | sort -u | wc -l)" = 6 ]
 }
 fact 'the inventory names each key where it lies encrypted' inventory_knows_the_keys
 fact 'a backup is made while the zone runs' zone sluse zone backup /root/midt.age --to "$recipient"
 as_kari() { zone setpriv --reuid=kari --regid=kari --init-groups "$@"; }
 kari_cannot() {
-  ! as_kari sluse zone backup /tmp/kari.age --to "$recipient" 2>"$work/kari"
-  grep -q 'run this as root' "$work/kari" && ! zone test -e /tmp/kari.age
+  ! as_kari sluse zone backup /tmp/kari.age --to "$recipient" 2>"$work/kari" &&
+    grep 'run this as root' "$work/kari" && ! zone test -e /tmp/kari.age
 }
 fact 'by an operator who is not root, none is' kari_cannot
 extract later 4
@@ -26,7 +26,9 @@ restore() {
   zone sluse zone restore /root/midt.age /var/lib/sluse --identity /root/backup.key --signer /root/kept_signers \
     --rooms /var/lib/lost/rooms
 }
-restored_names_what_is_newer() { restore 2>&1 | tee "$work/restored" | grep -q 'newer than the backup: .* was delivered'; }
+restored_names_what_is_newer() {
+  restore >"$work/restored" 2>&1 && grep 'newer than the backup: .* was delivered' "$work/restored" || { cat "$work/restored"; return 1; }
+}
 fact 'the zone is restored and what is newer is named' restored_names_what_is_newer
 fact 'and that revoking must be done again' grep -q 'revoke again each source and agreement' "$work/restored"
 fact 'its keys are encrypted for the host again' zone sluse-setup --encrypt

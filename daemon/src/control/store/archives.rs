@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, params};
 use sluse_protocol::archive::Fixity;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::operator::ArchiveInfo;
 use sluse_protocol::refusal::Code;
 use sluse_protocol::time::Timestamp;
 
@@ -38,7 +39,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Archived> {
     })
 }
 
-/// All of them, those that waited longest first.
+/// All that the zone reads again, those that waited longest first.
 pub fn all(sql: &Connection) -> Result<Vec<Archived>, Failure> {
     waiting_since(sql, Timestamp::from_unix(i64::MAX))
 }
@@ -49,7 +50,7 @@ pub fn waiting_since(sql: &Connection, before: Timestamp) -> Result<Vec<Archived
         SELECT archives.transfer, rooms.folder, transfers.bag, transfers.tagmanifest,
                coalesce(archives.checked, transfers.delivered) AS since, archives.fixity
         FROM archives JOIN transfers ON transfers.id = archives.transfer JOIN rooms ON rooms.name = transfers.room
-        WHERE since < ?
+        WHERE since < ? AND archives.ended IS NULL
         ORDER BY since, archives.transfer";
     let mut statement = sql.prepare_cached(text)?;
     Ok(statement.query_map([before.unix()], from_row)?.collect::<rusqlite::Result<_>>()?)
@@ -69,6 +70,41 @@ pub fn set_checked(write: &Write<'_>, transfer: &TransferId, fixity: &Fixity) ->
     let text = "UPDATE archives SET checked = ?, fixity = ? WHERE transfer = ?";
     match write.sql.execute(text, params![write.now.unix(), row::to_json(fixity), transfer.as_str()])? {
         0 => refuse(Code::UnknownName, format!("transfer {transfer} has no archived bag")),
+        _ => Ok(()),
+    }
+}
+
+/// Each that there is or was, by transfer.
+pub fn infos(sql: &Connection) -> Result<Vec<ArchiveInfo>, Failure> {
+    let text = "
+        SELECT archives.transfer, transfers.room, transfers.bag, transfers.delivered, archives.checked, archives.fixity,
+               archives.ended, archives.reason
+        FROM archives JOIN transfers ON transfers.id = archives.transfer
+        ORDER BY archives.transfer";
+    let mut statement = sql.prepare_cached(text)?;
+    let rows = statement.query_map([], |row| {
+        Ok(ArchiveInfo {
+            transfer: row::text(row, "transfer")?,
+            room: row::text(row, "room")?,
+            bag: row.get("bag")?,
+            delivered: row::time(row, "delivered")?,
+            checked: row::maybe_time(row, "checked")?,
+            fixity: row::maybe_json(row, "fixity")?,
+            ended: row::maybe_time(row, "ended")?,
+            reason: row.get("reason")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Notes that one is read no more.
+///
+/// # Errors
+/// When there is no such bag, or it is read no more already.
+pub fn set_ended(write: &Write<'_>, transfer: &TransferId, reason: &str) -> Result<(), Failure> {
+    let text = "UPDATE archives SET ended = ?, reason = ? WHERE transfer = ? AND ended IS NULL";
+    match write.sql.execute(text, params![write.now.unix(), reason, transfer.as_str()])? {
+        0 => refuse(Code::UnknownName, format!("the zone reads no archived bag of transfer {transfer}")),
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::control::archives;
 use crate::control::testing::*;
-use sluse_protocol::archive::{ArchiveStatement, CHECKED, Fixity, SIGNED};
+use sluse_protocol::archive::{ArchiveStatement, CHECKED, ENDED, Fixity, SIGNED};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
@@ -87,4 +87,30 @@ fn an_archived_bag_is_read_again_when_its_time_has_come_and_what_is_wrong_stays_
     assert_eq!(codes(&bench), [""; 0]);
     bench.wait(181 * DAY);
     assert_eq!(codes(&bench), ["archive-not-checked"]);
+}
+
+#[test]
+fn an_archived_bag_that_another_keeper_has_is_read_no_more_and_stays_in_the_list() {
+    let (bench, dataset) = trial();
+    let transfer = bench.delivered(&dataset);
+    let (id, reason) = (transfer.clone(), "handed to the national archive".to_owned());
+    let end = || bench.operate(OperatorRequest::ArchiveEnd { transfer: id.clone(), reason: reason.clone() });
+    let found = Fixity { missing: 1, ..Fixity::default() };
+    checked(&bench, &transfer, CheckOutcome::Read { fixity: found });
+    assert_eq!(codes(&bench), ["archive-damaged"]);
+    assert_eq!(end(), OperatorReply::Done);
+    assert_eq!(bench.acts().last().unwrap(), ENDED);
+    assert_operator_refused(&end(), Code::UnknownName);
+    bench.wait(1000 * DAY);
+    assert_eq!(codes(&bench), [""; 0]);
+    let choice = bench.control.work.choose(bench.deliver, bench.control.store.now()).unwrap();
+    assert!(archives::find_due(&bench.control, &choice).unwrap().is_none());
+    drop(choice);
+    let OperatorReply::Archives { archives, more: false } = bench.operate(OperatorRequest::ArchiveList { after: None })
+    else {
+        panic!()
+    };
+    let told: Vec<_> = archives.iter().map(|it| (&it.transfer, it.fixity, it.reason.as_deref())).collect();
+    assert_eq!(told, [(&transfer, Some(found), Some(reason.as_str()))]);
+    assert!(archives[0].ended.is_some());
 }
