@@ -41,7 +41,7 @@ fn begin(zone: &TestZone) -> Control {
     };
     std::thread::spawn(move || rpc::serve(ours, answer));
     let zone = zone.zone.clone();
-    let held = Held::load(&zone, jail::testing::jail()).unwrap();
+    let held = Held::load(&zone, jail::testing::jail(), Leases::open(&zone, None).unwrap()).unwrap();
     std::thread::spawn(move || work(zone, held, theirs));
     Control { tasks, told }
 }
