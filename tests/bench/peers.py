@@ -242,9 +242,9 @@ def make_file(path, size):
 
 
 def make_tree(folder, files, smallest=4096, largest=65536):
-    """A tree of small incompressible files, 100 to a folder."""
+    """A tree of small incompressible files, 100 to a folder: always the same, since by chance one may begin like an archive, and be held."""
     sizes = random.Random(1)
-    noise = os.urandom(largest * 4)
+    noise = sizes.randbytes(largest * 4)
     for number in range(files):
         if number % 100 == 0:
             (folder / f"{number // 100:05}").mkdir(parents=True)
