@@ -66,6 +66,8 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
         // A stolen host does not wait until the right person is there.
         R::SourceRevoke { .. } => &[Power::Administrator, Power::Operator],
         R::AgreementAdd
+        | R::AgreementChange { .. }
+        | R::AgreementActivate { .. }
         | R::AgreementSuspend { .. }
         | R::AgreementResume { .. }
         | R::AgreementEnd { .. }

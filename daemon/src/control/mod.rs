@@ -34,6 +34,7 @@ mod progress;
 mod refused;
 mod releases;
 mod restored;
+mod reviews;
 mod seals;
 mod shared;
 mod snapshot;

@@ -4,6 +4,7 @@
 use crate::RoleError;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Group, Uid, User, geteuid, getgrouplist};
+use serde::{Deserialize, Serialize};
 use sluse_host::config::ControlSettings;
 use sluse_protocol::operator::OperatorRequest;
 use sluse_protocol::powers::{self, Power};
@@ -12,7 +13,7 @@ use std::ffi::CString;
 use std::os::unix::net::UnixStream;
 
 /// A person who may ask something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
     /// The user id: who has two names is still one person.
     pub uid: u32,
@@ -139,6 +140,11 @@ impl People {
         powers::check(&powers, request)?;
         Ok(person)
     }
+
+    /// Whether a user id is still that of a person with a power.
+    pub fn still(&self, uid: u32, power: Power) -> bool {
+        self.look_up(uid).is_ok_and(|(_, powers)| powers.contains(&power))
+    }
 }
 
 /// The user id at the other end of a socket.
@@ -220,6 +226,7 @@ mod tests {
 
     #[test]
     fn who_has_no_account_any_more_may_nothing() {
-        assert!(zone().look_up(98).is_err());
+        assert!(zone().look_up(98).is_err() && !zone().still(98, Power::Reviewer));
+        assert!(zone().still(3, Power::Reviewer) && !zone().still(3, Power::Operator));
     }
 }

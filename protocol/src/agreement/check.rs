@@ -118,8 +118,11 @@ const IDENTIFIABILITY: &[(&str, Identifiability)] = &[
 const KINDS: &[(&str, LegalBasisKind)] =
     &[("consent", LegalBasisKind::Consent), ("exemption", LegalBasisKind::Exemption), ("law", LegalBasisKind::Law)];
 
-const RULES: &[(&str, ReleaseRule)] =
-    &[("automatic", ReleaseRule::Automatic), ("one-reviewer", ReleaseRule::OneReviewer)];
+const RULES: &[(&str, ReleaseRule)] = &[
+    ("automatic", ReleaseRule::Automatic),
+    ("one-reviewer", ReleaseRule::OneReviewer),
+    ("two-reviewers", ReleaseRule::TwoReviewers),
+];
 
 const ACTIONS: &[(&str, Action)] =
     &[("allow", Action::Allow), ("warn", Action::Warn), ("hold", Action::Hold), ("block", Action::Block)];

@@ -6,15 +6,21 @@ mod agreements;
 mod questions;
 mod register;
 mod retention;
+mod versions;
+
+pub use acts::{check_reason, digest};
 
 use super::failure::Failure;
 use super::people::{self, People, Person};
+use super::reviews;
 use super::shared::Control;
 use super::store::Who;
 use crate::RoleError;
 use sluse_host::config::Zone;
 use sluse_host::rpc;
+use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
+use sluse_protocol::review::Choice;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -131,7 +137,7 @@ pub fn ask(control: &Control, uid: u32, request: OperatorRequest, body: &[u8]) -
 /// Answers one request of a person who may ask it.
 pub fn answer(control: &Control, person: &Person, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
     let operator = Who::Operator(person.name.clone());
-    let answered = handle(control, &operator, request, body);
+    let answered = handle(control, person, &operator, request, body);
     if let Err(Failure::Refused(refusal)) = &answered {
         tracing::info!(by = %operator, code = refusal.code.as_str(), "refused");
     }
@@ -140,7 +146,7 @@ pub fn answer(control: &Control, person: &Person, request: OperatorRequest, body
 
 type Answer = Result<(OperatorReply, Vec<u8>), Failure>;
 
-fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u8]) -> Answer {
+fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorRequest, body: &[u8]) -> Answer {
     let done = |act: Result<(), Failure>| act.map(|()| (OperatorReply::Done, Vec::new()));
     match request {
         OperatorRequest::SourceInvite { name, hours } => acts::invite(control, operator, &name, hours),
@@ -148,13 +154,17 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::RoomAdd { name, folder, names } => {
             done(acts::add_room(control, operator, name, folder, names))
         }
-        OperatorRequest::AgreementAdd => done(agreements::add(control, operator, body)),
+        OperatorRequest::AgreementAdd => versions::add(control, person, body),
+        OperatorRequest::AgreementChange { reason } => versions::change(control, person, &reason, body),
+        OperatorRequest::AgreementActivate { id, version, reason } => {
+            done(versions::activate(control, person, &id, version, &reason))
+        }
         OperatorRequest::AgreementSuspend { id, reason } => done(agreements::suspend(control, operator, &id, &reason)),
         OperatorRequest::AgreementResume { id, reason } => done(agreements::resume(control, operator, &id, &reason)),
         OperatorRequest::AgreementEnd { id, reason } => done(agreements::end(control, operator, &id, &reason)),
         OperatorRequest::Cancel { transfer, reason } => done(acts::cancel(control, operator, &transfer, &reason)),
-        OperatorRequest::Release { transfer, reason } => done(acts::release(control, operator, &transfer, &reason)),
-        OperatorRequest::Reject { transfer, reason } => done(acts::reject(control, operator, &transfer, &reason)),
+        OperatorRequest::Release { transfer, reason } => chosen(control, person, &transfer, Choice::Release, &reason),
+        OperatorRequest::Reject { transfer, reason } => chosen(control, person, &transfer, Choice::Reject, &reason),
         OperatorRequest::InspectAgain { transfer, reason } => {
             done(acts::inspect_again(control, operator, &transfer, &reason))
         }
@@ -165,9 +175,9 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::SourceList { after } => questions::sources(control, after.as_ref()),
         OperatorRequest::RoomList { after } => questions::rooms(control, after.as_ref()),
         OperatorRequest::AgreementList { after } => questions::agreements(control, after.as_ref()),
-        OperatorRequest::AgreementShow { id } => questions::agreement(control, &id),
+        OperatorRequest::AgreementShow { id, version } => questions::agreement(control, &id, version),
         OperatorRequest::Transfers { state, before } => questions::transfers(control, state, before.as_ref()),
-        OperatorRequest::Show { transfer } => questions::show(control, &transfer),
+        OperatorRequest::Show { transfer } => questions::show(control, person, &transfer),
         OperatorRequest::Manifest { transfer, offset } => questions::manifest(control, &transfer, offset),
         OperatorRequest::Receipt { transfer, kind } => questions::receipt(control, &transfer, kind),
         OperatorRequest::AuditLines { from } => questions::audit_lines(control, from),
@@ -180,4 +190,12 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
     }
+}
+
+fn chosen(control: &Control, person: &Person, id: &TransferId, choice: Choice, reason: &str) -> Answer {
+    let reply = match reviews::choose(control, person, id, choice, reason)? {
+        0 => OperatorReply::Done,
+        missing => OperatorReply::Reviewed { missing: u32::try_from(missing).unwrap_or(u32::MAX) },
+    };
+    Ok((reply, Vec::new()))
 }

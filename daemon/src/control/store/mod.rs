@@ -9,6 +9,7 @@ pub mod audit;
 pub mod identities;
 pub mod receipts;
 pub mod register;
+pub mod reviews;
 pub mod rooms;
 mod row;
 pub use row::to_json;
@@ -16,6 +17,7 @@ mod schema;
 pub mod sources;
 pub mod transfers;
 pub mod transition;
+pub mod versions;
 
 use super::changes::Changes;
 use super::failure::{Failure, Fault};
