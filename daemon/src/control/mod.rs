@@ -31,6 +31,7 @@ mod offers;
 mod operators;
 mod people;
 mod progress;
+mod readings;
 mod refused;
 mod releases;
 mod restored;

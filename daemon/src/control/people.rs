@@ -97,6 +97,11 @@ impl People {
         self.groups.iter().find(|(power, ..)| *power == Power::Operator).map(|(.., gid)| *gid)
     }
 
+    /// Whether a user id is somebody's, not root's nor that of `control`.
+    pub fn is_person(&self, uid: u32) -> bool {
+        uid != 0 && uid != self.ours
+    }
+
     /// The person behind a user id, and the powers that he or she has now.
     ///
     /// # Errors
@@ -107,7 +112,7 @@ impl People {
         // It stands in log lines.
         let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         let person = Person { uid, name: name.clone() };
-        if uid == 0 || uid == self.ours {
+        if !self.is_person(uid) {
             // Whoever may become these could be two people otherwise.
             let powers = if self.separated { vec![Power::Administrator] } else { Power::ALL.to_vec() };
             return Ok((person, powers));

@@ -12,9 +12,9 @@ pub use acts::{check_reason, digest};
 
 use super::failure::Failure;
 use super::people::{self, People, Person};
-use super::reviews;
 use super::shared::Control;
 use super::store::Who;
+use super::{readings, reviews};
 use crate::RoleError;
 use sluse_host::config::Zone;
 use sluse_host::rpc;
@@ -126,7 +126,17 @@ fn serve(control: Arc<Control>, stream: UnixStream, uid: u32) {
 /// Answers one request of whoever has a user id now.
 pub fn ask(control: &Control, uid: u32, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
     match control.people.admit(uid, &request) {
-        Ok(person) => answer(control, &person, request, body),
+        Ok(person) => {
+            let asked = request.clone();
+            let answered = answer(control, &person, request, body);
+            if matches!(answered.0, OperatorReply::Refused(_)) {
+                return answered;
+            }
+            match readings::note(control, &person, &asked) {
+                Ok(()) => answered,
+                Err(failure) => (OperatorReply::Refused(failure.into_refusal()), Vec::new()),
+            }
+        }
         Err(refusal) => {
             tracing::warn!(uid, code = refusal.code.as_str(), reason = refusal.message, "a person was refused");
             (OperatorReply::Refused(refusal), Vec::new())
