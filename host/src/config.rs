@@ -117,6 +117,8 @@ pub struct InspectSettings {
 pub struct DeliverSettings {
     /// Folder below which all rooms' folders lie.
     pub rooms: PathBuf,
+    /// How long after its delivery, or after it was read the last time, an archived bag is read again.
+    pub archive_check: Duration,
 }
 
 /// Bytes of the longest configuration that is read.
@@ -166,7 +168,7 @@ impl Default for InspectSettings {
 
 impl Default for DeliverSettings {
     fn default() -> Self {
-        Self { rooms: "rooms".into() }
+        Self { rooms: "rooms".into(), archive_check: Duration::from_secs(90 * 86_400) }
     }
 }
 

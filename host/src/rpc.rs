@@ -27,8 +27,8 @@ pub enum CallError {
     #[error("the connection to the other role is lost")]
     Lost,
     /// No answer in time.
-    #[error("no answer within {} seconds", limits::ROLE_TIMEOUT.as_secs())]
-    TimedOut,
+    #[error("no answer within {} seconds", _0.as_secs())]
+    TimedOut(Duration),
     /// The request is larger than a frame.
     #[error(transparent)]
     Frame(#[from] BadFrame),
@@ -92,12 +92,20 @@ impl<Q: Serialize, A: DeserializeOwned + Send + 'static> Client<Q, A> {
     /// # Errors
     /// When the connection is lost, or no answer comes in time.
     pub fn call(&self, request: &Q, body: &[u8]) -> Answer<A> {
+        self.call_within(limits::ROLE_TIMEOUT, request, body)
+    }
+
+    /// The same for what may take longer.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_within(&self, deadline: Duration, request: &Q, body: &[u8]) -> Answer<A> {
         let (answered, answer) = mpsc::sync_channel(1);
         self.start(request, body, move |result| {
             // The caller may have given up waiting.
             let _ = answered.send(result);
         });
-        answer.recv_timeout(limits::ROLE_TIMEOUT).unwrap_or(Err(CallError::TimedOut))
+        answer.recv_timeout(deadline).unwrap_or(Err(CallError::TimedOut(deadline)))
     }
 
     /// Asks; `answered` is called once, from another thread, with the answer or with [`CallError::Lost`].

@@ -43,6 +43,9 @@ pub struct Agreement {
     pub from: SourceName,
     /// The room that receives.
     pub to: RoomName,
+    /// As what it stands there.
+    #[serde(default)]
+    pub delivery: Delivery,
     /// On which legal basis.
     pub legal_basis: LegalBasis,
     /// Approval by a regional committee for medical research ethics.
@@ -73,6 +76,17 @@ pub enum Identifiability {
     Pseudonymised,
     /// Directly.
     Identifiable,
+}
+
+/// As what a dataset stands in its room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// A bag to be worked with: whose it is then is for the room to say.
+    #[default]
+    Bag,
+    /// A bag to be kept for decades: signed as a whole, and read again on a schedule.
+    Archive,
 }
 
 /// Legal basis (*behandlingsgrunnlag*) of the disclosure.

@@ -5,6 +5,7 @@
 //! other) first; [`document`] is the plan and the manifest, [`roles`] what the four roles may ask of each other.
 
 pub mod agreement;
+pub mod archive;
 pub mod audit;
 pub mod chunk_index;
 pub mod digest;

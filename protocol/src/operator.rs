@@ -2,6 +2,7 @@
 //! credentials, and a reason where something is decided.
 
 use crate::agreement::{Ending, Lack};
+use crate::archive::Fixity;
 use crate::audit::Position;
 use crate::digest::Sha256;
 use crate::finding::{EngineReport, Report};
@@ -199,6 +200,18 @@ pub enum OperatorRequest {
         /// What should stand there; without any, the reason alone is added.
         changes: Vec<Change>,
     },
+    /// The archived bags, by transfer. Answered by `Archives`.
+    ArchiveList {
+        /// Only those after this one, for the next page.
+        after: Option<TransferId>,
+    },
+    /// Read an archived bag no more: another keeper has it, or its time is over. Answered by `Done`.
+    ArchiveEnd {
+        /// The transfer that brought it.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
     /// Take a copy of the database for a backup. Answered by `Snapshot`, a checkpoint of its audit log in the body.
     Snapshot,
     /// Bytes of the copy. Answered by `Document` with the bytes in the body; at its end none, and the copy is removed.
@@ -285,6 +298,13 @@ pub enum OperatorReply {
         /// The number of the new one.
         number: u64,
     },
+    /// The archived bags by transfer.
+    Archives {
+        /// Each one, as many as fit.
+        archives: Vec<ArchiveInfo>,
+        /// Whether there are more.
+        more: bool,
+    },
     /// A copy of the database was taken; a checkpoint of its audit log stands in the body.
     Snapshot {
         /// The copy's length.
@@ -322,6 +342,27 @@ pub struct RoomInfo {
     pub folder: String,
     /// How it takes names.
     pub names: NameRule,
+}
+
+/// An archived bag as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveInfo {
+    /// The transfer that brought it.
+    pub transfer: TransferId,
+    /// Its room.
+    pub room: RoomName,
+    /// Its folder, relative to the room's.
+    pub bag: String,
+    /// When it was delivered.
+    pub delivered: Timestamp,
+    /// When it was read again last.
+    pub checked: Option<Timestamp>,
+    /// What was found then.
+    pub fixity: Option<Fixity>,
+    /// Since when it is read no more.
+    pub ended: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// An agreement as operators see it.

@@ -74,11 +74,12 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
         | R::Cancel { .. }
         | R::Retain { .. }
         | R::LiftRetention { .. }
-        | R::RegisterCorrect { .. } => OPERATOR,
+        | R::RegisterCorrect { .. }
+        | R::ArchiveEnd { .. } => OPERATOR,
         R::InspectAgain { .. } => &[Power::Operator, Power::Reviewer],
         R::Release { .. } | R::Reject { .. } => REVIEWER,
         // What names files, or says what stands in them, is not for those who run the host.
-        R::Show { .. } | R::Manifest { .. } => &[Power::Operator, Power::Reviewer, Power::Auditor],
+        R::Show { .. } | R::Manifest { .. } | R::ArchiveList { .. } => &[Power::Operator, Power::Reviewer, Power::Auditor],
         R::SourceList { .. }
         | R::RoomList { .. }
         | R::AgreementList { .. }

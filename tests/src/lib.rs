@@ -11,4 +11,5 @@ pub mod proxy;
 pub mod raw;
 pub mod small_disk;
 pub mod source;
+pub mod trace;
 pub mod zone;

@@ -133,6 +133,14 @@ pub fn restrict_nursery(allow_unconfined: bool) -> Result<String, RoleError> {
     enforce("the nursery of parsers", allowed, allow_unconfined)
 }
 
+/// The same for the process that takes leases: it opens nothing.
+///
+/// # Errors
+/// As [`restrict`].
+pub fn restrict_lease(allow_unconfined: bool) -> Result<String, RoleError> {
+    enforce("the process that takes leases", Vec::new(), allow_unconfined)
+}
+
 /// The same for a parser: no file at all.
 ///
 /// # Errors

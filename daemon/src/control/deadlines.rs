@@ -7,7 +7,7 @@ use super::releases;
 use super::shared::Control;
 use super::store::agreements::Stored;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, agreements, transition};
+use super::store::{Who, agreements, archives, transition};
 use super::work::Task;
 use crate::pulse;
 use serde_json::json;
@@ -111,7 +111,7 @@ fn overdue(control: &Control, transfer: &Transfer, now: Timestamp) -> Result<Opt
 
 /// A failure of a task that no longer follows from its transfer's state is history.
 fn forget_troubles(control: &Control) -> Result<(), Failure> {
-    let mut gone = Vec::new();
+    let (mut gone, kept) = (Vec::new(), control.store.read(archives::all)?);
     for trouble in control.work.troubles() {
         let Some(id) = trouble.task.transfer() else { continue };
         let state = control.store.read(|sql| transfers::get(sql, id))?.state;
@@ -121,6 +121,7 @@ fn forget_troubles(control: &Control) -> Result<(), Failure> {
             Task::Inspect(_) => matches!(state, State::Received | State::Inspecting),
             Task::Wrap(_) | Task::Deliver(_) => matches!(state, State::Released | State::Delivering),
             Task::Purge(_) => state != State::Purged,
+            Task::Check(ref id) => kept.iter().any(|archived| archived.transfer == *id),
         };
         if !to_do {
             gone.push(trouble.task);

@@ -1,5 +1,6 @@
 //! What is wrong with the zone, and what a person should know.
 
+use super::archives;
 use super::deadlines;
 use super::endings;
 use super::failure::Failure;
@@ -47,6 +48,9 @@ pub fn health(control: &Control) -> Result<Health, Failure> {
         let list = if trouble.problem { &mut found.problems } else { &mut found.warnings };
         push(list, trouble.code, trouble.message, trouble.hint);
     }
+    let (damaged, unread) = archives::troubles(control, now)?;
+    damaged.into_iter().for_each(|it| push(&mut found.problems, &it.code, it.message, &it.hint));
+    unread.into_iter().for_each(|it| push(&mut found.warnings, &it.code, it.message, &it.hint));
     if let Some(trouble) = control.last_checkpoint.trouble() {
         let hint =
             "Until it can, a database that is put back to an older copy shows less: look at the disk of control/.";

@@ -14,6 +14,7 @@
 //! [`store`] is the state, and the only place where a transfer's state changes. What the other roles are to do follows from
 //! it ([`tasks`]) and is fetched by them; nothing true lives only in memory.
 
+mod archives;
 pub mod authority;
 mod changes;
 mod deadlines;

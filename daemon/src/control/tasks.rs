@@ -1,5 +1,6 @@
 //! What there is to do for `inspect` and `deliver`, as it follows from the state of the transfers.
 
+use super::archives;
 use super::failure::Failure;
 use super::live::LinkId;
 use super::releases;
@@ -142,6 +143,10 @@ fn is_withheld(transfer: &Transfer, suspended: &[AgreementId]) -> bool {
 }
 
 fn purge(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+    // What was deleted could not be taken out of the write-ahead log until then.
+    if control.store.is_being_copied() {
+        return Ok(None);
+    }
     let now = control.store.now();
     let found = control
         .store
@@ -198,5 +203,8 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
         let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };
         return Ok(Some((task, identity)));
     }
-    Ok(None)
+    Ok(archives::find_due(control, &choice)?.map(|(task, reply)| {
+        choice.hand_out(task);
+        (reply, Vec::new())
+    }))
 }

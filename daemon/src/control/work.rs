@@ -42,6 +42,8 @@ pub enum Task {
     Purge(TransferId),
     /// Deliver it.
     Deliver(TransferId),
+    /// Read its archived bag again.
+    Check(TransferId),
 }
 
 impl Task {
@@ -54,6 +56,7 @@ impl Task {
             Task::Wrap(_) => "wrap",
             Task::Purge(_) => "purge",
             Task::Deliver(_) => "deliver",
+            Task::Check(_) => "check-archive",
         }
     }
 
@@ -61,13 +64,18 @@ impl Task {
     pub fn transfer(&self) -> Option<&TransferId> {
         match self {
             Task::Mint => None,
-            Task::TakeOver(id) | Task::Inspect(id) | Task::Wrap(id) | Task::Purge(id) | Task::Deliver(id) => Some(id),
+            Task::TakeOver(id)
+            | Task::Inspect(id)
+            | Task::Wrap(id)
+            | Task::Purge(id)
+            | Task::Deliver(id)
+            | Task::Check(id) => Some(id),
         }
     }
 
     /// Whether it takes as long as the dataset is large.
     fn is_long(&self) -> bool {
-        matches!(self, Task::Inspect(_) | Task::Deliver(_))
+        matches!(self, Task::Inspect(_) | Task::Deliver(_) | Task::Check(_))
     }
 }
 
@@ -216,6 +224,10 @@ impl Choice<'_> {
         let Some(in_hands) = self.inner.in_hands.get(&self.link) else { return false };
         let inspections = in_hands.keys().filter(|task| matches!(task, Task::Inspect(_))).count();
         if matches!(task, Task::Inspect(_)) && inspections >= MOST_INSPECTIONS {
+            return false;
+        }
+        // Reading archives has time: one after another, beside what is delivered.
+        if matches!(task, Task::Check(_)) && in_hands.keys().any(|task| matches!(task, Task::Check(_))) {
             return false;
         }
         // A clock that was set back must not make a task wait for years.

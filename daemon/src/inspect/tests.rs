@@ -41,7 +41,7 @@ fn begin(zone: &TestZone) -> Control {
     };
     std::thread::spawn(move || rpc::serve(ours, answer));
     let zone = zone.zone.clone();
-    let held = Held::load(&zone, jail::testing::jail()).unwrap();
+    let held = Held::load(&zone, jail::testing::jail(), Leases::open(&zone, None).unwrap()).unwrap();
     std::thread::spawn(move || work(zone, held, theirs));
     Control { tasks, told }
 }
@@ -196,6 +196,7 @@ fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: 
         room: "lab".parse().unwrap(),
         room_folder: "lab".into(),
         room_names: NameRule::Posix,
+        delivery: Default::default(),
         deliver: deliver.to_public().to_string(),
     };
     let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, key);

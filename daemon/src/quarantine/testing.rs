@@ -13,7 +13,7 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::policy::{Cleared, decide_by_reviews};
 use sluse_protocol::review::{Choice, Review};
 use sluse_protocol::roles::Role;
-use sluse_protocol::sshsig::SigningKey;
+use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, SigningKey};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,8 @@ impl TestZone {
         fs::write(layout.deliver_recipient(), format!("{}\n", deliver.to_public())).unwrap();
         let signer = SigningKey::from_seed(&[7; 32]).unwrap();
         fs::write(layout.signer(), signer.public().to_openssh() + "\n").unwrap();
+        let allowed = signer.public().to_allowed_signer(settings().zone.name.as_str(), &[NAMESPACE_RECEIPT]);
+        fs::write(layout.allowed_signers(), allowed).unwrap();
         Self { _folder: folder, zone: Zone { settings: settings(), layout }, quarantine, deliver, signer }
     }
 

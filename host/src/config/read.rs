@@ -20,6 +20,9 @@ const MAX_DAYS: u64 = 3653;
 const SHORTEST_LIFE: Duration = Duration::from_secs(10);
 const LONGEST_LIFE: Duration = Duration::from_secs(MAX_DAYS * 86_400);
 
+/// The shortest time between two readings of an archived bag.
+const SHORTEST_CHECK: Duration = Duration::from_secs(1);
+
 /// Folders of the zone that belong to one role or to the quarantine: no setting may point into them.
 const TAKEN: [&str; 7] = ["receive", "control", "inspect", "deliver", "quarantine", "trust", "run"];
 
@@ -112,7 +115,12 @@ fn inspect(fields: &Fields<'_>) -> Option<InspectSettings> {
 
 fn deliver(fields: &Fields<'_>) -> Option<DeliverSettings> {
     let rooms = fields.may("rooms", "\"rooms\"", folder);
-    Some(DeliverSettings { rooms: rooms.unwrap_or(DeliverSettings::default().rooms) })
+    let check = fields.may("archive_check", "\"90d\"", lasting(SHORTEST_CHECK..=LONGEST_LIFE));
+    let default = DeliverSettings::default();
+    Some(DeliverSettings {
+        rooms: rooms.unwrap_or(default.rooms),
+        archive_check: check.unwrap_or(default.archive_check),
+    })
 }
 
 fn listen(value: &Value<'_>) -> Read<SocketAddr> {

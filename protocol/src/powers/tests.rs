@@ -27,6 +27,8 @@ pub fn table() -> Vec<(OperatorRequest, &'static str)> {
         (of(|transfer, reason| R::Retain { transfer, reason }), "O"),
         (of(|transfer, reason| R::LiftRetention { transfer, reason }), "O"),
         (R::RegisterCorrect { number: 1, reason: reason.clone(), changes: vec![] }, "O"),
+        (of(|transfer, reason| R::ArchiveEnd { transfer, reason }), "O"),
+        (R::ArchiveList { after: None }, "ORU"),
         (of(|transfer, reason| R::InspectAgain { transfer, reason }), "OR"),
         (of(|transfer, reason| R::Release { transfer, reason }), "R"),
         (of(|transfer, reason| R::Reject { transfer, reason }), "R"),

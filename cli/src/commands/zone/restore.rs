@@ -3,27 +3,28 @@
 //! Everything is made in a folder beside the new zone's, checked there, and takes its name in one step. What a kill leaves behind is
 //! that folder, which means nothing and is removed by the next restore. The zone's first start does the rest (`control`, `restored`).
 
-use super::archive::{self, CHECKPOINT, DATABASE, LIST, LIST_SIGNATURE, List, Member};
+use super::archive::{self, CHECKPOINT, LIST, LIST_SIGNATURE, List};
 use super::init::sockets_fit;
 use super::newer::{Newer, Search};
 use super::places::{self, Accounts, Place};
+use super::unpack::unpack;
 use crate::evidence::Signers;
 use crate::failure::{Ended, Failure};
 use crate::output::Output;
 use age::x25519::Identity;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::unistd::{Uid, User};
-use sha2::Digest as _;
 use sluse_host::config::Zone;
 use sluse_host::files;
 use sluse_host::layout::Layout;
-use sluse_protocol::digest::Sha256;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::restored::Restored;
 use sluse_protocol::sshsig::{self, NAMESPACE_BACKUP, NAMESPACE_CHECKPOINT, PublicKey};
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// `sluse zone restore`
@@ -108,8 +109,12 @@ impl Args {
         if self.signer.is_none() {
             out.note("Nothing shows who made this backup: --signer names a kept allowed_signers file.");
         }
-        out.note("It has no data: at its first start it gives up what was in quarantine, and sources send that again.");
+        let made = list.made;
+        out.note(format!("It does not know what was revoked since: revoke again each source and agreement that was revoked after {made}."));
+        out.note("It has no data: at its first start it gives up what was in quarantine, and sources send that again. Invites that");
+        out.note("were not used are taken back then.");
         out.note(format!("Start it: slused all --config {}", zone.join("sluse.toml").display()));
+        out.note("or, where it is the package's zone, encrypt its keys for this host first: sluse-setup --encrypt");
     }
 }
 
@@ -124,13 +129,14 @@ fn claim(zone: &Path) -> Result<PathBuf, Failure> {
         return Err(Failure::new(Exit::Usage, format!("{} is not empty", zone.display()))
             .hint("a zone is restored to a folder of its own: name a new one"));
     }
+    let (Some(parent), Some(name)) = (zone.parent(), zone.file_name()) else {
+        return Err(failed(io::ErrorKind::InvalidInput.into()));
+    };
+    check_replaceable(&File::open(parent).map_err(failed)?, name).map_err(|why| failed(why.into()).hint(HINT))?;
     if !sockets_fit(&Layout::new(zone)) {
         let message = format!("{} is too long a path: the zone's sockets could not be made", zone.display());
         return Err(Failure::new(Exit::Usage, message));
     }
-    let (Some(parent), Some(name)) = (zone.parent(), zone.file_name()) else {
-        return Err(failed(io::ErrorKind::InvalidInput.into()));
-    };
     let work = parent.join(format!(".{}.sluse-restoring", name.to_string_lossy()));
     match std::fs::remove_dir_all(&work) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -138,6 +144,20 @@ fn claim(zone: &Path) -> Result<PathBuf, Failure> {
     }
     files::create_folder(&work, 0o700).map_err(failed)?;
     Ok(work)
+}
+
+const HINT: &str =
+    "the zone takes its name by one rename: name a folder below the mount point, or what the link leads to";
+
+/// Whether what has a name in a folder can be replaced by a folder that is made beside it: it is not there, or neither a mount point nor
+/// a link.
+fn check_replaceable(parent: &File, name: &OsStr) -> nix::Result<()> {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC);
+    let how = how.resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(parent, name, how) {
+        Ok(_) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Gives the finished zone its name.
@@ -155,61 +175,6 @@ fn read_identity(file: &Path) -> Result<Identity, Failure> {
     let line = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1"));
     let bad = || Failure::new(Exit::Usage, format!("{} is not an age identity", file.display()));
     line.and_then(|line| line.trim().parse().ok()).ok_or_else(bad)
-}
-
-/// Decrypts and unpacks; each member must be the one in the list, which comes last.
-fn unpack(file: &Path, identity: &Identity, work: &Path) -> Result<List, Failure> {
-    let damaged = |what: &str| Failure::new(Exit::Integrity, format!("{} {what}", file.display()));
-    let broken = |error: io::Error| damaged("is damaged").because(&error);
-    let opened = File::open(file).map_err(|e| Failure::file(Exit::Usage, "read", file, &e))?;
-    let decryptor = age::Decryptor::new_buffered(io::BufReader::with_capacity(256 * 1024, opened));
-    let decryptor = decryptor.map_err(|e| damaged("is not an age file").because(&e))?;
-    let stream = decryptor.decrypt(std::iter::once(identity as _));
-    let stream = stream.map_err(|e| damaged("does not open with this identity").because(&e))?;
-    let (mut archive, mut unpacked, mut names) = (tar::Archive::new(stream), Vec::new(), BTreeSet::new());
-    for entry in archive.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let plain = entry.header().entry_type() == tar::EntryType::Regular;
-        if !plain || !archive::is_sound(&name) || !names.insert(name.clone()) {
-            return Err(damaged("has a member that no backup has"));
-        }
-        let path = work.join(&name);
-        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        made.map_err(|e| Failure::file(Exit::Fault, "write", &path, &e))?;
-        let (bytes, sha256) = keep(&mut entry, &path).map_err(broken)?;
-        unpacked.push(Member { path: name, bytes, sha256 });
-    }
-    // What follows the archive's end is read too, so that a backup whose tail was cut off or changed is noticed.
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
-    let ends: Vec<String> = unpacked.iter().rev().take(2).map(|member| member.path.clone()).collect();
-    if ends != [LIST_SIGNATURE, LIST] {
-        return Err(damaged("does not end with its list and signature"));
-    }
-    unpacked.truncate(unpacked.len() - 2);
-    let text = files::read_bounded(&work.join(LIST), archive::MAX_LIST_BYTES).map_err(broken)?;
-    let list: List =
-        serde_json::from_slice(&text).map_err(|e| damaged("has a list that cannot be read").because(&e))?;
-    let needed = [DATABASE, CHECKPOINT, "sluse.toml"];
-    if list.files != unpacked || !needed.iter().all(|name| names.contains(*name)) {
-        return Err(damaged("does not hold what its list says"));
-    }
-    Ok(list)
-}
-
-fn keep(content: &mut impl Read, path: &Path) -> io::Result<(u64, Sha256)> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let (mut hash, mut bytes, mut step) = (sha2::Sha256::new(), 0, vec![0; 256 * 1024]);
-    loop {
-        let count = content.read(&mut step)?;
-        if count == 0 {
-            file.sync_all()?;
-            return Ok((bytes, Sha256(hash.finalize().into())));
-        }
-        hash.update(&step[..count]);
-        file.write_all(&step[..count])?;
-        bytes += count as u64;
-    }
 }
 
 /// The list must be signed by the zone that it names: by the keys that were kept elsewhere, or else by the one within. The
@@ -266,7 +231,15 @@ fn settle(zone: &Zone) -> io::Result<()> {
     let own = [layout.database(), layout.checkpoint(), layout.restored()];
     let closed = own.into_iter().chain(within(&layout.documents())?).map(|path| (path, layout.signing_key()));
     let open = within(&zone.signatures())?.into_iter().map(|path| (path, layout.config()));
-    for (path, like) in closed.chain(open) {
+    let mut folders = BTreeSet::new();
+    let mut authorities = archive::authorities_of(zone);
+    authorities.retain(|file| archive::is_within(layout, file) && file.exists());
+    for file in &authorities {
+        folders.extend(file.ancestors().skip(1).take_while(|folder| *folder != layout.root()).map(Path::to_owned));
+    }
+    let authorities = authorities.into_iter().map(|path| (path, layout.config()));
+    let folders = folders.into_iter().map(|path| (path, layout.trust()));
+    for (path, like) in closed.chain(open).chain(authorities).chain(folders) {
         let like = places.iter().find(|place| place.path == like).cloned();
         places.extend(like.filter(|_| path.starts_with(layout.root())).map(|like| Place { path, ..like }));
     }

@@ -3,6 +3,7 @@
 
 mod acts;
 mod agreements;
+mod archives;
 mod questions;
 mod register;
 mod retention;
@@ -196,6 +197,8 @@ fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorR
         OperatorRequest::RegisterCorrect { number, reason, changes } => {
             register::correct(control, operator, number, &reason, &changes)
         }
+        OperatorRequest::ArchiveList { after } => archives::list(control, after.as_ref()),
+        OperatorRequest::ArchiveEnd { transfer, reason } => done(archives::end(control, operator, &transfer, &reason)),
         OperatorRequest::Snapshot => questions::snapshot(control, operator),
         OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),

@@ -41,7 +41,7 @@ pub fn agreements(control: &Control, after: Option<&AgreementId>) -> Answer {
 }
 
 /// What of a list, which is in the order of its names, comes after a name and fits one answer; and whether more follows.
-fn page<T: Serialize, N: Ord>(items: Vec<T>, after: Option<&N>, name: impl Fn(&T) -> &N) -> (Vec<T>, bool) {
+pub fn page<T: Serialize, N: Ord>(items: Vec<T>, after: Option<&N>, name: impl Fn(&T) -> &N) -> (Vec<T>, bool) {
     views::fitting(items.into_iter().skip_while(|item| after.is_some_and(|after| name(item) <= after)).collect())
 }
 

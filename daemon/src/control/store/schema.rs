@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
+    include_str!("schema_7.sql"),
 ];
 
 /// Brings the database to this build's schema.
@@ -61,7 +62,7 @@ mod tests {
     #[test]
     fn what_was_agreed_and_decided_before_there_were_versions_and_reviews_stands() {
         let mut sql = Connection::open_in_memory().unwrap();
-        migrate_with(&mut sql, &MIGRATIONS[..4]).unwrap();
+        migrate_with(&mut sql, &MIGRATIONS[..5]).unwrap();
         let text = crate::control::testing::agreement("lab");
         let agreement = sluse_protocol::agreement::parse(&text).unwrap();
         let checked = serde_json::to_string(&agreement).unwrap();

@@ -1,24 +1,21 @@
--- What persons chose of held transfers. `void`: why a choice does not count any more.
-CREATE TABLE reviews (
-    number   INTEGER PRIMARY KEY,
-    transfer TEXT NOT NULL REFERENCES transfers (id),
-    uid      INTEGER NOT NULL,
-    name     TEXT NOT NULL,
-    choice   TEXT NOT NULL,     -- JSON
-    reason   TEXT NOT NULL,
-    manifest TEXT NOT NULL,
-    made     INTEGER NOT NULL,
-    void     TEXT
+-- Each text that an agreement had, has or is to have. `agreements` has the one in force, once there was one.
+CREATE TABLE agreement_versions (
+    agreement    TEXT NOT NULL,
+    number       INTEGER NOT NULL,  -- from 1
+    text         TEXT NOT NULL,
+    head         TEXT NOT NULL,     -- JSON: what is known of it, complete or not
+    lacks        TEXT NOT NULL,     -- JSON: what it cannot be in force without
+    added        INTEGER NOT NULL,
+    author       TEXT,              -- JSON: who wrote it; not known of what was added before there were versions
+    reason       TEXT,              -- why it was changed
+    activated    INTEGER,
+    activated_by TEXT,              -- JSON: who put it in force
+    PRIMARY KEY (agreement, number)
 ) STRICT;
 
-CREATE INDEX reviews_by_transfer ON reviews (transfer);
-
--- What one person released before; 4294967295 is nobody's user id.
-INSERT INTO reviews (transfer, uid, name, choice, reason, manifest, made)
-    SELECT id, 4294967295, decision ->> 'by', '"release"', decision ->> 'reason', manifest_sha256, since
-    FROM transfers
-    WHERE decision ->> 'rule' = 'operator' AND decision ->> 'by' IS NOT NULL AND manifest_sha256 IS NOT NULL
-        AND (state IN ('released', 'delivering') OR (state = 'held' AND reason ->> 'code' = 'agreement-suspended'));
-
--- Since when a transfer was held whose waiting was escalated.
-ALTER TABLE transfers ADD COLUMN escalated INTEGER;
+INSERT INTO agreement_versions (agreement, number, text, head, lacks, added, activated)
+    SELECT id, 1, text,
+        json_object('id', id, 'title', checked ->> 'title', 'from', checked ->> 'from', 'to', checked ->> 'to',
+            'valid_from', checked ->> 'valid_from', 'valid_to', checked ->> 'valid_to'),
+        '[]', added, added
+    FROM agreements;

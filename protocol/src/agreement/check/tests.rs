@@ -25,6 +25,9 @@ fn the_shipped_examples_are_agreements() {
     assert_eq!(pacs.release.rule, ReleaseRule::OneReviewer);
     let genome = parse(include_str!("../../../../config/agreements/genome-once.toml")).unwrap();
     assert!(!genome.legal_basis.periodic);
+    let trial = parse(include_str!("../../../../config/agreements/trial-archive.toml")).unwrap();
+    assert_eq!((trial.delivery, epic.delivery), (Delivery::Archive, Delivery::Bag));
+    assert!(told("to = \"hjerte\"\n", "to = \"hjerte\"\ndelivery = \"archiv\"\n").contains("\"archive\""));
 }
 
 #[test]
