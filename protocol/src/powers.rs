@@ -79,7 +79,9 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
         R::InspectAgain { .. } => &[Power::Operator, Power::Reviewer],
         R::Release { .. } | R::Reject { .. } => REVIEWER,
         // What names files, or says what stands in them, is not for those who run the host.
-        R::Show { .. } | R::Manifest { .. } | R::ArchiveList { .. } => &[Power::Operator, Power::Reviewer, Power::Auditor],
+        R::Show { .. } | R::Manifest { .. } | R::ArchiveList { .. } => {
+            &[Power::Operator, Power::Reviewer, Power::Auditor]
+        }
         R::SourceList { .. }
         | R::RoomList { .. }
         | R::AgreementList { .. }

@@ -144,7 +144,7 @@ pub fn hold(write: &mut Write<'_>, id: &TransferId, why: &Refusal) -> Result<(),
     transfers::set_reason(write, id, Some(&held_for(why)))?;
     if why.code != Code::AgreementSuspended {
         // Who chose did not know of this.
-        reviews::void(write, id, None, &why.message)?;
+        reviews::void(write, &Who::Control, id, |_| true, &why.message)?;
     }
     transition::apply(write, id, Event::Hold, &Who::Control, json!({"code": why.code.as_str()}))?;
     Ok(())
@@ -172,10 +172,39 @@ pub fn waits_for_agreement(transfer: &Transfer) -> bool {
 pub fn go_on(write: &mut Write<'_>, operator: &Who, transfer: &Transfer) -> Result<(), Failure> {
     let id = &transfer.id;
     if let Some(why) = objection(&write.sql, transfer, write.now)? {
-        reviews::void(write, id, None, &why.message)?;
+        reviews::void(write, operator, id, |_| true, &why.message)?;
         return transfers::set_reason(write, id, Some(&held_for(&why)));
     }
     transfers::set_reason(write, id, None)?;
     transition::apply(write, id, Event::Release, operator, json!({"code": "agreement-resumed"}))?;
+    Ok(())
+}
+
+/// Decides anew, under the version of its agreement that is in force since, of a transfer that is released or held: what persons
+/// chose does not count any more, and what was inspected by other rules is inspected again.
+///
+/// # Errors
+/// When the database fails.
+pub fn begin_anew(write: &mut Write<'_>, operator: &Who, transfer: &Transfer, inspect: bool) -> Result<(), Failure> {
+    let id = &transfer.id;
+    let why = Refusal::new(Code::Held, "another version of its agreement is in force");
+    let by_rule = transfer.decision.as_ref().is_some_and(|decision| decision.rule == AUTOMATIC);
+    if transfer.state == State::Released {
+        hold(write, id, &why)?;
+    } else {
+        reviews::void(write, operator, id, |_| true, &why.message)?;
+    }
+    if inspect {
+        transfers::set_reason(write, id, None)?;
+        transition::apply(write, id, Event::InspectAgain, operator, json!({"code": "agreement-activated"}))?;
+    } else if transfer.state == State::Released && by_rule {
+        let objection = objection(&write.sql, transfer, write.now)?;
+        transfers::set_reason(write, id, objection.as_ref().map(held_for).as_ref())?;
+        if objection.is_none() {
+            transition::apply(write, id, Event::Release, operator, json!({"code": "agreement-activated"}))?;
+        }
+    } else if waits_for_agreement(transfer) && !by_rule {
+        transfers::set_reason(write, id, Some(&why))?;
+    }
     Ok(())
 }

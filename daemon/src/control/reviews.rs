@@ -35,14 +35,17 @@ pub fn choose(
 ) -> Result<usize, Failure> {
     check_reason(reason)?;
     control.store.write(|write| {
+        let who = Who::Operator(person.name.clone());
         let transfer = held(write, id)?;
         let rule = agreements::get(&write.sql, &transfer.agreement)?.agreement.release.rule;
         check_possible(rule, control.people.separated())?;
         if choice == Choice::Release {
             check_releasable(write, &transfer)?;
         } else if releases::waits_for_agreement(&transfer) {
-            // It was decided already, and is chosen about anew.
-            reviews::void(write, id, None, "reconsidered")?;
+            // It was decided already, and is chosen about anew: it no longer waits for its agreement.
+            reviews::void(write, &who, id, |_| true, "reconsidered")?;
+            let why = Refusal::new(Code::Held, "what was decided is being reconsidered");
+            transfers::set_reason(write, id, Some(&why))?;
         }
         let Some(manifest) = transfer.seal.as_ref().map(|seal| seal.manifest_sha256) else {
             return Err(Failure::broken(format!("transfer {id} is held and not sealed")));
@@ -53,7 +56,6 @@ pub fn choose(
         review::admit(person.uid, &manifest, &requesters, &counted)?;
         let new = Review { by: person.uid, choice, manifest };
         reviews::insert(write, id, person, &new, reason)?;
-        let who = Who::Operator(person.name.clone());
         if review::needed(rule) > 1 {
             let details = json!({"manifest": manifest, "reason_sha256": digest(reason)});
             write.record(&who, "review-made", Some(id), details)?;
@@ -106,9 +108,9 @@ fn void_of_those_who_left(control: &Control, write: &mut Write<'_>, id: &Transfe
         return Ok(());
     }
     for made in reviews::standing(&write.sql, id)? {
-        if !control.people.still(made.by.uid, Power::Reviewer) {
-            reviews::void(write, id, Some(made.by.uid), "no reviewer any more")?;
-            write.record(&Who::Control, "review-voided", Some(id), json!({"by": made.by.name}))?;
+        let (uid, theirs) = (made.by.uid, |other: &Made| other.by.uid == made.by.uid);
+        if !control.people.still(uid, Power::Reviewer) {
+            reviews::void(write, &Who::Control, id, theirs, "no reviewer any more")?;
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ use sluse_protocol::limits::MAX_REASON_BYTES;
 use sluse_protocol::operator::{OperatorReply, RoomInfo};
 use sluse_protocol::path::{self, DataPath, NameRule};
 use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::review::Choice;
 use sluse_protocol::transfer::{Event, State};
 
 pub fn invite(control: &Control, operator: &Who, name: &SourceName, hours: u16) -> Answer {
@@ -109,7 +110,8 @@ pub fn inspect_again(control: &Control, operator: &Who, id: &TransferId, reason:
             return refuse(Code::WrongState, format!("the transfer is {}, not held", transfer.state));
         }
         transfers::set_reason(write, id, None)?;
-        reviews::void(write, id, None, "inspected again")?;
+        // The manifest is the same: who keeps it out does so whatever else is found in it.
+        reviews::void(write, operator, id, |made| made.choice == Choice::Release, "inspected again")?;
         act(write, operator, id, Event::InspectAgain, reason)
     })
 }

@@ -150,7 +150,7 @@ fn keep(
     }
 }
 
-/// What was released under the version before, and would not be under this one, is held.
+/// What is not delivered yet is decided anew under the new version, and inspected anew where other content is allowed.
 fn put_in_force(
     write: &mut Write<'_>,
     person: &Person,
@@ -159,19 +159,21 @@ fn put_in_force(
     version: u32,
 ) -> Result<(), Failure> {
     let id = &agreement.id;
+    let before = agreements::find(&write.sql, id)?;
+    let inspect = before.is_some_and(|before| before.agreement.content != agreement.content);
     let delivering = under(write, id, State::Delivering)?.len();
-    if delivering > 0 {
-        let message = format!("{delivering} deliveries under agreement {id} were begun under the version in force");
+    let inspecting = if inspect { under(write, id, State::Inspecting)?.len() } else { 0 };
+    if delivering + inspecting > 0 {
+        let message = format!(
+            "{delivering} deliveries and {inspecting} inspections under agreement {id} were begun under the version in force"
+        );
         return Err(Refusal::new(Code::WrongState, message).hint("They come to their end: try again then.").into());
     }
     agreements::put(write, agreement, text)?;
     versions::set_activated(write, id, version, person)?;
-    for transfer in under(write, id, State::Released)? {
-        if let Some(why) = releases::objection(&write.sql, &transfer, write.now)? {
-            releases::hold(write, &transfer.id, &why)?;
-        }
-    }
-    Ok(())
+    let operator = Who::Operator(person.name.clone());
+    let waiting = [under(write, id, State::Released)?, under(write, id, State::Held)?].concat();
+    waiting.iter().try_for_each(|transfer| releases::begin_anew(write, &operator, transfer, inspect))
 }
 
 fn read(body: &[u8]) -> Result<(Draft, &str), Failure> {

@@ -1,10 +1,11 @@
 //! What persons chose of held transfers.
 
-use super::Write;
 use super::row;
+use super::{Who, Write};
 use crate::control::failure::Failure;
 use crate::control::people::Person;
 use rusqlite::{Connection, Row, params};
+use serde_json::json;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::review::{Choice, Review};
@@ -79,9 +80,18 @@ pub fn insert(
     Ok(())
 }
 
-/// Lets what was chosen of a transfer count no more: by one person, or by all.
-pub fn void(write: &Write<'_>, transfer: &TransferId, uid: Option<u32>, why: &str) -> Result<(), Failure> {
-    let text = "UPDATE reviews SET void = ?1 WHERE transfer = ?2 AND void IS NULL AND (?3 IS NULL OR uid = ?3)";
-    write.sql.execute(text, params![why, transfer.as_str(), uid])?;
+/// Lets choices about a transfer count no more. Each is in the log: whose it was, and which.
+pub fn void(
+    write: &mut Write<'_>,
+    who: &Who,
+    transfer: &TransferId,
+    which: impl Fn(&Made) -> bool,
+    why: &str,
+) -> Result<(), Failure> {
+    for made in standing(&write.sql, transfer)?.iter().filter(|made| which(made)) {
+        let text = "UPDATE reviews SET void = ? WHERE transfer = ? AND void IS NULL AND uid = ?";
+        write.sql.execute(text, params![why, transfer.as_str(), made.by.uid])?;
+        write.record(who, "review-voided", Some(transfer), json!({"by": made.by.name, "choice": made.choice}))?;
+    }
     Ok(())
 }

@@ -167,15 +167,76 @@ fn under_a_suspended_agreement_nobody_releases_and_both_choices_stand_when_it_is
     assert_eq!(bench.state(&transfer), State::Released);
 }
 
+fn inspected_again(bench: &Bench, name: &str, transfer: &TransferId) {
+    let again = OperatorRequest::InspectAgain { transfer: transfer.clone(), reason: "new signatures".into() };
+    assert_eq!(bench.ask_as(name, again, &[]).0, OperatorReply::Done);
+    bench.next_task();
+    bench.inspected(&Dataset::default(), transfer, &[Class::Encrypted]);
+}
+
+/// Who chose what of what does not count any more, as the log says.
+fn voided(bench: &Bench) -> Vec<(String, String)> {
+    let log = bench.audit();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let entries = log.iter().filter(|entry| entry.act == "review-voided");
+    entries.map(|entry| (text(&entry.details["by"]), text(&entry.details["choice"]))).collect()
+}
+
 #[test]
-fn an_inspection_that_is_repeated_asks_everybody_anew() {
+fn an_inspection_that_is_repeated_asks_everybody_anew_who_would_release() {
     let bench = bench();
     let transfer = waiting(&bench);
     choose(&bench, "rita", &transfer, Choice::Release);
-    let again = OperatorRequest::InspectAgain { transfer: transfer.clone(), reason: "new signatures".into() };
-    assert_eq!(bench.ask_as("roar", again, &[]).0, OperatorReply::Done);
-    bench.next_task();
-    bench.inspected(&Dataset::default(), &transfer, &[Class::Encrypted]);
+    inspected_again(&bench, "roar", &transfer);
+    assert_eq!(voided(&bench), [("rita".to_owned(), "release".to_owned())]);
+    assert_eq!(choose(&bench, "roar", &transfer, Choice::Release), ONE_MORE);
+    assert_eq!(choose(&bench, "rita", &transfer, Choice::Release), OperatorReply::Done);
+}
+
+#[test]
+fn a_rejection_stands_however_often_is_inspected() {
+    let bench = bench();
+    let transfer = waiting(&bench);
+    choose(&bench, "rita", &transfer, Choice::Reject);
+    inspected_again(&bench, "roar", &transfer);
+    inspected_again(&bench, "olga", &transfer);
+    assert_eq!(voided(&bench), []);
+    assert_eq!(choose(&bench, "roar", &transfer, Choice::Release), OperatorReply::Done);
+    assert_eq!(bench.state(&transfer), State::Rejected);
+}
+
+#[test]
+fn under_a_suspended_agreement_two_persons_can_still_reject_what_was_released() {
+    for resumed in [false, true] {
+        let bench = bench();
+        let transfer = waiting(&bench);
+        choose(&bench, "rita", &transfer, Choice::Release);
+        choose(&bench, "roar", &transfer, Choice::Release);
+        let (id, reason) = ("lab".parse().unwrap(), "REK asks".into());
+        bench.ask_as("olga", OperatorRequest::AgreementSuspend { id, reason }, &[]);
+        assert_eq!(choose(&bench, "rune", &transfer, Choice::Reject), ONE_MORE);
+        assert_eq!(voided(&bench).len(), 2);
+        if resumed {
+            let (id, reason) = ("lab".parse().unwrap(), "REK is content".into());
+            bench.ask_as("olga", OperatorRequest::AgreementResume { id, reason }, &[]);
+            assert_eq!(bench.state(&transfer), State::Held);
+        }
+        assert_eq!(choose(&bench, "rita", &transfer, Choice::Reject), OperatorReply::Done);
+        assert_eq!(bench.state(&transfer), State::Rejected);
+    }
+}
+
+#[test]
+fn choices_are_about_the_version_under_which_they_were_made() {
+    let bench = bench();
+    let transfer = waiting(&bench);
+    choose(&bench, "rita", &transfer, Choice::Reject);
+    let text = agreement("lab").replace("automatic", "two-reviewers").replace("Test", "Other");
+    bench.ask_as("olga", OperatorRequest::AgreementChange { reason: "renamed".into() }, text.as_bytes());
+    let (id, reason) = ("lab".parse().unwrap(), "read it".into());
+    let activate = OperatorRequest::AgreementActivate { id, version: 3, reason };
+    assert_eq!(bench.ask_as("ole", activate, &[]).0, OperatorReply::Done);
+    assert_eq!(voided(&bench), [("rita".to_owned(), "reject".to_owned())]);
     assert_eq!(choose(&bench, "roar", &transfer, Choice::Release), ONE_MORE);
     assert_eq!(choose(&bench, "rita", &transfer, Choice::Release), OperatorReply::Done);
 }

@@ -4,6 +4,7 @@ use crate::control::testing::*;
 use sluse_protocol::agreement::Lack;
 use sluse_protocol::operator::{AgreementInfo, OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Code;
+use sluse_protocol::roles::{DeliverReply, DeliverRequest, InspectReply};
 use sluse_protocol::transfer::State;
 
 fn added(bench: &Bench, name: &str, text: &str) -> AgreementInfo {
@@ -98,6 +99,48 @@ fn what_a_new_version_would_not_release_is_held_when_it_is_activated() {
     assert_eq!(bench.state(&transfer), State::Released);
     assert_eq!(activated(&bench, "ole", "lab", 2), OperatorReply::Done);
     assert_eq!(bench.state(&transfer), State::Held);
+}
+
+#[test]
+fn what_a_new_version_releases_too_has_a_receipt_of_its_own() {
+    let bench = Bench::separated();
+    let transfer = bench.released(&Dataset::default());
+    let receipts = |bench: &Bench| bench.acts().iter().filter(|act| *act == "transfer-released").count();
+    assert_eq!(receipts(&bench), 1);
+    changed(&bench, "olga", &agreement("lab").replace("Test", "Other"));
+    assert_eq!(activated(&bench, "ole", "lab", 2), OperatorReply::Done);
+    assert_eq!((bench.state(&transfer), receipts(&bench)), (State::Released, 2));
+    bench.wrap(&transfer);
+    assert!(matches!(bench.deliver(DeliverRequest::Next).0, DeliverReply::Deliver { .. }));
+}
+
+#[test]
+fn what_was_inspected_by_other_rules_is_inspected_by_the_new_ones() {
+    for released in [true, false] {
+        let bench = Bench::separated();
+        let transfer = if released { bench.released(&Dataset::default()) } else { bench.held(&Dataset::default()) };
+        let stricter = agreement("lab").replace("\"signatures\"]", "\"signatures\", \"clamd\"]");
+        assert_ne!(stricter, agreement("lab"));
+        changed(&bench, "olga", &stricter);
+        assert_eq!(activated(&bench, "ole", "lab", 2), OperatorReply::Done);
+        assert_eq!(bench.state(&transfer), State::Received);
+        let InspectReply::Inspect { content, .. } = bench.next_task() else { panic!() };
+        assert_eq!(content.engines, ["file-type", "signatures", "clamd"]);
+    }
+}
+
+#[test]
+fn other_rules_of_content_are_not_activated_while_an_inspection_is_under_way() {
+    let bench = Bench::separated();
+    let dataset = Dataset::default();
+    let transfer = bench.inspecting(&dataset);
+    changed(&bench, "olga", &agreement("lab").replace("\"signatures\"]", "\"signatures\", \"clamd\"]"));
+    let refused = activated(&bench, "ole", "lab", 2);
+    assert_operator_refused(&refused, Code::WrongState);
+    assert!(format!("{refused:?}").contains("1 inspections"));
+    bench.inspected(&dataset, &transfer, &[]);
+    assert_eq!(activated(&bench, "ole", "lab", 2), OperatorReply::Done);
+    assert_eq!(bench.state(&transfer), State::Received);
 }
 
 #[test]
