@@ -320,6 +320,12 @@ pub enum OperatorReply {
     Refused(Refusal),
 }
 
+impl From<Refusal> for OperatorReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// A source as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceInfo {

@@ -95,6 +95,12 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
     }
 }
 
+/// Whether where powers are separated only who has the host may ask this, whatever group a person is in: the database shows what
+/// reviewers chose unseen, and what names files.
+pub fn is_of_the_host(request: &OperatorRequest) -> bool {
+    matches!(request, OperatorRequest::Snapshot | OperatorRequest::SnapshotBytes { .. })
+}
+
 /// Whether somebody with these powers may ask this.
 ///
 /// # Errors

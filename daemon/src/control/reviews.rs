@@ -22,6 +22,9 @@ use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::review::{self, Choice, Review, Tally};
 use sluse_protocol::transfer::{Event, State};
 
+/// Reviews of a transfer that are shown: the latest; each has a reason of up to two thousand bytes.
+const MAX_REVIEWS: usize = 50;
+
 /// A person chooses; how many others have yet to.
 ///
 /// # Errors
@@ -109,7 +112,7 @@ fn void_of_those_who_left(control: &Control, write: &mut Write<'_>, id: &Transfe
     }
     for made in reviews::standing(&write.sql, id)? {
         let (uid, theirs) = (made.by.uid, |other: &Made| other.by.uid == made.by.uid);
-        if !control.people.still(uid, Power::Reviewer) {
+        if !control.people.still(uid, Power::Reviewer)? {
             reviews::void(write, &Who::Control, id, theirs, "no reviewer any more")?;
         }
     }
@@ -171,6 +174,7 @@ pub fn seen_by(sql: &Connection, transfer: &Transfer, viewer: &Person) -> Result
     let open = transfer.state == State::Held && !releases::waits_for_agreement(transfer);
     let chose = made.iter().any(|made| made.void.is_none() && made.by.uid == viewer.uid);
     let all = !open || chose;
+    let latest = made.len().saturating_sub(MAX_REVIEWS);
     let info = |made: Made| ReviewInfo {
         by: made.by.name,
         time: made.time,
@@ -178,5 +182,5 @@ pub fn seen_by(sql: &Connection, transfer: &Transfer, viewer: &Person) -> Result
         reason: all.then_some(made.reason),
         void: made.void,
     };
-    Ok(made.into_iter().map(info).collect())
+    Ok(made.into_iter().skip(latest).map(info).collect())
 }

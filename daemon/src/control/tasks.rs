@@ -203,7 +203,12 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
     if let Some(transfer) = first(control, &choice, &states, Task::Deliver, wrapped)? {
         let begun = control.store.write(|write| {
             let Some((transfer, grant, signature)) = granted(control, write, &transfer.id)? else { return Ok(None) };
-            let Some(identity) = transfers::wrapped(&write.sql, &transfer.id)? else { return Ok(None) };
+            if transfer.wrapped_to.as_deref() != ours {
+                return Ok(None);
+            }
+            let Some(identity) = transfers::wrapped(&write.sql, &transfer.id)? else {
+                return Err(Failure::broken(format!("transfer {} has no wrapped identity", transfer.id)));
+            };
             if transfer.state == State::Released {
                 transition::apply(write, &transfer.id, Event::Deliver, &Who::Deliver, json!({}))?;
             }

@@ -4,15 +4,17 @@
 mod acts;
 mod agreements;
 mod archives;
+mod places;
 mod questions;
 mod register;
 mod retention;
 mod versions;
 
 pub use acts::{check_reason, digest};
+use places::Places;
 
 use super::failure::Failure;
-use super::people::{self, People, Person};
+use super::people::{self, People, Person, Stranger};
 use super::shared::Control;
 use super::store::Who;
 use super::{readings, reviews};
@@ -21,19 +23,17 @@ use sluse_host::config::Zone;
 use sluse_host::rpc;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
+use sluse_protocol::refusal::Refusal;
 use sluse_protocol::review::Choice;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-/// People connected at once.
-const MAX_CONNECTIONS: usize = 64;
-
-/// Others connected at once, who hear why they may not; they take no place from those who may.
-const MAX_STRANGERS: usize = 8;
+/// Requests of one person that are answered at the same time.
+const MAX_IN_FLIGHT: usize = 8;
 
 /// Makes the socket. Where one group has every power it is of that group, mode 0660; where powers are separated anybody may
 /// connect, since a file has one group, and is known by the kernel's word.
@@ -64,7 +64,7 @@ fn bind(path: &Path, people: &People) -> io::Result<UnixListener> {
 
 /// Answers whoever connects, each on a thread of its own.
 pub fn accept(control: &Arc<Control>, listener: &UnixListener) {
-    let (known, strangers) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let places = Arc::new(Places::default());
     for stream in listener.incoming() {
         let stream = match stream {
             Ok(stream) => stream,
@@ -82,19 +82,20 @@ pub fn accept(control: &Arc<Control>, listener: &UnixListener) {
                 continue;
             }
         };
-        let (connected, most) = match control.people.look_up(uid) {
-            Ok(_) => (&known, MAX_CONNECTIONS),
-            Err(_) => (&strangers, MAX_STRANGERS),
-        };
-        if connected.load(Ordering::SeqCst) >= most {
-            tracing::warn!(uid, "too many people are connected");
+        let known = control.people.look_up(uid).map(drop);
+        let Some(place) = places.take(uid, known.is_ok()) else {
+            if control.people.is_news(uid, Instant::now()) {
+                tracing::warn!(uid, "too many people are connected");
+            }
             continue;
-        }
+        };
         let control = Arc::clone(control);
-        let slot = Slot::take(connected);
         let started = std::thread::Builder::new().name("operator".into()).spawn(move || {
-            serve(control, stream, uid);
-            drop(slot);
+            match known {
+                Ok(()) => serve(control, stream, uid),
+                Err(stranger) => turn_away(&control, stream, uid, &stranger),
+            }
+            drop(place);
         });
         if let Err(error) = started {
             tracing::error!(%error, "no thread for a person");
@@ -102,25 +103,25 @@ pub fn accept(control: &Arc<Control>, listener: &UnixListener) {
     }
 }
 
-struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    fn take(connected: &Arc<AtomicUsize>) -> Self {
-        connected.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(connected))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 fn serve(control: Arc<Control>, stream: UnixStream, uid: u32) {
-    let ended = rpc::serve(stream, move |request, body| ask(&control, uid, request, &body));
+    let ended = rpc::serve_within(MAX_IN_FLIGHT, stream, move |request, body| ask(&control, uid, request, &body));
     if let Err(error) = ended {
         tracing::debug!(%error, "an operator's connection ended");
+    }
+}
+
+/// Says once why nothing is answered. Nothing that a stranger sends is decoded.
+fn turn_away(control: &Control, stream: UnixStream, uid: u32, stranger: &Stranger) {
+    let refusal = stranger.refusal();
+    note_refused(control, uid, &refusal);
+    if let Err(error) = rpc::turn_away(stream, &OperatorReply::Refused(refusal)) {
+        tracing::debug!(%error, "a stranger's connection ended");
+    }
+}
+
+fn note_refused(control: &Control, uid: u32, refusal: &Refusal) {
+    if control.people.is_news(uid, Instant::now()) {
+        tracing::warn!(uid, code = refusal.code.as_str(), reason = refusal.message, "a person was refused");
     }
 }
 
@@ -139,7 +140,7 @@ pub fn ask(control: &Control, uid: u32, request: OperatorRequest, body: &[u8]) -
             }
         }
         Err(refusal) => {
-            tracing::warn!(uid, code = refusal.code.as_str(), reason = refusal.message, "a person was refused");
+            note_refused(control, uid, &refusal);
             (OperatorReply::Refused(refusal), Vec::new())
         }
     }

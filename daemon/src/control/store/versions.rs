@@ -7,7 +7,11 @@ use crate::control::people::Person;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sluse_protocol::agreement::{Draft, Head, Lack};
 use sluse_protocol::ids::AgreementId;
+use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::time::Timestamp;
+
+/// Versions of one agreement: each has a text of up to 64 KiB, and they are read together when one is shown.
+const MAX_VERSIONS: u32 = 200;
 
 /// One text of an agreement.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +73,9 @@ pub fn drafts(sql: &Connection) -> Result<Vec<Version>, Failure> {
 
 /// The version that is in force: the last one that was activated.
 pub fn in_force(sql: &Connection, id: &AgreementId) -> Result<Option<Version>, Failure> {
-    Ok(all(sql, id)?.into_iter().rfind(|version| version.activated.is_some()))
+    let text = "SELECT * FROM agreement_versions WHERE agreement = ? AND activated IS NOT NULL \
+        ORDER BY number DESC LIMIT 1";
+    Ok(sql.prepare_cached(text)?.query_row([id.as_str()], from_row).optional()?)
 }
 
 /// Adds a version; its number.
@@ -82,6 +88,11 @@ pub fn insert(
 ) -> Result<u32, Failure> {
     let id = &draft.head.id;
     let number = latest(&write.sql, id)?.map_or(1, |latest| latest.number.saturating_add(1));
+    if number > MAX_VERSIONS {
+        let refusal =
+            Refusal::new(Code::WrongState, format!("agreement {id} has {MAX_VERSIONS} versions, and may have no more"));
+        return Err(refusal.hint("End it, and add an agreement with another id.").into());
+    }
     let lacks = draft.agreement.as_ref().err().cloned().unwrap_or_default();
     write.sql.execute(
         "INSERT INTO agreement_versions (agreement, number, text, head, lacks, added, author, reason) \

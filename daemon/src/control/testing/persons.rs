@@ -34,8 +34,11 @@ pub fn people(accounts: Accounts) -> People {
     let groups = GROUPS.iter().map(|(power, gid)| (*power, format!("{power}s"), *gid)).collect();
     let name = |uid: u32| PEOPLE.iter().find(|(_, one, _)| *one == uid).unwrap().0.to_owned();
     let directory = move |uid: u32| {
-        let groups = accounts.lock().unwrap().get(&uid)?.clone();
-        Some(Account { name: name(uid), groups })
+        match accounts.lock().unwrap().get(&uid) {
+            // A directory that does not answer.
+            Some(groups) if groups.is_empty() => Err(std::io::Error::other("no answer")),
+            groups => Ok(groups.map(|groups| Account { name: name(uid), groups: groups.clone() })),
+        }
     };
     People::with(1, groups, Box::new(directory))
 }
@@ -47,7 +50,7 @@ impl Bench {
         Self { accounts: Some(Arc::new(Mutex::new(accounts))), ..Self::new() }.restart()
     }
 
-    /// Puts a person into groups, or takes the account away.
+    /// Puts a person into groups, or takes the account away; of one who is in no group at all, the system cannot be asked.
     pub fn move_to(&self, name: &str, groups: Option<&[u32]>) {
         let mut accounts = self.accounts.as_ref().unwrap().lock().unwrap();
         match groups {

@@ -150,6 +150,18 @@ fn the_choice_of_a_reviewer_who_is_none_any_more_does_not_count() {
 }
 
 #[test]
+fn a_reviewer_of_whom_the_system_cannot_be_asked_loses_no_choice() {
+    let bench = bench();
+    let transfer = waiting(&bench);
+    choose(&bench, "rita", &transfer, Choice::Reject);
+    bench.move_to("rita", Some(&[]));
+    assert_operator_refused(&choose(&bench, "roar", &transfer, Choice::Release), Code::Unavailable);
+    bench.move_to("rita", Some(&[3]));
+    assert_eq!(choose(&bench, "roar", &transfer, Choice::Release), OperatorReply::Done);
+    assert_eq!(bench.state(&transfer), State::Rejected);
+}
+
+#[test]
 fn under_a_suspended_agreement_nobody_releases_and_both_choices_stand_when_it_is_resumed() {
     let bench = bench();
     let transfer = waiting(&bench);

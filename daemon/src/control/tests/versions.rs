@@ -179,3 +179,17 @@ fn without_separated_powers_what_is_complete_is_in_force_at_once_and_what_is_not
     let (OperatorReply::Agreement(info), _) = bench.ask_operator(change, agreement("new").as_bytes()) else { panic!() };
     assert_eq!((info.status.as_str(), info.draft), ("active", None));
 }
+
+#[test]
+fn an_agreement_has_a_bounded_number_of_versions() {
+    let bench = Bench::new();
+    let change = |text: &str| {
+        let request = OperatorRequest::AgreementChange { reason: "again".into() };
+        bench.ask_operator(request, text.as_bytes()).0
+    };
+    for number in 2..=200 {
+        let reply = change(&agreement("lab").replace("Test", &format!("Test {number}")));
+        assert!(matches!(reply, OperatorReply::Agreement(_)), "{reply:?}");
+    }
+    assert_operator_refused(&change(&agreement("lab").replace("Test", "One more")), Code::WrongState);
+}
