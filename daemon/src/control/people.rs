@@ -2,6 +2,7 @@
 //! are at that moment.
 
 use crate::RoleError;
+use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Group, Uid, User, geteuid, getgrouplist};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use sluse_protocol::powers::{self, Power};
 use sluse_protocol::refusal::{Code, Refusal};
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
@@ -210,7 +212,16 @@ pub fn peer(stream: &UnixStream) -> nix::Result<u32> {
 }
 
 fn system(uid: u32) -> io::Result<Option<Account>> {
-    let Some(user) = User::from_uid(Uid::from_raw(uid))? else { return Ok(None) };
+    // The library takes files that cannot be read for empty ones.
+    for file in ["/etc/passwd", "/etc/group"] {
+        File::open(file)?;
+    }
+    let user = match User::from_uid(Uid::from_raw(uid)) {
+        // A service besides the files, of whose users nobody is known here: the role's confinement keeps it from asking.
+        Err(Errno::EACCES | Errno::EPERM) => None,
+        asked => asked?,
+    };
+    let Some(user) = user else { return Ok(None) };
     let name = CString::new(user.name.as_bytes())?;
     let groups = getgrouplist(&name, user.gid)?;
     Ok(Some(Account { name: user.name, groups: groups.into_iter().map(|gid| gid.as_raw()).collect() }))
