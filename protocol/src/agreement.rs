@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod check;
+mod draft;
 mod ending;
 mod pattern;
 pub use crate::toml_text::Problem;
 pub use check::{MAX_TEXT_BYTES, parse};
+pub use draft::{Draft, Head, Lack, read};
 pub use ending::{Ending, Part, THRESHOLDS};
 pub use pattern::{BadPattern, MAX_MATCH_BYTES, Pattern};
 
@@ -229,8 +231,10 @@ pub struct Release {
 pub enum ReleaseRule {
     /// What no finding holds or blocks is released at once.
     Automatic,
-    /// Everything is held until an operator releases it.
+    /// Everything is held until a person releases it.
     OneReviewer,
+    /// Everything is held until two different persons have chosen, and both to release it.
+    TwoReviewers,
 }
 
 /// How long quarantined bytes are kept.

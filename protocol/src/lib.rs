@@ -24,6 +24,7 @@ pub mod receipt;
 pub mod refusal;
 pub mod register;
 pub mod restored;
+pub mod review;
 pub mod roles;
 pub mod sshsig;
 pub mod time;

@@ -8,6 +8,7 @@ use crate::ids::{RoomName, SourceName, TransferId};
 use crate::limits;
 use crate::path::{self, DataPath, NameRule};
 use crate::refusal::{Code, Refusal};
+use crate::review::{self, Review, Tally};
 use crate::time::Timestamp;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -206,7 +207,7 @@ impl PathCheck {
     }
 }
 
-/// Proof that one manifest of one transfer may be released: made only by [`decide`] and [`decide_by_operator`].
+/// Proof that one manifest of one transfer may be released: made only by [`decide`] and [`decide_by_reviews`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cleared {
     transfer: TransferId,
@@ -255,21 +256,17 @@ pub fn decide(agreement: &Agreement, manifest: Sha256, files: u64, report: &Repo
     }
     match agreement.release.rule {
         ReleaseRule::OneReviewer => Decision::Hold("the agreement asks for a reviewer".into()),
+        ReleaseRule::TwoReviewers => Decision::Hold("the agreement asks for two reviewers".into()),
         ReleaseRule::Automatic => Decision::Release(Cleared { transfer: report.transfer.clone(), manifest }),
     }
 }
 
-/// An operator releases a held transfer. What a person may decide is what a finding or a missing engine leads to; not that a
+/// Whether persons may release a held transfer. What they may decide is what a finding or a missing engine leads to; not that a
 /// dataset was inspected whole, nor what the agreement blocks.
 ///
 /// # Errors
 /// The refusal, with its code.
-pub fn decide_by_operator(
-    agreement: &Agreement,
-    manifest: Sha256,
-    files: u64,
-    report: &Report,
-) -> Result<Cleared, Refusal> {
+pub fn check_reviewable(agreement: &Agreement, manifest: Sha256, files: u64, report: &Report) -> Result<(), Refusal> {
     if !covers(report, manifest, files) {
         let refusal = Refusal::new(Code::WrongState, "the inspection does not cover the whole dataset");
         return Err(refusal.hint("Have it inspected again."));
@@ -279,7 +276,27 @@ pub fn decide_by_operator(
         let message = format!("the agreement blocks what was found: {}", list(&blocking));
         return Err(Refusal::new(Code::Forbidden, message).hint("Nobody can release this: reject it."));
     }
-    Ok(Cleared { transfer: report.transfer.clone(), manifest })
+    Ok(())
+}
+
+/// Persons release a held transfer: as many as the agreement asks for, by reviews of this very manifest.
+///
+/// # Errors
+/// The refusal, with its code.
+pub fn decide_by_reviews(
+    agreement: &Agreement,
+    manifest: Sha256,
+    files: u64,
+    report: &Report,
+    reviews: &[Review],
+) -> Result<Cleared, Refusal> {
+    check_reviewable(agreement, manifest, files, report)?;
+    match review::tally(agreement.release.rule, &manifest, reviews) {
+        Tally::Release => Ok(Cleared { transfer: report.transfer.clone(), manifest }),
+        Tally::Waiting(_) | Tally::Reject => {
+            Err(Refusal::new(Code::Held, "it was not released by as many persons as the agreement asks for"))
+        }
+    }
 }
 
 /// The classes that were found, kept or only counted, and that lead to `action`.

@@ -66,6 +66,8 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
         // A stolen host does not wait until the right person is there.
         R::SourceRevoke { .. } => &[Power::Administrator, Power::Operator],
         R::AgreementAdd
+        | R::AgreementChange { .. }
+        | R::AgreementActivate { .. }
         | R::AgreementSuspend { .. }
         | R::AgreementResume { .. }
         | R::AgreementEnd { .. }
@@ -77,7 +79,9 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
         R::InspectAgain { .. } => &[Power::Operator, Power::Reviewer],
         R::Release { .. } | R::Reject { .. } => REVIEWER,
         // What names files, or says what stands in them, is not for those who run the host.
-        R::Show { .. } | R::Manifest { .. } | R::ArchiveList { .. } => &[Power::Operator, Power::Reviewer, Power::Auditor],
+        R::Show { .. } | R::Manifest { .. } | R::ArchiveList { .. } => {
+            &[Power::Operator, Power::Reviewer, Power::Auditor]
+        }
         R::SourceList { .. }
         | R::RoomList { .. }
         | R::AgreementList { .. }
@@ -89,6 +93,12 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
         | R::Register { .. }
         | R::Health => ANYBODY,
     }
+}
+
+/// Whether where powers are separated only who has the host may ask this, whatever group a person is in: the database shows what
+/// reviewers chose unseen, and what names files.
+pub fn is_of_the_host(request: &OperatorRequest) -> bool {
+    matches!(request, OperatorRequest::Snapshot | OperatorRequest::SnapshotBytes { .. })
 }
 
 /// Whether somebody with these powers may ask this.

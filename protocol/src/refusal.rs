@@ -75,6 +75,7 @@ codes! {
     BadProof, "bad-proof", Refused, "A signature does not verify: the identity folder may be damaged or mixed up.";
     // The agreement.
     UnknownAgreement, "unknown-agreement", Refused, "No such agreement for this source: check its id with the zone's operator.";
+    AgreementDraft, "agreement-draft", Refused, "The agreement is a draft: wait until it is activated, or ask the data controller.";
     AgreementInactive, "agreement-inactive", Refused, "The agreement was ended: ask the data controller.";
     AgreementSuspended, "agreement-suspended", Refused, "The agreement is suspended: wait until it is resumed, or ask the data controller.";
     AgreementNotYetValid, "agreement-not-yet-valid", Refused, "The agreement is not valid yet: see its valid_from.";

@@ -248,6 +248,12 @@ pub enum ReceiveReply {
     Refused(Refusal),
 }
 
+impl From<Refusal> for ReceiveReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// What `inspect` may ask of `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
@@ -427,6 +433,12 @@ pub enum InspectReply {
     Refused(Refusal),
 }
 
+impl From<Refusal> for InspectReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// What `deliver` may ask of `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
@@ -559,4 +571,10 @@ pub enum DeliverReply {
     },
     /// Refused.
     Refused(Refusal),
+}
+
+impl From<Refusal> for DeliverReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }

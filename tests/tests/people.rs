@@ -67,6 +67,15 @@ impl Site {
         text(&path).to_owned()
     }
 
+    /// Adds an agreement by one operator, and has another put it in force.
+    #[track_caller]
+    fn agree(&self, id: &str, file: &str) {
+        self.done("t-olga", &["agreement", "add", file]);
+        let activate = ["agreement", "activate", id, "--version", "1", "--reason", "compared with the letter"];
+        self.forbidden("t-olga", &activate, "does not put it in force");
+        self.done("t-ole", &activate);
+    }
+
     fn state(&self, transfer: &str) -> String {
         let listed = self.zone.operate(&["transfers", "--json"]).expect(0).json();
         let mut all = listed.as_array().unwrap().iter();
@@ -104,7 +113,7 @@ fn a_persons_groups_say_what_he_or_she_may_and_leaving_one_counts_at_once() {
         let text = site.agreement("lab", |text| text.replace("automatic", "one-reviewer"));
         site.forbidden("t-rita", &["agreement", "add", &text], "only operator may do this, not reviewer");
         site.forbidden("t-adam", &["agreement", "add", &text], "only operator may do this, not administrator");
-        site.done("t-olga", &["agreement", "add", &text]);
+        site.agree("lab", &text);
         site.forbidden("t-olga", &["source", "invite", "pacs"], "only administrator");
         let open = site.zone.folder.path().join("open");
         fs::create_dir(&open).unwrap();
@@ -137,4 +146,65 @@ fn a_persons_groups_say_what_he_or_she_may_and_leaving_one_counts_at_once() {
         site.done("t-nils", &["reject", &transfer, "--reason", "not what was agreed"]);
         assert_eq!(site.state(&transfer), "rejected");
     });
+}
+
+#[test]
+fn two_reviewers_are_two_users_of_the_system_and_neither_sees_the_others_choice_first() {
+    with_own_etc("two_reviewers_are_two_users_of_the_system_and_neither_sees_the_others_choice_first", SETUP, || {
+        let site = Site::start();
+        let lacking = site.agreement("lab", |text| {
+            text.replace("automatic", "two-reviewers").replace("[dpia]\nreference = \"2\"\n", "")
+        });
+        let drafted = site.done("t-olga", &["agreement", "add", &lacking]);
+        assert!(format!("{drafted:?}").contains("lacks its protection impact assessment"), "{drafted:?}");
+        let source = site.zone.enrol("lab");
+        let file = site.zone.folder.path().join("early.csv");
+        fs::write(&file, data::csv(1, 300)).unwrap();
+        let early = source.send(&file, "early", "received").expect(4);
+        assert!(early.stderr.contains("agreement-draft"), "{}", early.stderr);
+        let whole = site.agreement("lab", |text| text.replace("automatic", "two-reviewers"));
+        site.done("t-olga", &["agreement", "change", &whole, "--reason", "the DPIA is there"]);
+        site.done("t-ole", &["agreement", "activate", "lab", "--version", "2", "--reason", "read it"]);
+
+        let transfer = site.held(&source, "sensitive");
+        let release = ["release", &transfer, "--reason", "counts are large enough"];
+        let first = site.done("t-rita", &release);
+        assert!(format!("{first:?}").contains("until 1 more has chosen"), "{first:?}");
+        let seen = site.done("t-roar", &["show", &transfer, "--json"]).json();
+        assert_eq!(
+            (&seen["reviews"][0]["by"], &seen["reviews"][0]["choice"]),
+            (&"t-rita".into(), &serde_json::Value::Null)
+        );
+        site.forbidden("t-rita", &release, "chosen already");
+        for person in ["t-olga", "t-adam", "t-aud"] {
+            site.forbidden(person, &release, "only reviewer");
+        }
+        // Rita's second account, and root, are no second person.
+        system(&["useradd", "--non-unique", "--uid", &uid("t-rita"), "--no-create-home", "--user-group", "t-rita2"]);
+        system(&["usermod", "-aG", "sluse-reviewers", "t-rita2"]);
+        site.forbidden("t-rita2", &release, "chosen already");
+        site.zone.operate(&release).expect(4);
+        assert_eq!(site.state(&transfer), "held");
+        site.done("t-roar", &release);
+        site.wait_for(&transfer, "delivered");
+        let shown = site.done("t-aud", &["show", &transfer, "--json"]).json();
+        assert_eq!(shown["decision"]["by"], "t-rita, t-roar");
+
+        // A reviewer whose account goes between the two choices.
+        let transfer = site.held(&source, "later");
+        let reject = ["reject", &transfer, "--reason", "a column too many"];
+        site.done("t-rita", &["release", &transfer, "--reason", "fine"]);
+        system(&["userdel", "--force", "t-rita2"]);
+        system(&["userdel", "--force", "t-rita"]);
+        let third = site.done("t-roar", &reject);
+        assert!(format!("{third:?}").contains("until 1 more"), "{third:?}");
+        let fourth = site.done("t-rune", &["release", &transfer, "--reason", "fine"]);
+        assert!(format!("{fourth:?}").contains("is rejected"), "{fourth:?}");
+        assert_eq!(site.state(&transfer), "rejected");
+        site.done("t-aud", &["audit", "verify"]);
+    });
+}
+
+fn uid(name: &str) -> String {
+    nix::unistd::User::from_name(name).unwrap().unwrap().uid.to_string()
 }

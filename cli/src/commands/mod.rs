@@ -52,7 +52,7 @@ pub enum Command {
     Source(source::Args),
     /// Add or list rooms
     Room(room::Args),
-    /// Add, list, show, suspend, resume or end agreements
+    /// Add, change, activate, list, show, suspend, resume or end agreements
     Agreement(agreement::Args),
     /// What moves, what is held
     Transfers(transfers::Args),

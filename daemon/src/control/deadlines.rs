@@ -5,6 +5,7 @@ use super::endings;
 use super::failure::Failure;
 use super::releases;
 use super::shared::Control;
+use super::store::agreements::Stored;
 use super::store::transfers::{self, Transfer};
 use super::store::{Who, agreements, archives, transition};
 use super::work::Task;
@@ -44,6 +45,7 @@ pub fn tick(control: &Control) -> Result<(), Failure> {
     control.progress.flush(&control.store)?;
     control.work.take_back_lost(control.store.now());
     expire(control)?;
+    escalate(control)?;
     endings::tell(control)?;
     forget_troubles(control)
 }
@@ -59,6 +61,30 @@ fn expire(control: &Control) -> Result<(), Failure> {
         })?;
     }
     Ok(())
+}
+
+/// The code of the lines that say that a decision is overdue, and of the problem in `health`.
+pub const DECISION_OVERDUE: &str = "decision-overdue";
+
+/// Says of what waits for a person for more than half of the time that it may, that it does: once.
+fn escalate(control: &Control) -> Result<(), Failure> {
+    let now = control.store.now();
+    for transfer in control.store.read(|sql| transfers::all_in(sql, &[State::Held]))? {
+        let stored = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?;
+        if !is_decision_overdue(&stored, &transfer, now) || transfer.escalated == Some(transfer.since) {
+            continue;
+        }
+        let (id, since) = (&transfer.id, transfer.since);
+        tracing::warn!(code = DECISION_OVERDUE, transfer = %id, "held since {since}, and nobody has decided");
+        control.store.write(|write| transfers::set_escalated(write, id, since))?;
+    }
+    Ok(())
+}
+
+/// Whether a held transfer waits for a person for more than half of the time that it may.
+pub fn is_decision_overdue(stored: &Stored, transfer: &Transfer, now: Timestamp) -> bool {
+    let half = i64::from(stored.agreement.retention.hold_days) * DAY / 2;
+    !releases::waits_for_agreement(transfer) && transfer.since.plus(half) < now
 }
 
 /// Why a transfer is to expire now, if it is.

@@ -1,6 +1,7 @@
 //! What is wrong with the zone, and what a person should know.
 
 use super::archives;
+use super::deadlines;
 use super::endings;
 use super::failure::Failure;
 use super::releases;
@@ -144,6 +145,22 @@ fn check_transfers(control: &Control, now: Timestamp, found: &mut Found) -> Resu
     // They are decided, and a person has nothing to do about each of them.
     let others = waiting.iter().filter(|transfer| !releases::waits_for_agreement(transfer));
     let (held, working): (Vec<_>, Vec<_>) = others.partition(|transfer| transfer.state == State::Held);
+    let mut overdue = Vec::new();
+    for transfer in &held {
+        let stored = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?;
+        if deadlines::is_decision_overdue(&stored, transfer, now) {
+            overdue.push(*transfer);
+        }
+    }
+    if !overdue.is_empty() {
+        let message =
+            format!("{} wait for a decision for more than half of their time: {}", overdue.len(), list(&overdue));
+        found.problem(
+            deadlines::DECISION_OVERDUE,
+            message,
+            "When `hold_days` are over they expire: `sluse show ID` says why they are held.",
+        );
+    }
     if !held.is_empty() {
         let hint = "`sluse show ID` says why; `sluse release` or `sluse reject` decides.";
         found.warning("held", format!("{} wait for a decision: {}", held.len(), list(&held)), hint);
@@ -180,7 +197,7 @@ fn ending(control: &Control, now: Timestamp, found: &mut Found) -> Result<(), Fa
     let soon = |time: Timestamp| now <= time && time < now.plus(i64::from(ENDS_SOON) * 86_400);
     for stored in control.store.read(agreements::all)? {
         let Some(ending) = stored.ending(now).filter(|ending| ending.within_days <= ENDS_SOON) else { continue };
-        let hint = "The data controller can renew it; add it under a new id.";
+        let hint = "The data controller can renew it; `sluse agreement change` makes a new version of it.";
         found.warning(endings::CODE, endings::sentence(&stored.agreement.id, &ending), hint);
     }
     for source in control.store.read(sources::all)? {

@@ -5,7 +5,7 @@ use super::failure::{Failure, refuse};
 use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Offered, Transfer};
-use super::store::{Who, Write, agreements, identities, rooms, sources, transition};
+use super::store::{Who, Write, agreements, identities, rooms, sources, transition, versions};
 use super::uploads::Arrived;
 use serde_json::json;
 use sluse_host::random;
@@ -112,6 +112,10 @@ fn accepted(transfer: Transfer) -> ReceiveReply {
 /// What policy says of an offer.
 fn judge(sql: &rusqlite::Connection, offer: &Offer, now: Timestamp) -> Result<(Agreement, RoomInfo), Failure> {
     let Some(stored) = agreements::find(sql, &offer.agreement)? else {
+        let draft = versions::latest(sql, &offer.agreement)?;
+        if draft.is_some_and(|draft| draft.head.from == offer.source) {
+            return refuse(Code::AgreementDraft, format!("agreement {} was not activated yet", offer.agreement));
+        }
         return refuse(Code::UnknownAgreement, "no such agreement for this source");
     };
     let room = rooms::find(sql, &stored.agreement.to)?;

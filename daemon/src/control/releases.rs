@@ -2,6 +2,7 @@
 
 use super::failure::{Failure, refuse};
 use super::shared::Control;
+use super::store::reviews::{self, Made};
 use super::store::transfers::{self, Transfer};
 use super::store::{Who, Write, agreements, rooms, sources, transition};
 use rusqlite::Connection;
@@ -10,6 +11,7 @@ use sluse_protocol::grant::{GrantStatement, ReleaseGrant};
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::policy::{self, Cleared, Decision};
 use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::review::Review;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::{Event, State};
 
@@ -18,6 +20,9 @@ pub const AUTOMATIC: &str = "automatic";
 
 /// `rule` of a [`sluse_protocol::receipt::DecisionRecord`] that a person made.
 pub const OPERATOR: &str = "operator";
+
+/// `rule` of a [`sluse_protocol::receipt::DecisionRecord`] that several persons made.
+pub const REVIEWERS: &str = "reviewers";
 
 /// Whether a transfer's agreement allows anything now.
 ///
@@ -65,7 +70,10 @@ fn decided(sql: &Connection, transfer: &Transfer) -> Result<Option<Cleared>, Fai
             Decision::Release(cleared) => Some(cleared),
             _ => None,
         },
-        Some(OPERATOR) => policy::decide_by_operator(&stored.agreement, manifest, files, &report).ok(),
+        Some(OPERATOR | REVIEWERS) => {
+            let counted: Vec<Review> = reviews::standing(sql, &transfer.id)?.iter().map(Made::review).collect();
+            policy::decide_by_reviews(&stored.agreement, manifest, files, &report, &counted).ok()
+        }
         _ => None,
     })
 }
@@ -83,6 +91,18 @@ pub fn obstacle(sql: &Connection, transfer: &Transfer, now: Timestamp) -> Result
         Err(Failure::Refused(refusal)) => Ok(Some(refusal)),
         Err(fault) => Err(fault),
     }
+}
+
+/// What speaks against going on with a transfer that was decided: an obstacle, or that the decision would be another by now.
+///
+/// # Errors
+/// When the database fails.
+pub fn objection(sql: &Connection, transfer: &Transfer, now: Timestamp) -> Result<Option<Refusal>, Failure> {
+    if let Some(why) = obstacle(sql, transfer, now)? {
+        return Ok(Some(why));
+    }
+    let stale = || Refusal::new(Code::Held, "what was decided no longer stands under its agreement");
+    Ok(decided(sql, transfer)?.is_none().then(stale))
 }
 
 /// Signs the grant for a transfer that was cleared: statement and signature.
@@ -122,6 +142,10 @@ pub fn grant(
 /// Holds a released transfer that may not leave after all.
 pub fn hold(write: &mut Write<'_>, id: &TransferId, why: &Refusal) -> Result<(), Failure> {
     transfers::set_reason(write, id, Some(&held_for(why)))?;
+    if why.code != Code::AgreementSuspended {
+        // Who chose did not know of this.
+        reviews::void(write, &Who::Control, id, |_| true, &why.message)?;
+    }
     transition::apply(write, id, Event::Hold, &Who::Control, json!({"code": why.code.as_str()}))?;
     Ok(())
 }
@@ -147,14 +171,40 @@ pub fn waits_for_agreement(transfer: &Transfer) -> bool {
 /// When the database fails.
 pub fn go_on(write: &mut Write<'_>, operator: &Who, transfer: &Transfer) -> Result<(), Failure> {
     let id = &transfer.id;
-    if let Some(why) = obstacle(&write.sql, transfer, write.now)? {
+    if let Some(why) = objection(&write.sql, transfer, write.now)? {
+        reviews::void(write, operator, id, |_| true, &why.message)?;
         return transfers::set_reason(write, id, Some(&held_for(&why)));
-    }
-    if decided(&write.sql, transfer)?.is_none() {
-        let why = "what was decided before the agreement was suspended no longer stands";
-        return transfers::set_reason(write, id, Some(&Refusal::new(Code::Held, why)));
     }
     transfers::set_reason(write, id, None)?;
     transition::apply(write, id, Event::Release, operator, json!({"code": "agreement-resumed"}))?;
+    Ok(())
+}
+
+/// Decides anew, under the version of its agreement that is in force since, of a transfer that is released or held: what persons
+/// chose does not count any more, and what was inspected by other rules is inspected again.
+///
+/// # Errors
+/// When the database fails.
+pub fn begin_anew(write: &mut Write<'_>, operator: &Who, transfer: &Transfer, inspect: bool) -> Result<(), Failure> {
+    let id = &transfer.id;
+    let why = Refusal::new(Code::Held, "another version of its agreement is in force");
+    let by_rule = transfer.decision.as_ref().is_some_and(|decision| decision.rule == AUTOMATIC);
+    if transfer.state == State::Released {
+        hold(write, id, &why)?;
+    } else {
+        reviews::void(write, operator, id, |_| true, &why.message)?;
+    }
+    if inspect {
+        transfers::set_reason(write, id, None)?;
+        transition::apply(write, id, Event::InspectAgain, operator, json!({"code": "agreement-activated"}))?;
+    } else if transfer.state == State::Released && by_rule {
+        let objection = objection(&write.sql, transfer, write.now)?;
+        transfers::set_reason(write, id, objection.as_ref().map(held_for).as_ref())?;
+        if objection.is_none() {
+            transition::apply(write, id, Event::Release, operator, json!({"code": "agreement-activated"}))?;
+        }
+    } else if waits_for_agreement(transfer) && !by_rule {
+        transfers::set_reason(write, id, Some(&why))?;
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::last_checkpoint::LastCheckpoint;
 use super::live::Live;
 use super::people::People;
 use super::progress::Progress;
+use super::readings::Readings;
 use super::refused::RefusedOffers;
 use super::restored;
 use super::snapshot::Snapshots;
@@ -48,6 +49,8 @@ pub struct Control {
     pub work: Work,
     /// How far receiving transfers are.
     pub progress: Progress,
+    /// What persons read today.
+    pub readings: Readings,
     /// Refused offers of the last minute.
     pub refused: RefusedOffers,
 }
@@ -78,6 +81,7 @@ impl Control {
             live: Live::default(),
             work: Work::default(),
             progress: Progress::default(),
+            readings: Readings::default(),
             refused: RefusedOffers::default(),
             store,
         })

@@ -6,10 +6,10 @@ use super::live::LinkId;
 use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, agreements, identities, transition};
+use super::store::{Who, Write, agreements, identities, transition};
 use super::work::{Choice, Task};
 use serde_json::json;
-use sluse_protocol::ids::AgreementId;
+use sluse_protocol::ids::{AgreementId, TransferId};
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::roles::{DeliverReply, InspectReply};
 use sluse_protocol::transfer::{Event, State};
@@ -106,29 +106,37 @@ fn wrap(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
     let ours = Some(control.deliver_recipient.as_str());
     let suspended = suspended(control)?;
     let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !is_withheld(transfer, &suspended);
-    while let Some(transfer) = first(control, choice, &[State::Released, State::Delivering], Task::Wrap, unwrapped)? {
-        if transfer.state == State::Released && !may_leave(control, &transfer)? {
-            continue;
-        }
-        let now = control.store.now();
-        let (grant, signature) = control.store.read(|sql| releases::grant(control, sql, &transfer, now))?;
+    let states = [State::Released, State::Delivering];
+    let Some(transfer) = first(control, choice, &states, Task::Wrap, unwrapped)? else { return Ok(None) };
+    let granted = control.store.write(|write| granted(control, write, &transfer.id))?;
+    Ok(granted.map(|(transfer, grant, signature)| {
         let reply = InspectReply::Wrap { transfer: transfer.id.clone(), grant, signature };
-        return Ok(Some((Task::Wrap(transfer.id), reply)));
-    }
-    Ok(None)
+        (Task::Wrap(transfer.id), reply)
+    }))
 }
 
-/// Whether a released transfer may still be delivered; one that may not is held.
-fn may_leave(control: &Control, transfer: &Transfer) -> Result<bool, Failure> {
-    let now = control.store.now();
-    match control.store.read(|sql| releases::check_allowed(sql, transfer, now)) {
-        Ok(()) => Ok(true),
-        Err(Failure::Refused(refusal)) => {
-            control.store.write(|write| releases::hold(write, &transfer.id, &refusal))?;
-            Ok(false)
-        }
-        Err(fault) => Err(fault),
+/// A transfer as it is now, and its grant: statement and signature. One that may not leave after all is held, and none. All of it
+/// in the transaction in which the caller acts on it, so that no other version of the agreement comes into force in between.
+fn granted(
+    control: &Control,
+    write: &mut Write<'_>,
+    id: &TransferId,
+) -> Result<Option<(Transfer, String, String)>, Failure> {
+    let transfer = transfers::get(&write.sql, id)?;
+    match transfer.state {
+        State::Released => match releases::check_allowed(&write.sql, &transfer, write.now) {
+            Ok(()) => {}
+            Err(Failure::Refused(refusal)) => {
+                releases::hold(write, id, &refusal)?;
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
+        },
+        State::Delivering if agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none() => {}
+        _ => return Ok(None),
     }
+    let (grant, signature) = releases::grant(control, &write.sql, &transfer, write.now)?;
+    Ok(Some((transfer, grant, signature)))
 }
 
 fn suspended(control: &Control) -> Result<Vec<AgreementId>, Failure> {
@@ -164,11 +172,18 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
     let Some(seal) = &transfer.seal else {
         return Err(Failure::broken(format!("transfer {} is {} and not sealed", transfer.id, transfer.state)));
     };
-    let content = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?.agreement.content;
-    if transfer.state == State::Received {
-        let by = Who::Inspect;
-        control.store.write(|write| transition::apply(write, &transfer.id, Event::Inspect, &by, json!({})))?;
-    }
+    // The rules and the state in one transaction: no other version comes into force while it is inspected.
+    let content = control.store.write(|write| {
+        match transfers::get(&write.sql, &transfer.id)?.state {
+            State::Received => {
+                transition::apply(write, &transfer.id, Event::Inspect, &Who::Inspect, json!({}))?;
+            }
+            State::Inspecting => {}
+            _ => return Ok(None),
+        }
+        Ok(Some(agreements::get(&write.sql, &transfer.agreement)?.agreement.content))
+    })?;
+    let Some(content) = content else { return Ok(None) };
     let reply = InspectReply::Inspect {
         transfer: transfer.id.clone(),
         recipient: transfer.identity,
@@ -185,19 +200,22 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
     let suspended = suspended(control)?;
     let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !is_withheld(transfer, &suspended);
     let states = [State::Delivering, State::Released];
-    while let Some(transfer) = first(control, &choice, &states, Task::Deliver, wrapped)? {
-        if transfer.state == State::Released && !may_leave(control, &transfer)? {
-            continue;
-        }
-        let now = control.store.now();
-        let (grant, signature) = control.store.read(|sql| releases::grant(control, sql, &transfer, now))?;
-        let Some(identity) = control.store.read(|sql| transfers::wrapped(sql, &transfer.id))? else {
-            return Err(Failure::broken(format!("transfer {} has no wrapped identity", transfer.id)));
-        };
-        if transfer.state == State::Released {
-            let by = Who::Deliver;
-            control.store.write(|write| transition::apply(write, &transfer.id, Event::Deliver, &by, json!({})))?;
-        }
+    if let Some(transfer) = first(control, &choice, &states, Task::Deliver, wrapped)? {
+        let begun = control.store.write(|write| {
+            let Some((transfer, grant, signature)) = granted(control, write, &transfer.id)? else { return Ok(None) };
+            if transfer.wrapped_to.as_deref() != ours {
+                return Ok(None);
+            }
+            let Some(identity) = transfers::wrapped(&write.sql, &transfer.id)? else {
+                return Err(Failure::broken(format!("transfer {} has no wrapped identity", transfer.id)));
+            };
+            if transfer.state == State::Released {
+                transition::apply(write, &transfer.id, Event::Deliver, &Who::Deliver, json!({}))?;
+            }
+            Ok(Some((grant, signature, identity)))
+        })?;
+        // Held, or another now: looked at anew, with what is suspended now.
+        let Some((grant, signature, identity)) = begun else { return Ok(None) };
         choice.hand_out(Task::Deliver(transfer.id.clone()));
         let documents = BAG_DOCUMENTS.iter().map(|name| (*name).to_owned()).collect();
         let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };

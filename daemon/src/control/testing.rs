@@ -3,7 +3,7 @@
 
 use super::live::LinkId;
 use super::operators;
-use super::people::{Account, People, Person};
+use super::people::Person;
 use super::shared::Control;
 use super::{authority, links};
 use sluse_host::config::{Settings, Zone};
@@ -17,7 +17,6 @@ use sluse_protocol::invite;
 use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest, TransferDetails};
 use sluse_protocol::path::NameRule;
-use sluse_protocol::powers::Power;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::{
     DeliverOutcome, DeliverReply, DeliverRequest, InspectOutcome, InspectReply, InspectRequest, ReceiveReply,
@@ -26,10 +25,12 @@ use sluse_protocol::roles::{
 use sluse_protocol::sshsig::{NAMESPACE_ENROL, NAMESPACE_MANIFEST, SigningKey};
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+
+mod persons;
+pub use persons::*;
 
 pub const START: i64 = 1_800_000_000;
 pub const DAY: i64 = 86_400;
@@ -130,39 +131,6 @@ pub fn someone() -> Person {
     Person { uid: 1000, name: "kari".into() }
 }
 
-/// Who has which account: by user id, the ids of the groups.
-pub type Accounts = Arc<Mutex<BTreeMap<u32, Vec<u32>>>>;
-
-/// Each power's group in a zone of separated powers.
-pub const GROUPS: [(Power, u32); 4] =
-    [(Power::Administrator, 1), (Power::Operator, 2), (Power::Reviewer, 3), (Power::Auditor, 4)];
-
-/// People, and which group each is in at first.
-pub const PEOPLE: [(&str, u32, u32); 8] = [
-    ("adam", 1001, 1),
-    ("olga", 1002, 2),
-    ("ole", 1003, 2),
-    ("rita", 1004, 3),
-    ("roar", 1005, 3),
-    ("rune", 1006, 3),
-    ("aud", 1007, 4),
-    ("nils", 1008, 9),
-];
-
-pub fn uid(name: &str) -> u32 {
-    PEOPLE.iter().find(|(one, ..)| *one == name).unwrap().1
-}
-
-fn people(accounts: Accounts) -> People {
-    let groups = GROUPS.iter().map(|(power, gid)| (*power, format!("{power}s"), *gid)).collect();
-    let name = |uid: u32| PEOPLE.iter().find(|(_, one, _)| *one == uid).unwrap().0.to_owned();
-    let directory = move |uid: u32| {
-        let groups = accounts.lock().unwrap().get(&uid)?.clone();
-        Some(Account { name: name(uid), groups })
-    };
-    People::with(1, groups, Box::new(directory))
-}
-
 /// Something with the form of an age recipient.
 pub fn recipient(number: usize) -> String {
     format!("age1{number:058}")
@@ -235,26 +203,6 @@ impl Bench {
         let clock = Arc::new(AtomicI64::new(START));
         let control = open(folder.path(), &clock).unwrap();
         Self::with(folder, control, clock, None)
-    }
-
-    /// The same as [`Bench::new`], and from then on with the separated powers of [`PEOPLE`].
-    pub fn separated() -> Self {
-        let accounts = PEOPLE.iter().map(|(_, uid, group)| (*uid, vec![*group])).collect();
-        Self { accounts: Some(Arc::new(Mutex::new(accounts))), ..Self::new() }.restart()
-    }
-
-    /// Puts a person into groups, or takes the account away.
-    pub fn move_to(&self, name: &str, groups: Option<&[u32]>) {
-        let mut accounts = self.accounts.as_ref().unwrap().lock().unwrap();
-        match groups {
-            Some(groups) => accounts.insert(uid(name), groups.to_vec()),
-            None => accounts.remove(&uid(name)),
-        };
-    }
-
-    /// Asks as one of [`PEOPLE`].
-    pub fn ask_as(&self, name: &str, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
-        operators::ask(&self.control, uid(name), request, body)
     }
 
     fn with(
@@ -331,7 +279,7 @@ impl Bench {
 
     pub fn agree(&self, text: &str) {
         let (reply, _) = self.ask_operator(OperatorRequest::AgreementAdd, text.as_bytes());
-        assert_eq!(reply, OperatorReply::Done);
+        assert!(matches!(reply, OperatorReply::Agreement(info) if info.draft.is_none()));
     }
 
     pub fn mint(&self, numbers: std::ops::Range<usize>) {

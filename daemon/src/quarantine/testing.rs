@@ -10,7 +10,8 @@ use sluse_protocol::digest::{ChunkDigest, Sha256, chunk_list_digest};
 use sluse_protocol::document::{Entry, Header, Kind, Totals};
 use sluse_protocol::finding::Report;
 use sluse_protocol::ids::TransferId;
-use sluse_protocol::policy::{Cleared, decide_by_operator};
+use sluse_protocol::policy::{Cleared, decide_by_reviews};
+use sluse_protocol::review::{Choice, Review};
 use sluse_protocol::roles::Role;
 use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, SigningKey};
 use std::fs;
@@ -182,7 +183,8 @@ impl TestTransfer {
             findings: Vec::new(),
         };
         let agreement = agreement::parse(include_str!("../../../config/agreements/epic-nightly.toml")).unwrap();
-        decide_by_operator(&agreement, self.manifest, self.totals.files, &report).unwrap()
+        let review = Review { by: 1, choice: Choice::Release, manifest: self.manifest };
+        decide_by_reviews(&agreement, self.manifest, self.totals.files, &report, &[review]).unwrap()
     }
 
     /// The path of a chunk's file.

@@ -122,8 +122,11 @@ const DELIVERIES: &[(&str, Delivery)] = &[("bag", Delivery::Bag), ("archive", De
 const KINDS: &[(&str, LegalBasisKind)] =
     &[("consent", LegalBasisKind::Consent), ("exemption", LegalBasisKind::Exemption), ("law", LegalBasisKind::Law)];
 
-const RULES: &[(&str, ReleaseRule)] =
-    &[("automatic", ReleaseRule::Automatic), ("one-reviewer", ReleaseRule::OneReviewer)];
+const RULES: &[(&str, ReleaseRule)] = &[
+    ("automatic", ReleaseRule::Automatic),
+    ("one-reviewer", ReleaseRule::OneReviewer),
+    ("two-reviewers", ReleaseRule::TwoReviewers),
+];
 
 const ACTIONS: &[(&str, Action)] =
     &[("allow", Action::Allow), ("warn", Action::Warn), ("hold", Action::Hold), ("block", Action::Block)];

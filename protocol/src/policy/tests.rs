@@ -3,6 +3,7 @@
 use super::*;
 use crate::agreement;
 use crate::finding::{EngineReport, Finding};
+use crate::review::Choice;
 
 const TEXT: &str = r#"
 id = "lab"
@@ -318,8 +319,14 @@ fn a_dataset_of_folders_alone_needs_its_engines_too_and_is_released() {
 
 #[test]
 fn a_person_may_release_what_is_held_but_not_what_is_blocked_or_was_not_inspected_whole() {
-    let decide =
-        |report: &Report| decide_by_operator(&lab(), manifest(), FILES, report).map_err(|refusal| refusal.code);
+    let by_all = |report: &Report, reviews: &[Review]| {
+        decide_by_reviews(&lab(), manifest(), FILES, report, reviews).map_err(|refusal| refusal.code)
+    };
+    let review = |choice, manifest| Review { by: 1, choice, manifest };
+    let decide = |report: &Report| by_all(report, &[review(Choice::Release, manifest())]);
+    assert_eq!(by_all(&report(), &[]), Err(Code::Held));
+    assert_eq!(by_all(&report(), &[review(Choice::Reject, manifest())]), Err(Code::Held));
+    assert_eq!(by_all(&report(), &[review(Choice::Release, Sha256::of(b"other"))]), Err(Code::Held));
     assert!(decide(&found(Class::Encrypted)).is_ok());
     assert!(decide(&Report { engines: vec![], ..report() }).is_ok());
     assert_eq!(decide(&counted(Class::Malware)), Err(Code::Forbidden));

@@ -102,6 +102,7 @@ impl Failure {
             | Code::Forbidden
             | Code::NoIdentity => Failure::Zone(why),
             Code::UnknownAgreement
+            | Code::AgreementDraft
             | Code::AgreementInactive
             | Code::AgreementSuspended
             | Code::AgreementNotYetValid

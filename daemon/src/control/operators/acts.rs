@@ -4,19 +4,17 @@
 use super::Answer;
 use crate::control::enrolment;
 use crate::control::failure::{Failure, refuse};
-use crate::control::releases::{self, OPERATOR};
+use crate::control::releases;
 use crate::control::shared::Control;
-use crate::control::store::transfers::{self, Transfer};
-use crate::control::store::{Who, Write, agreements, rooms, sources, transition};
+use crate::control::store::{Who, Write, reviews, rooms, sources, transfers, transition};
 use serde_json::json;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::{RoomName, SourceName, TransferId};
 use sluse_protocol::limits::MAX_REASON_BYTES;
 use sluse_protocol::operator::{OperatorReply, RoomInfo};
 use sluse_protocol::path::{self, DataPath, NameRule};
-use sluse_protocol::policy;
-use sluse_protocol::receipt::DecisionRecord;
 use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::review::Choice;
 use sluse_protocol::transfer::{Event, State};
 
 pub fn invite(control: &Control, operator: &Who, name: &SourceName, hours: u16) -> Answer {
@@ -103,61 +101,19 @@ pub fn cancel(control: &Control, operator: &Who, id: &TransferId, reason: &str) 
     })
 }
 
-/// Releases a held transfer.
-pub fn release(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
-    check_reason(reason)?;
-    control.store.write(|write| {
-        let transfer = held(write, id)?;
-        releases::check_allowed(&write.sql, &transfer, write.now)?;
-        let stored = agreements::get(&write.sql, &transfer.agreement)?;
-        let (Some(seal), Some(report)) = (&transfer.seal, transfers::full_report(&write.sql, &transfer)?) else {
-            return refuse(Code::WrongState, "the transfer was not inspected");
-        };
-        let files = transfer.totals.files;
-        policy::decide_by_operator(&stored.agreement, seal.manifest_sha256, files, &report)?;
-        decided(write, operator, &transfer, reason)?;
-        transfers::set_reason(write, id, None)?;
-        act(write, operator, id, Event::Release, reason)
-    })
-}
-
-/// Rejects a held transfer.
-pub fn reject(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
-    check_reason(reason)?;
-    control.store.write(|write| {
-        let transfer = held(write, id)?;
-        decided(write, operator, &transfer, reason)?;
-        transfers::set_reason(write, id, Some(&Refusal::new(Code::Rejected, reason)))?;
-        act(write, operator, id, Event::Reject, reason)
-    })
-}
-
 /// Has a held transfer inspected once more.
 pub fn inspect_again(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
     check_reason(reason)?;
     control.store.write(|write| {
-        held(write, id)?;
+        let transfer = transfers::get(&write.sql, id)?;
+        if transfer.state != State::Held {
+            return refuse(Code::WrongState, format!("the transfer is {}, not held", transfer.state));
+        }
         transfers::set_reason(write, id, None)?;
+        // The manifest is the same: who keeps it out does so whatever else is found in it.
+        reviews::void(write, operator, id, |made| made.choice == Choice::Release, "inspected again")?;
         act(write, operator, id, Event::InspectAgain, reason)
     })
-}
-
-fn held(write: &Write<'_>, id: &TransferId) -> Result<Transfer, Failure> {
-    let transfer = transfers::get(&write.sql, id)?;
-    if transfer.state != State::Held {
-        return refuse(Code::WrongState, format!("the transfer is {}, not held", transfer.state));
-    }
-    Ok(transfer)
-}
-
-/// Keeps a person's decision, which the receipt will carry.
-fn decided(write: &Write<'_>, operator: &Who, transfer: &Transfer, reason: &str) -> Result<(), Failure> {
-    let by = match operator {
-        Who::Operator(name) => Some(name.clone()),
-        _ => None,
-    };
-    let decision = DecisionRecord { rule: OPERATOR.into(), by, reason: reason.to_owned() };
-    transfers::set_decision(write, &transfer.id, &decision)
 }
 
 fn act(write: &mut Write<'_>, operator: &Who, id: &TransferId, event: Event, reason: &str) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! Agreements as operators add, suspend, resume and end them. Each act is in the audit log in the same transaction as what
+//! Agreements as operators suspend, resume and end them. Each act is in the audit log in the same transaction as what
 //! follows for the transfers under it.
 
 use super::acts::{check_reason, digest};
@@ -8,62 +8,10 @@ use crate::control::shared::Control;
 use crate::control::store::transfers::{self, Transfer};
 use crate::control::store::{Who, Write, agreements};
 use serde_json::json;
-use sluse_protocol::agreement::{self, Problem};
-use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::AgreementId;
 use sluse_protocol::operator::Suspended;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::transfer::State;
-
-/// Bytes of an agreement's text.
-const MAX_AGREEMENT_BYTES: usize = 64 * 1024;
-
-/// Problems of an agreement's text that are told at once.
-const MAX_PROBLEMS: usize = 20;
-
-/// Adds an agreement. An id stands for one text, for ever.
-pub fn add(control: &Control, operator: &Who, body: &[u8]) -> Result<(), Failure> {
-    if body.len() > MAX_AGREEMENT_BYTES {
-        return refuse(Code::TooLarge, format!("an agreement has at most {MAX_AGREEMENT_BYTES} bytes"));
-    }
-    let Ok(text) = std::str::from_utf8(body) else { return refuse(Code::Invalid, "the agreement is not UTF-8") };
-    let agreement = agreement::parse(text).map_err(|problems| wrong(&problems))?;
-    let sha256 = Sha256::of(body);
-    control.store.write(|write| {
-        match agreements::find(&write.sql, &agreement.id)? {
-            Some(stored) if stored.sha256 == sha256 && stored.ended.is_none() => return Ok(()),
-            Some(stored) if stored.ended.is_some() => {
-                return refuse(Code::NameTaken, format!("agreement {} was ended", agreement.id));
-            }
-            Some(_) => return refuse(Code::NameTaken, format!("agreement {} has another text", agreement.id)),
-            None => {}
-        }
-        agreements::insert(write, &agreement, text)?;
-        let details = json!({
-            "agreement": agreement.id, "from": agreement.from, "to": agreement.to, "sha256": sha256,
-        });
-        write.record(operator, "agreement-added", None, details)?;
-        Ok(())
-    })
-}
-
-/// Each problem with its line; the first one's hint.
-fn wrong(problems: &[Problem]) -> Failure {
-    let lines: Vec<String> = problems
-        .iter()
-        .take(MAX_PROBLEMS)
-        .map(|problem| match problem.line {
-            0 => problem.message.clone(),
-            line => format!("line {line}: {}", problem.message),
-        })
-        .collect();
-    let hint = problems.first().map(|problem| problem.hint.clone()).filter(|hint| !hint.is_empty());
-    let refusal = Refusal::new(Code::Invalid, format!("the agreement cannot be used: {}", lines.join("; ")));
-    match hint {
-        Some(hint) => refusal.hint(hint).into(),
-        None => refusal.into(),
-    }
-}
 
 /// Suspends an agreement: what was released under it and is not being delivered yet is held until it is resumed. One that is
 /// suspended already keeps its reason.
@@ -149,7 +97,7 @@ fn note(write: &mut Write<'_>, operator: &Who, act: &str, id: &AgreementId, reas
 }
 
 /// The transfers under an agreement that are in a state.
-fn under(write: &Write<'_>, id: &AgreementId, state: State) -> Result<Vec<Transfer>, Failure> {
+pub fn under(write: &Write<'_>, id: &AgreementId, state: State) -> Result<Vec<Transfer>, Failure> {
     let all = transfers::all_in(&write.sql, &[state])?;
     Ok(all.into_iter().filter(|transfer| transfer.agreement == *id).collect())
 }

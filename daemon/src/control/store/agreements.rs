@@ -75,10 +75,11 @@ pub fn all(sql: &Connection) -> Result<Vec<Stored>, Failure> {
     Ok(statement.query_map([], from_row)?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Adds an agreement, whose id must be new.
-pub fn insert(write: &Write<'_>, agreement: &Agreement, text: &str) -> Result<(), Failure> {
+/// Puts an agreement's text in force, the first one or in place of another.
+pub fn put(write: &Write<'_>, agreement: &Agreement, text: &str) -> Result<(), Failure> {
     write.sql.execute(
-        "INSERT INTO agreements (id, text, sha256, checked, added) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO agreements (id, text, sha256, checked, added) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (id) DO UPDATE SET text = ?2, sha256 = ?3, checked = ?4, ending_told = NULL",
         params![
             agreement.id.as_str(),
             text,

@@ -11,6 +11,7 @@ mod copy;
 pub mod identities;
 pub mod receipts;
 pub mod register;
+pub mod reviews;
 pub mod rooms;
 mod row;
 pub use row::to_json;
@@ -18,6 +19,7 @@ mod schema;
 pub mod sources;
 pub mod transfers;
 pub mod transition;
+pub mod versions;
 
 use super::changes::Changes;
 use super::failure::{Failure, Fault};

@@ -35,7 +35,7 @@ fn done(bench: &Bench, request: OperatorRequest) {
 }
 
 fn info(bench: &Bench) -> AgreementInfo {
-    match bench.operate(OperatorRequest::AgreementShow { id: id() }) {
+    match bench.operate(OperatorRequest::AgreementShow { id: id(), version: None }) {
         OperatorReply::Agreement(info) => info,
         other => panic!("{other:?}"),
     }

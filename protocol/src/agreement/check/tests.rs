@@ -153,7 +153,7 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
         (
             "rule = \"automatic\"",
             "rule = \"auto\"",
-            "80: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer",
+            "80: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer, two-reviewers",
         ),
         (
             "hold_days = 30",
