@@ -73,8 +73,8 @@ pub fn find_due(control: &Control, choice: &Choice<'_>) -> Result<Option<(Task, 
     let due = control.store.read(|sql| archives::waiting_since(sql, before))?;
     let due = due.into_iter().find(|archived| choice.allows(&Task::Check(archived.transfer.clone())));
     Ok(due.map(|archived| {
-        let Archived { transfer, room_folder, bag, tagmanifest, .. } = archived;
-        (Task::Check(transfer.clone()), DeliverReply::Check { transfer, room_folder, bag, tagmanifest })
+        let Archived { transfer, room_folder, bag, tagmanifest, totals, .. } = archived;
+        (Task::Check(transfer.clone()), DeliverReply::Check { transfer, room_folder, bag, tagmanifest, totals })
     }))
 }
 
