@@ -118,9 +118,10 @@ pub struct Fixity {
     pub changed: u64,
     /// Files that are listed and not there; one, where the whole bag is not.
     pub missing: u64,
-    /// What is there and not listed.
+    /// What is there and not listed; where that is very much, only that it is.
     pub added: u64,
-    /// Files that the disk does not give back.
+    /// Files and folders that the disk does not give back, and files that were not read because too much was read of others that
+    /// had grown.
     pub unreadable: u64,
     /// Whether the zone's statement is in the bag, signed, and of this bag.
     pub signed: bool,

@@ -556,6 +556,8 @@ pub enum DeliverReply {
         bag: String,
         /// SHA-256 of its `tagmanifest-sha256.txt` when it was delivered.
         tagmanifest: Sha256,
+        /// How much the dataset in it is: no more of it is read.
+        totals: Totals,
     },
     /// Bytes of a document in the body; an empty body is its end.
     Document,

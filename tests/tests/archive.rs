@@ -181,6 +181,31 @@ fn an_archived_bag_verifies_by_ours_by_theirs_and_by_none_and_each_planted_chang
     let elsewhere = zone.folder.path().join("20261122-101500-7f3k9a2m");
     copy(&bag, &elsewhere);
     assert!(check(&elsewhere, &signers).expect(5).stdout.contains("bears the name of another transfer"));
+    // Without all that makes it an archived bag, and under another name, it is found and is not good.
+    let stripped = zone.folder.path().join("stripped");
+    let kept = stripped.join("shelf/kept");
+    fs::create_dir_all(kept.parent().unwrap()).unwrap();
+    copy(&bag, &kept);
+    for file in ["archive.json", "archive.json.sig"] {
+        fs::remove_file(kept.join(file)).unwrap();
+    }
+    let info = fs::read_to_string(kept.join("bag-info.txt")).unwrap();
+    forge(&kept, "bag-info.txt", &info.replace("Sluse-Delivery: archive\n", ""));
+    forge(&kept, "findings.json", "[]");
+    let told = check(&stripped, &signers).expect(5).stdout;
+    assert!(told.contains("signed statement of an archived bag, is not there"), "{told}");
+    // Beside a good one, what was not looked into is named, and nobody is told that all is well.
+    fs::remove_dir_all(&kept).unwrap();
+    copy(&bag, &stripped.join("shelf").join(bag.file_name().unwrap()));
+    check(&stripped, &signers).expect(0);
+    let (hidden, link) = (stripped.join("shelf/.hidden"), stripped.join("linked"));
+    fs::create_dir(&hidden).unwrap();
+    std::os::unix::fs::symlink(&bag, &link).unwrap();
+    fs::create_dir_all(stripped.join("1/2/3/4/5/6/7")).unwrap();
+    let told = check(&stripped, &signers).expect(5).stdout;
+    for skipped in [&hidden, &link, &stripped.join("1/2/3/4/5/6/7")] {
+        assert!(told.contains(&format!("SKIPPED: {}:", skipped.display())), "{told}");
+    }
     // A bag of another zone's is good by that zone's signers alone; no bag is nothing to be content with.
     let other = Zone::prepare();
     assert!(check(&bag, &other.signers()).expect(5).stdout.contains("is not good"));

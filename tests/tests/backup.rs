@@ -359,10 +359,13 @@ fn files_of_outside_authorities_come_back_readable_by_the_roles_and_those_elsewh
     fs::write(folder.join("root.crl"), authority.list(86_400)).unwrap();
     fs::write(elsewhere.join("far.crl"), authority.list(86_400)).unwrap();
     let far = elsewhere.join("far.crl");
+    // Named by its whole path.
+    let whole = folder.join("root.pem");
     let one = |name: &str, number: u32| {
         format!(
-            "[authority.{name}]\ncertificates = \"authorities/national/root.pem\"\nrevocation_lists = \
+            "[authority.{name}]\ncertificates = \"{}\"\nrevocation_lists = \
              [\"authorities/national/root.crl\", \"{}\"]\n[authority.{name}.source.{name}]\norganisation = \"{number}\"\n",
+            whole.display(),
             far.display()
         )
     };
@@ -380,7 +383,9 @@ fn files_of_outside_authorities_come_back_readable_by_the_roles_and_those_elsewh
     let sluse = sluse_tests::command::binaries().join("sluse");
     let words: &[&dyn AsRef<std::ffi::OsStr>] =
         &[&"-c", &script, &"sh", &sluse, &"zone", &"restore", &file, &dir, &"--identity", &identity];
-    program("sh", words, zone.folder.path(), b"").expect(0);
+    let told = program("sh", words, zone.folder.path(), b"").expect(0).stderr;
+    let place = dir.join("authorities/national/root.pem");
+    assert!(told.contains(&format!("it names {}, which is {} now", whole.display(), place.display())), "{told}");
     let mode = |path: &str| fs::metadata(dir.join(path)).unwrap().permissions().mode() & 0o7777;
     let modes =
         ["authorities", "authorities/national", "authorities/national/root.pem", "authorities/national/root.crl"];

@@ -14,8 +14,8 @@ use sluse_protocol::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How deep below a folder bags are looked for: a room (of up to four components), a dataset, a bag.
-const DEPTH: usize = 6;
+/// How deep below a folder bags are looked for: a room (of up to four components), a dataset, a bag; and what is in receipts beside it.
+const DEPTH: usize = 7;
 
 /// `sluse archive`
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ enum Command {
 struct Checked {
     bag: PathBuf,
     ok: bool,
-    /// Whether it is an archived one; others are checked as bags.
+    /// Whether it holds the statement of an archived one; without it none is good.
     archived: bool,
     transfer: Option<TransferId>,
     files: u64,
@@ -111,26 +111,49 @@ fn list(operator: &Operator, out: &Output) -> Ended {
     Ok(Exit::Done)
 }
 
+/// What was found below a folder.
+#[derive(Debug, Default)]
+struct Found {
+    bags: Vec<PathBuf>,
+    /// Where bags may lie that were not looked for, and why.
+    skipped: Vec<Skipped>,
+}
+
+/// A place in which nothing was looked for.
+#[derive(Debug, Serialize)]
+struct Skipped {
+    path: PathBuf,
+    why: String,
+}
+
 fn check_all(path: &Path, signers: &Signers, out: &Output) -> Ended {
-    let (bags, named) = find(path)?;
-    let checked: Vec<Checked> = bags.into_iter().map(|bag| check(bag, signers, named)).collect();
-    let good = checked.iter().all(|checked| checked.ok);
+    let Found { bags, skipped } = find(path)?;
+    let checked: Vec<Checked> = bags.into_iter().map(|bag| check(bag, signers)).collect();
+    let wrong = checked.iter().filter(|checked| !checked.ok).count();
+    let good = wrong == 0 && skipped.is_empty();
     if out.is_json() {
-        out.object(&serde_json::json!({"ok": good, "checked": checked}));
+        out.object(&serde_json::json!({"ok": good, "checked": checked, "skipped": skipped}));
     } else {
         checked.iter().for_each(|checked| print(out, checked));
+        skipped.iter().for_each(|it| out.line(format!("SKIPPED: {}: {}", it.path.display(), it.why)));
     }
-    if !good {
-        let (wrong, all) = (checked.iter().filter(|checked| !checked.ok).count(), checked.len());
-        out.note(format!("{wrong} of {all} bags are not what was put there: bring them back from another copy."));
+    if wrong > 0 {
+        out.note(format!(
+            "{wrong} of {} bags are not what was put there: bring them back from another copy.",
+            checked.len()
+        ));
+    }
+    if !skipped.is_empty() {
+        out.note("Of what was skipped nothing is known: name it, or take it away.");
     }
     Ok(if good { Exit::Done } else { Exit::Integrity })
 }
 
-fn check(dir: PathBuf, signers: &Signers, must_be_archived: bool) -> Checked {
+fn check(dir: PathBuf, signers: &Signers) -> Checked {
     let examined = bag::examine(&dir, signers).unwrap_or_else(|failure| Examined::unreadable(&failure));
     let Examined { mut problems, transfer, files, bytes, archived, .. } = examined;
-    if must_be_archived && !archived {
+    // Whoever can write there can take away all that makes a bag an archived one.
+    if !archived {
         problems.push("archive.json, the zone's signed statement of an archived bag, is not there".into());
     }
     // A good bag in another's place is not the one that was put there.
@@ -145,47 +168,62 @@ fn check(dir: PathBuf, signers: &Signers, must_be_archived: bool) -> Checked {
 fn print(out: &Output, checked: &Checked) {
     let bag = checked.bag.display();
     if checked.ok {
-        let what = if checked.archived { "archived" } else { "a bag, not archived" };
-        out.line(format!("OK: {bag}: {what}, {} files, {}", checked.files, bytes(checked.bytes)));
+        out.line(format!("OK: {bag}: archived, {} files, {}", checked.files, bytes(checked.bytes)));
         return;
     }
     out.line(format!("DIFFERS: {bag}"));
     checked.differences.iter().for_each(|difference| out.line(format!("  {difference}")));
 }
 
-/// The bags, and whether one was named.
-fn find(path: &Path) -> Result<(Vec<PathBuf>, bool), Failure> {
-    let is_bag = ["bagit.txt", "archive.json", "tagmanifest-sha256.txt"].iter().any(|file| path.join(file).exists());
-    if is_bag || name(path).is_some() {
-        return Ok((vec![path.to_owned()], true));
+/// The bag, or all that lie below.
+fn find(path: &Path) -> Result<Found, Failure> {
+    if is_bag(path) {
+        return Ok(Found { bags: vec![path.to_owned()], skipped: Vec::new() });
     }
-    let mut bags = Vec::new();
-    look(path, DEPTH, &mut bags).map_err(|error| Failure::file(Exit::Usage, "look through", path, &error))?;
-    if bags.is_empty() {
+    let mut found = Found::default();
+    look(path, DEPTH, &mut found).map_err(|error| Failure::file(Exit::Usage, "look through", path, &error))?;
+    if found.bags.is_empty() && found.skipped.is_empty() {
         return Err(Failure::new(Exit::Usage, format!("there is no bag in {}", path.display()))
             .hint("name a bag, a room's folder, or the folder of rooms"));
     }
-    bags.sort();
-    Ok((bags, false))
+    found.bags.sort();
+    found.skipped.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
 }
 
-/// The transfer whose name a folder bears, as a bag's does, whatever became of its files.
+/// Whether a folder bears a bag's name, whatever became of its files, or has files of one, whatever it is called.
+fn is_bag(path: &Path) -> bool {
+    let files = ["bagit.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt", "archive.json"];
+    name(path).is_some() || files.iter().any(|file| path.join(file).symlink_metadata().is_ok())
+}
+
+/// The transfer whose name a folder bears, as a bag's does.
 fn name(path: &Path) -> Option<TransferId> {
     path.file_name()?.to_str()?.parse().ok()
 }
 
-fn look(folder: &Path, depth: usize, bags: &mut Vec<PathBuf>) -> io::Result<()> {
+fn look(folder: &Path, depth: usize, found: &mut Found) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        // A leading dot is what is still being written; links lead elsewhere.
-        if !entry.file_type()?.is_dir() || entry.file_name().as_encoded_bytes().starts_with(b".") {
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let why = if kind.is_symlink() {
+            "a link, which is not followed".to_owned()
+        } else if !kind.is_dir() {
             continue;
-        }
-        match entry.path() {
-            path if name(&path).is_some() => bags.push(path),
-            path if depth > 1 => look(&path, depth - 1, bags)?,
-            _ => {}
-        }
+        } else if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            "a folder that is hidden, or still being written".to_owned()
+        } else if is_bag(&path) {
+            found.bags.push(path);
+            continue;
+        } else if depth == 1 {
+            "a folder that lies too deep".to_owned()
+        } else {
+            match look(&path, depth - 1, found) {
+                Ok(()) => continue,
+                Err(error) => format!("cannot be looked through: {error}"),
+            }
+        };
+        found.skipped.push(Skipped { path, why });
     }
     Ok(())
 }

@@ -22,8 +22,16 @@ use sluse_protocol::transfer::State;
 /// Signs for a bag that `deliver` has written and not yet made visible: statement and signature. The log has it first.
 ///
 /// # Errors
-/// When the transfer is not being delivered, or is not to be archived.
-pub fn sign(control: &Control, id: &TransferId, tagmanifest: &Sha256) -> Result<(String, String), Failure> {
+/// When the transfer is not being delivered by that connection, was signed for in this attempt, or is not to be archived.
+pub fn sign(
+    control: &Control,
+    link: LinkId,
+    id: &TransferId,
+    tagmanifest: &Sha256,
+) -> Result<(String, String), Failure> {
+    if !control.work.sign_once(link, &Task::Deliver(id.clone())) {
+        return refuse(Code::WrongState, format!("no delivery of transfer {id} waits for a signature"));
+    }
     let signer = &control.store.signer;
     control.store.write(|write| {
         let transfer = transfers::get(&write.sql, id)?;
@@ -65,8 +73,8 @@ pub fn find_due(control: &Control, choice: &Choice<'_>) -> Result<Option<(Task, 
     let due = control.store.read(|sql| archives::waiting_since(sql, before))?;
     let due = due.into_iter().find(|archived| choice.allows(&Task::Check(archived.transfer.clone())));
     Ok(due.map(|archived| {
-        let Archived { transfer, room_folder, bag, tagmanifest, .. } = archived;
-        (Task::Check(transfer.clone()), DeliverReply::Check { transfer, room_folder, bag, tagmanifest })
+        let Archived { transfer, room_folder, bag, tagmanifest, totals, .. } = archived;
+        (Task::Check(transfer.clone()), DeliverReply::Check { transfer, room_folder, bag, tagmanifest, totals })
     }))
 }
 
@@ -78,9 +86,12 @@ fn period(control: &Control) -> i64 {
 /// A bag was read again, or could not be.
 ///
 /// # Errors
-/// When there is no such bag, or the database fails.
+/// When that connection was not told to read it, there is no such bag any more, or the database fails.
 pub fn checked(control: &Control, link: LinkId, id: &TransferId, outcome: CheckOutcome) -> Result<(), Failure> {
     let task = Task::Check(id.clone());
+    if !control.work.has(link, &task) {
+        return refuse(Code::WrongState, format!("nobody asked for the archived bag of {id} to be read"));
+    }
     let failed = |reason: &str| {
         control.work.failed(link, task.clone(), FaultCause::Retrying, reason, control.store.now());
     };

@@ -274,6 +274,18 @@ pub fn wrapped(control: &Control, link: LinkId, id: &TransferId, identity: &[u8]
 /// # Errors
 /// When the transfer was not to be purged, or something cannot be removed.
 pub fn purged(control: &Control, link: LinkId, id: &TransferId) -> Result<(), Failure> {
+    let task = Task::Purge(id.clone());
+    let noted = note_purged(control, id);
+    match &noted {
+        Ok(()) => control.work.done(link, &task),
+        Err(failure) => {
+            control.work.failed(link, task, FaultCause::Retrying, &failure.to_string(), control.store.now());
+        }
+    }
+    noted
+}
+
+fn note_purged(control: &Control, id: &TransferId) -> Result<(), Failure> {
     let transfer = control.store.read(|sql| transfers::get(sql, id))?;
     if transfer.state != State::Purged {
         if transfer.purge_after.is_none_or(|due| due > control.store.now()) {
@@ -297,6 +309,5 @@ pub fn purged(control: &Control, link: LinkId, id: &TransferId) -> Result<(), Fa
             transition::apply(write, id, Event::Purge, &Who::Control, details)
         })?;
     }
-    control.work.done(link, &Task::Purge(id.clone()));
     Ok(())
 }

@@ -100,9 +100,17 @@ pub struct Work(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    in_hands: HashMap<LinkId, HashMap<Task, Timestamp>>,
+    in_hands: HashMap<LinkId, HashMap<Task, Held>>,
     troubles: HashMap<Task, Trouble>,
     restarts: HashMap<Task, u32>,
+}
+
+/// One attempt at a task, in a connection's hands.
+#[derive(Debug)]
+struct Held {
+    since: Timestamp,
+    /// Whether its bag was signed.
+    signed: bool,
 }
 
 /// What may be handed out to one connection now; the choice is made while no one else chooses.
@@ -136,6 +144,18 @@ impl Work {
         inner.in_hands.contains_key(&link).then_some(Choice { inner, link, now })
     }
 
+    /// Whether a connection has a task.
+    pub fn has(&self, link: LinkId, task: &Task) -> bool {
+        self.lock().in_hands.get(&link).is_some_and(|tasks| tasks.contains_key(task))
+    }
+
+    /// Notes that a bag is signed for; false where the connection does not have the task, or the bag of this attempt was signed.
+    pub fn sign_once(&self, link: LinkId, task: &Task) -> bool {
+        let mut inner = self.lock();
+        let held = inner.in_hands.get_mut(&link).and_then(|tasks| tasks.get_mut(task));
+        held.is_some_and(|held| !std::mem::replace(&mut held.signed, true))
+    }
+
     /// A task is done.
     pub fn done(&self, link: LinkId, task: &Task) {
         let mut inner = self.lock();
@@ -165,8 +185,8 @@ impl Work {
         let lost = |task: &Task, since: Timestamp| !task.is_long() && since.plus(QUICK_SECONDS) < now;
         let mut all = Vec::new();
         for tasks in inner.in_hands.values_mut() {
-            all.extend(tasks.iter().filter(|(task, since)| lost(task, **since)).map(|(task, _)| task.clone()));
-            tasks.retain(|task, since| !lost(task, *since));
+            all.extend(tasks.iter().filter(|(task, held)| lost(task, held.since)).map(|(task, _)| task.clone()));
+            tasks.retain(|task, held| !lost(task, held.since));
         }
         for task in all {
             tracing::warn!(
@@ -238,7 +258,7 @@ impl Choice<'_> {
     /// Hands a task out.
     pub fn hand_out(mut self, task: Task) {
         if let Some(tasks) = self.inner.in_hands.get_mut(&self.link) {
-            tasks.insert(task, self.now);
+            tasks.insert(task, Held { since: self.now, signed: false });
         }
     }
 }

@@ -16,7 +16,6 @@ use nix::sys::stat::{Mode, umask};
 use sluse_host::config::Zone;
 use sluse_host::layout::transfer_folder;
 use sluse_host::{files, keys};
-use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::ReleaseGrant;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
@@ -46,6 +45,7 @@ mod tags;
 
 use delivery::Visible;
 use error::DeliverError;
+use fixity::Archived;
 use from_control::FromControl;
 use pending::{Pending, PendingFolder};
 use place::Place;
@@ -140,9 +140,12 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                     return Err(RoleError::State("more tasks than deliver can do".into()));
                 }
             }
-            DeliverReply::Check { transfer, room_folder, bag, tagmanifest } => {
+            DeliverReply::Check { transfer, room_folder, bag, tagmanifest, totals } => {
                 let doing = Arc::clone(&deliver);
-                let check = move || doing.check_archive(transfer, &room_folder, &bag, tagmanifest);
+                let check = move || {
+                    let archived = Archived { transfer: &transfer, bag: &bag, tagmanifest, totals };
+                    doing.check_archive(&room_folder, &archived);
+                };
                 if checks.give(check).is_err() {
                     return Err(RoleError::State("more archives than deliver can read".into()));
                 }
@@ -190,14 +193,14 @@ impl Deliver {
     }
 
     /// Reads an archived bag again and tells what was found.
-    fn check_archive(&self, transfer: TransferId, room_folder: &str, bag: &str, tagmanifest: Sha256) {
+    fn check_archive(&self, room_folder: &str, archived: &Archived<'_>) {
         if self.link.is_lost() {
             return;
         }
         let signers =
             PublicKey::find_allowed(&self.signers, Some(self.zone.settings.zone.name.as_str()), NAMESPACE_RECEIPT);
-        let archived = fixity::Archived { transfer: &transfer, bag, tagmanifest };
-        let read = || self.rooms.folder(room_folder).and_then(|room| fixity::check(&room, &archived, &signers));
+        let transfer = archived.transfer.clone();
+        let read = || self.rooms.folder(room_folder).map(|room| fixity::check(&room, archived, &signers));
         let outcome = match catch_unwind(AssertUnwindSafe(read)) {
             Ok(Ok(fixity)) => CheckOutcome::Read { fixity },
             Ok(Err(error)) => CheckOutcome::Fault { reason: format!("reading an archived bag: {error}") },

@@ -131,26 +131,31 @@ impl Place {
         }
     }
 
-    /// What is in this folder: each name, where it is UTF-8, and what has it.
+    /// Tells of each thing in this folder its name, where that is UTF-8, and what has it; until it is told that this is enough.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn entries(&self) -> io::Result<Vec<(Option<String>, Kind)>> {
+    pub fn each_entry(&self, mut each: impl FnMut(Option<String>, Kind) -> bool) -> io::Result<()> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let mut folder = Dir::openat(&self.0, ".", flags, Mode::empty())?;
-        let mut entries = Vec::new();
         for entry in folder.iter() {
             let name = entry?.file_name().to_owned();
             if name.as_c_str() == c"." || name.as_c_str() == c".." {
                 continue;
             }
-            let stat = fstatat(&self.0, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            let stat = match fstatat(&self.0, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                // It is gone meanwhile.
+                Err(Errno::ENOENT) => continue,
+                other => other?,
+            };
             let of = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
             let kind = [(SFlag::S_IFREG, Kind::File), (SFlag::S_IFDIR, Kind::Folder)];
             let kind = kind.into_iter().find(|(flag, _)| *flag == of).map_or(Kind::Other, |(_, kind)| kind);
-            entries.push((name.into_string().ok(), kind));
+            if !each(name.into_string().ok(), kind) {
+                break;
+            }
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Whose this folder is, and who may write to it.

@@ -436,8 +436,9 @@ impl Control {
     }
 
     fn check(&self, transfer: &TestTransfer, room_folder: &str, tagmanifest: Sha256) -> CheckOutcome {
+        let totals = transfer.totals;
         let (transfer, bag) = (transfer.id.clone(), format!("extract/{ID}"));
-        let task = DeliverReply::Check { transfer, room_folder: room_folder.into(), bag, tagmanifest };
+        let task = DeliverReply::Check { transfer, room_folder: room_folder.into(), bag, tagmanifest, totals };
         self.tasks.send((task, Vec::new())).unwrap();
         let DeliverRequest::Checked { outcome, .. } = self.told() else { panic!() };
         outcome
@@ -501,6 +502,9 @@ fn an_archived_bag_is_signed_before_it_is_visible_and_each_kind_of_damage_is_cou
         );
     };
     assert_eq!(told(&covered), Fixity { changed: 1, ..none });
+    // Longer than the whole dataset, and nothing on the disk: it is not read to its end.
+    let grow = || fs::OpenOptions::new().write(true).open(bag.join("data/c")).unwrap().set_len(1 << 43).unwrap();
+    assert_eq!(told(&grow), Fixity { changed: 1, ..none });
     assert_eq!(told(&|| write("tagmanifest-sha256.txt", "")), Fixity { changed: 1, ..none });
     assert_eq!(told(&|| fs::remove_file(bag.join("archive.json.sig")).unwrap()), Fixity { signed: false, ..none });
     let foreign = || write("archive.json", &archived(&transfer.id, Sha256::of(b"another bag")).to_statement());
@@ -511,6 +515,37 @@ fn an_archived_bag_is_signed_before_it_is_visible_and_each_kind_of_damage_is_cou
     assert!(matches!(control.check(&transfer, "gone", tagmanifest), CheckOutcome::Fault { .. }));
     fs::rename(&bag, zone.zone.rooms().join("elsewhere")).unwrap();
     assert_eq!(control.fixity(&transfer, tagmanifest), Fixity { missing: 1, ..Fixity::default() });
+    symlink(zone.zone.rooms().join("elsewhere"), &bag).unwrap();
+    assert_eq!(control.fixity(&transfer, tagmanifest), Fixity { missing: 1, ..Fixity::default() }, "a link");
+}
+
+#[test]
+fn a_folder_that_nobody_may_enter_and_very_many_strangers_do_not_hide_a_changed_file() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let control = begin(&zone, signer());
+    let DeliverOutcome::Visible { tagmanifest, .. } = control.archive(&zone, &transfer) else { panic!() };
+    let bag = bag(&zone);
+    fs::write(bag.join("data/c"), "other").unwrap();
+    fs::create_dir_all(bag.join("data/closed/inner")).unwrap();
+    fs::set_permissions(bag.join("data/closed"), fs::Permissions::from_mode(0)).unwrap();
+    let room = place::Place::root(&room(&zone)).unwrap();
+    let name = format!("extract/{ID}");
+    let archived = Archived { transfer: &transfer.id, bag: &name, tagmanifest, totals: transfer.totals };
+    let check = || {
+        // Root may enter any folder; this thread for now may not.
+        nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65_534));
+        let found = fixity::check(&room, &archived, &[signer().public()]);
+        nix::unistd::setfsuid(nix::unistd::Uid::effective());
+        Fixity { files: 0, bytes: 0, ..found }
+    };
+    let expected = Fixity { changed: 1, unreadable: 1, signed: true, ..Fixity::default() };
+    assert_eq!(check(), expected);
+    for number in 0..10_100 {
+        fs::write(bag.join(format!("data/{number}")), "").unwrap();
+    }
+    assert_eq!(Fixity { unreadable: 0, ..check() }, Fixity { added: 10_001, unreadable: 0, ..expected });
+    fs::set_permissions(bag.join("data/closed"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

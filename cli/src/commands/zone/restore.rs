@@ -20,6 +20,7 @@ use sluse_host::files;
 use sluse_host::layout::Layout;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::restored::Restored;
+use sluse_protocol::roles::Role;
 use sluse_protocol::sshsig::{self, NAMESPACE_BACKUP, NAMESPACE_CHECKPOINT, PublicKey};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -52,6 +53,14 @@ pub struct Args {
     checkpoint: Vec<PathBuf>,
 }
 
+/// A zone that was made.
+struct Made {
+    list: List,
+    newer: Newer,
+    /// Files that the configuration names by another path than they have now, and that.
+    elsewhere: Vec<(PathBuf, PathBuf)>,
+}
+
 impl Args {
     /// Runs the command.
     ///
@@ -61,19 +70,19 @@ impl Args {
         let whole =
             std::path::absolute(&self.dir).map_err(|e| Failure::file(Exit::Usage, "restore to", &self.dir, &e))?;
         let work = claim(&whole)?;
-        let made = self.make(&work);
+        let made = self.make(&work, &whole);
         let placed = made.and_then(|made| place(&work, &whole).map(|()| made));
         if placed.is_err() {
             // The first failure is the one to report.
             let _ = std::fs::remove_dir_all(&work);
         }
-        let (list, newer) = placed?;
-        self.tell(out, &whole, &list, &newer);
+        let made = placed?;
+        self.tell(out, &whole, &made);
         Ok(Exit::Done)
     }
 
-    /// Makes the zone in the folder `work`.
-    fn make(&self, work: &Path) -> Result<(List, Newer), Failure> {
+    /// Makes the zone in the folder `work`; it will be `dir`.
+    fn make(&self, work: &Path, dir: &Path) -> Result<Made, Failure> {
         let identity = read_identity(&self.identity)?;
         let list = unpack(&self.file, &identity, work)?;
         let layout = Layout::new(work);
@@ -86,15 +95,16 @@ impl Args {
         self.rooms.iter().try_for_each(|folder| search.rooms(folder))?;
         let newer = search.newer;
         let failed = |error: io::Error| Failure::file(Exit::Fault, "make a zone in", work, &error);
-        leave_note(&layout, &list, &newer).and_then(|()| settle(&zone)).map_err(failed)?;
-        Ok((list, newer))
+        leave_note(&layout, &list, &newer).and_then(|()| settle(&zone, &list)).map_err(failed)?;
+        let elsewhere = named_elsewhere(&zone, &list, dir);
+        Ok(Made { list, newer, elsewhere })
     }
 
-    fn tell(&self, out: &Output, zone: &Path, list: &List, newer: &Newer) {
+    fn tell(&self, out: &Output, zone: &Path, Made { list, newer, elsewhere }: &Made) {
         if out.is_json() {
             out.object(&serde_json::json!({
                 "zone": zone, "made": list.made, "audit": list.audit, "attested": newer.attested, "newer": newer.receipts,
-                "signer_checked": self.signer.is_some(),
+                "signer_checked": self.signer.is_some(), "named_elsewhere": elsewhere,
             }));
             return;
         }
@@ -105,6 +115,10 @@ impl Args {
         }
         for found in &newer.receipts {
             out.note(format!("newer than the backup: {} was {}: {}", found.transfer, found.kind, found.file.display()));
+        }
+        for (named, place) in elsewhere {
+            let (named, place) = (named.display(), place.display());
+            out.note(format!("Change sluse.toml before the start: it names {named}, which is {place} now."));
         }
         if self.signer.is_none() {
             out.note("Nothing shows who made this backup: --signer names a kept allowed_signers file.");
@@ -220,7 +234,7 @@ fn leave_note(layout: &Layout, list: &List, newer: &Newer) -> io::Result<()> {
 }
 
 /// Makes what a zone has besides, gives everything its owner and mode, and makes it durable.
-fn settle(zone: &Zone) -> io::Result<()> {
+fn settle(zone: &Zone, list: &List) -> io::Result<()> {
     let (layout, accounts) = (&zone.layout, Accounts::look_up()?);
     let mut places = places::all(zone);
     places.retain(|place| place.path.starts_with(layout.root()));
@@ -230,21 +244,38 @@ fn settle(zone: &Zone) -> io::Result<()> {
     // What a new zone does not have yet: as closed as `control`'s key, or as open as the configuration.
     let own = [layout.database(), layout.checkpoint(), layout.restored()];
     let closed = own.into_iter().chain(within(&layout.documents())?).map(|path| (path, layout.signing_key()));
-    let open = within(&zone.signatures())?.into_iter().map(|path| (path, layout.config()));
+    let open: Vec<PathBuf> = open_files(layout, list, &places).collect();
     let mut folders = BTreeSet::new();
-    let mut authorities = archive::authorities_of(zone);
-    authorities.retain(|file| archive::is_within(layout, file) && file.exists());
-    for file in &authorities {
+    for file in &open {
         folders.extend(file.ancestors().skip(1).take_while(|folder| *folder != layout.root()).map(Path::to_owned));
     }
-    let authorities = authorities.into_iter().map(|path| (path, layout.config()));
+    let open = open.into_iter().map(|path| (path, layout.config()));
     let folders = folders.into_iter().map(|path| (path, layout.trust()));
-    for (path, like) in closed.chain(open).chain(authorities).chain(folders) {
+    for (path, like) in closed.chain(open).chain(folders) {
         let like = places.iter().find(|place| place.path == like).cloned();
-        places.extend(like.filter(|_| path.starts_with(layout.root())).map(|like| Place { path, ..like }));
+        places.extend(like.map(|like| Place { path, ..like }));
     }
     places.iter().try_for_each(|place| place.settle(&accounts))?;
     places.iter().filter(|place| place.folder).try_for_each(|place| files::sync_folder(&place.path))
+}
+
+/// The backup's files that every role may read, and of which a new zone has none: signatures, files of outside authorities. They are known
+/// by their names in the backup: the configuration may name them by the path of the zone that was lost.
+fn open_files<'a>(layout: &'a Layout, list: &'a List, places: &'a [Place]) -> impl Iterator<Item = PathBuf> + 'a {
+    let paths = list.files.iter().map(|member| layout.root().join(&member.path));
+    let closed = move |path: &Path| Role::ALL.iter().any(|role| path.starts_with(layout.role(*role)));
+    paths.filter(move |path| !closed(path) && !places.iter().any(|place| place.path == *path))
+}
+
+/// What the configuration names by a path in the folder of the zone that was lost, and where in the new one that is.
+fn named_elsewhere(zone: &Zone, list: &List, dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let named = archive::authorities_of(zone).into_iter().filter(|path| !path.starts_with(zone.layout.root()));
+    let placed = named.filter_map(|path| {
+        let member = list.files.iter().find(|member| path.ends_with(&member.path))?;
+        let place = dir.join(&member.path);
+        Some((path, place))
+    });
+    placed.filter(|(path, place)| path != place).collect()
 }
 
 /// What lies in a folder, where there is one.

@@ -25,7 +25,7 @@ fn handle(control: &Control, link: LinkId, request: DeliverRequest) -> Result<(D
             Ok((DeliverReply::Document, bytes))
         }
         DeliverRequest::Sign { transfer, tagmanifest } => {
-            let (statement, signature) = archives::sign(control, &transfer, &tagmanifest)?;
+            let (statement, signature) = archives::sign(control, link, &transfer, &tagmanifest)?;
             Ok((DeliverReply::Signed { signature }, statement.into()))
         }
         DeliverRequest::Checked { transfer, outcome } => {

@@ -6,6 +6,7 @@ use crate::control::failure::{Failure, refuse};
 use rusqlite::{Connection, Row, params};
 use sluse_protocol::archive::Fixity;
 use sluse_protocol::digest::Sha256;
+use sluse_protocol::document::Totals;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::ArchiveInfo;
 use sluse_protocol::refusal::Code;
@@ -22,6 +23,8 @@ pub struct Archived {
     pub bag: String,
     /// SHA-256 of its list of its own files.
     pub tagmanifest: Sha256,
+    /// How much the dataset in it is.
+    pub totals: Totals,
     /// When it was delivered or, if it was, read again last.
     pub since: Timestamp,
     /// What was found then.
@@ -34,6 +37,11 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Archived> {
         room_folder: row.get("folder")?,
         bag: row.get("bag")?,
         tagmanifest: row::text(row, "tagmanifest")?,
+        totals: Totals {
+            files: row::count(row, "files")?,
+            folders: row::count(row, "folders")?,
+            bytes: row::count(row, "bytes")?,
+        },
         since: row::time(row, "since")?,
         fixity: row::maybe_json(row, "fixity")?,
     })
@@ -48,6 +56,7 @@ pub fn all(sql: &Connection) -> Result<Vec<Archived>, Failure> {
 pub fn waiting_since(sql: &Connection, before: Timestamp) -> Result<Vec<Archived>, Failure> {
     let text = "
         SELECT archives.transfer, rooms.folder, transfers.bag, transfers.tagmanifest,
+               transfers.files, transfers.folders, transfers.bytes,
                coalesce(archives.checked, transfers.delivered) AS since, archives.fixity
         FROM archives JOIN transfers ON transfers.id = archives.transfer JOIN rooms ON rooms.name = transfers.room
         WHERE since < ? AND archives.ended IS NULL
