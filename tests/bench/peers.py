@@ -216,7 +216,10 @@ class Zone:
         """Waits until nothing moves any more: every transfer delivered and purged."""
         for _ in range(36000):
             listed = json.loads(self.operate("transfers", "--json"))
-            if all(transfer["status"]["state"] in ("purged", "rejected", "cancelled") for transfer in listed):
+            states = {transfer["status"]["state"] for transfer in listed}
+            if states & {"held", "rejected", "failed"}:
+                sys.exit(f"what was sent is not delivered: {listed}")
+            if states <= {"purged", "cancelled"}:
                 break
             time.sleep(0.1)
         os.sync()

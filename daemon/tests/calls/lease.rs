@@ -1,6 +1,6 @@
 //! What the process that takes leases does: it waits, answers, logs, tells the service manager, and ends.
 
-use crate::trace::{self, Traces};
+use crate::trace::{self, Traced, Traces, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sluse_host::config::{Settings, Zone};
@@ -27,7 +27,7 @@ pub fn calls() {
     let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 WATCHDOG_PID=$$; exec \"$0\" lease";
     command.args(["-c", script, env!("CARGO_BIN_EXE_slused")]);
     command.env("NOTIFY_SOCKET", &notified).env("WATCHDOG_USEC", "20000000").stderr(Stdio::piped());
-    let mut process = command.stdin(Stdio::from(OwnedFd::from(held.try_clone().unwrap()))).spawn().unwrap();
+    let mut process = Traced(command.stdin(Stdio::from(OwnedFd::from(held.try_clone().unwrap()))).spawn().unwrap());
     assert_eq!(manager.recv(&mut [0; 64]).unwrap(), "READY=1".len());
 
     let text = "[zone]\nname = \"test\"\n[receive]\nlisten = \"127.0.0.1:1\"\nadvertise = [\"h:1\"]\n";
@@ -43,17 +43,13 @@ pub fn calls() {
     assert!(leases.nobody_writes(&[File::open(folder.path()).unwrap()]).is_err());
 
     // Stopped and continued while it waits, it waits on.
-    let pid = Pid::from_raw(process.id().cast_signed());
+    let pid = Pid::from_raw(process.0.id().cast_signed());
     for stops in 0.. {
         assert!(stops < 20, "it was never stopped while it waited");
         let waits = format!("{} ", nix::libc::SYS_poll);
-        while !fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap().starts_with(&waits) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until("it waits", || fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap().starts_with(&waits));
         kill(pid, Signal::SIGSTOP).unwrap();
-        while traces.count("stopped by SIGSTOP") == stops {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until("it is stopped", || traces.count("stopped by SIGSTOP") > stops);
         kill(pid, Signal::SIGCONT).unwrap();
         assert!(leases.nobody_writes(&file()).unwrap());
         if traces.count("restart_syscall") > 0 {
@@ -62,9 +58,9 @@ pub fn calls() {
     }
 
     held.shutdown(Shutdown::Both).unwrap();
-    assert!(process.wait().unwrap().success());
+    assert!(process.0.wait().unwrap().success());
     let mut said = String::new();
-    process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    process.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("the kernel does not say whether somebody writes"), "{said}");
     trace::compare(allowed::LEASE, &traces.calls());
 }

@@ -3,7 +3,7 @@
 use slused::confine::allowed::Allowed;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Number of the call that puts the filter in force (`seccomp`).
@@ -18,6 +18,26 @@ pub struct Call {
     pub number: i64,
     /// Its arguments.
     pub arguments: Vec<u64>,
+}
+
+/// A traced process, which ends with its test.
+pub struct Traced(pub Child);
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        // It may have ended, which is what a test that passes waits for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Where traces are written: one file for each process.
@@ -55,15 +75,12 @@ impl Traces {
 
 /// A trace to its end, which the tracer writes when the process is gone.
 fn whole(trace: &Path) -> String {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let text = fs::read_to_string(trace).unwrap();
-        if text.lines().last().is_some_and(|line| line.contains("+++")) {
-            return text;
-        }
-        assert!(Instant::now() < deadline, "{} has no end", trace.display());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let mut text = String::new();
+    until(&format!("{} ends", trace.display()), || {
+        text = fs::read_to_string(trace).unwrap();
+        text.lines().last().is_some_and(|line| line.contains("+++"))
+    });
+    text
 }
 
 fn after_the_filter(trace: &Path, text: &str) -> Vec<Call> {
