@@ -273,10 +273,7 @@ fn a_bag_of_somebody_elses_is_not_taken_for_the_delivered_one() {
 fn what_was_changed_in_quarantine_never_reaches_the_room() {
     let damages: [fn(&TestTransfer); 4] = [
         |transfer| fs::remove_file(transfer.chunk(1)).unwrap(),
-        |transfer| {
-            let other = crate::quarantine::testing::encrypt(&transfer.identity, &noise(100_000, 9));
-            fs::write(transfer.chunk(1), other).unwrap();
-        },
+        |transfer| transfer.exchange(1, &noise(100_000, 9)),
         |transfer| fs::write(transfer.folder.join("manifest.age"), b"").unwrap(),
         |transfer| fs::write(transfer.chunk(4), b"").unwrap(),
     ];
