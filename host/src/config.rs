@@ -93,6 +93,8 @@ pub struct ControlSettings {
     pub auditors_group: Option<String>,
     /// System group whose members are administrators, besides root and the user that `control` runs as.
     pub administrators_group: Option<String>,
+    /// System group whose members may read the numbers for monitoring, and nothing else.
+    pub monitors_group: Option<String>,
     /// Days that a transfer may stay in `receiving` without a chunk before it expires.
     pub receiving_days: u32,
     /// How long a source's certificate is good for.
@@ -131,6 +133,7 @@ impl Default for ControlSettings {
             reviewers_group: None,
             auditors_group: None,
             administrators_group: None,
+            monitors_group: None,
             receiving_days: 14,
             certificate_life: Duration::from_secs(365 * 86_400),
         }

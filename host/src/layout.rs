@@ -183,6 +183,11 @@ impl Layout {
         self.run().join("operator.sock")
     }
 
+    /// The monitors' socket.
+    pub fn metrics_socket(&self) -> PathBuf {
+        self.run().join("metrics.sock")
+    }
+
     /// The socket on which `control` answers a role, where roles run as units of their own.
     pub fn role_socket(&self, role: Role) -> PathBuf {
         self.run().join(format!("control-{role}.sock"))

@@ -8,6 +8,7 @@
 //! inspect  ─ links::inspect ─ tasks, inspections ────────┤
 //! deliver  ─ links::deliver ─ tasks, deliveries ─────────┼─ store::write ─ transition, audit, receipts
 //! a person ─ operators ────── acts, questions, health ───┤
+//! monitors ─ metrics ──────── numbers ───────────────────┤
 //! the clock ───────────────── deadlines ─────────────────┘
 //! ```
 //!
@@ -28,6 +29,7 @@ mod inspections;
 mod last_checkpoint;
 mod links;
 mod live;
+mod metrics;
 mod offers;
 mod operators;
 mod people;
@@ -68,6 +70,7 @@ use std::sync::mpsc::{self, Receiver};
 pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleError> {
     let control = Arc::new(Control::load(&zone, Box::new(clock::now))?);
     let listener = operators::listen(&zone, &control.people)?;
+    let monitors = metrics::listen(&zone)?;
     crate::confine::apply(Role::Control, &zone)?;
     let (running, stop) = mpsc::channel();
     let timer = Arc::clone(&control);
@@ -78,6 +81,9 @@ pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleEr
     let answering = Arc::clone(&control);
     // Ends with the process: what an operator does is one transaction, or has not happened.
     start("operators", move || operators::accept(&answering, &listener))?;
+    let counting = Arc::clone(&control);
+    // Ends with the process: it changes nothing.
+    start("metrics", move || metrics::accept(&counting, &monitors))?;
     for (role, stream) in links {
         links::serve(&control, role, stream);
     }

@@ -52,6 +52,8 @@ pub struct People {
     separated: bool,
     /// Each power's group: its name, and its id.
     groups: Vec<(Power, String, u32)>,
+    /// The group whose members may read the numbers for monitoring, besides whoever has a power.
+    monitors: Option<u32>,
     directory: Directory,
     /// When the journal last said of a user that he or she was refused.
     told: Mutex<BTreeMap<u32, Instant>>,
@@ -94,23 +96,26 @@ impl People {
     /// # Errors
     /// When the system does not know a group.
     pub fn new(settings: &ControlSettings) -> Result<Self, RoleError> {
+        let group = |setting: &str, name: &str| match Group::from_name(name) {
+            Ok(Some(group)) => Ok(group.gid.as_raw()),
+            _ => Err(RoleError::State(format!("control.{setting}: there is no group {name}"))),
+        };
         let mut groups = Vec::new();
         for (power, name) in settings.groups() {
-            match Group::from_name(name) {
-                Ok(Some(group)) => groups.push((power, name.to_owned(), group.gid.as_raw())),
-                _ => return Err(RoleError::State(format!("control.{}: there is no group {name}", power.setting()))),
-            }
+            groups.push((power, name.to_owned(), group(power.setting(), name)?));
         }
+        let monitors = settings.monitors_group.as_deref().map(|name| group("monitors_group", name)).transpose()?;
         let ours = geteuid().as_raw();
         // The system's user database is asked once before confinement, so that what its modules load is loaded.
         let _ = system(ours);
-        Ok(Self { ours, separated: settings.separated(), groups, directory: Box::new(system), told: Mutex::default() })
+        let directory = Box::new(system);
+        Ok(Self { ours, separated: settings.separated(), groups, monitors, directory, told: Mutex::default() })
     }
 
     /// The people of a zone with separated powers, as tests have them.
     #[cfg(test)]
     pub fn with(ours: u32, groups: Vec<(Power, String, u32)>, directory: Directory) -> Self {
-        Self { ours, separated: true, groups, directory, told: Mutex::default() }
+        Self { ours, separated: true, groups, monitors: Some(5), directory, told: Mutex::default() }
     }
 
     /// Whether persons have the powers of their groups, and nobody has all.
@@ -177,6 +182,12 @@ impl People {
             return Err(Refusal::new(Code::Forbidden, "only root may do this: a copy shows what persons may not see"));
         }
         Ok(person)
+    }
+
+    /// Whether a user may read the numbers for monitoring: who has a power, and the monitors' group.
+    pub fn may_monitor(&self, uid: u32) -> bool {
+        let is_monitor = |account: Account| self.monitors.is_some_and(|monitors| account.groups.contains(&monitors));
+        self.look_up(uid).is_ok() || (self.directory)(uid).is_ok_and(|account| account.is_some_and(is_monitor))
     }
 
     /// Whether the journal is to say that a user was refused: once a minute each, since anybody may ask as often as he or she likes.
@@ -291,6 +302,18 @@ mod tests {
             assert_eq!(zone().admit(uid, &OperatorRequest::Health).unwrap_err().code, Code::Forbidden);
         }
         assert!(zone().look_up(23).unwrap_err().to_string().contains("group-2 and group-3"));
+    }
+
+    #[test]
+    fn numbers_are_for_who_has_a_power_and_for_monitors() {
+        for uid in [1, 2, 3, 4, 5, 15, 0, 99] {
+            assert!(zone().may_monitor(uid), "{uid}");
+        }
+        // In no group, in none of ours, without an account, and of whom nobody can tell.
+        for uid in [6, 66, 98, 97] {
+            assert!(!zone().may_monitor(uid), "{uid}");
+        }
+        assert!(zone().admit(5, &OperatorRequest::Health).is_err(), "a monitor has no power");
     }
 
     #[test]

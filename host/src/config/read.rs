@@ -87,6 +87,7 @@ fn control(fields: &Fields<'_>) -> Option<ControlSettings> {
         let message = "two powers have the same group: one person may not have both";
         fields.wrong_at("operators_group", message, "name a group of its own for each");
     }
+    let monitors = fields.may("monitors_group", "\"sluse-monitors\"", text(32));
     let receiving = fields.may("receiving_days", "14", number(1..=MAX_DAYS));
     let certificate = fields.may("certificate_life", "\"365d\"", lasting(SHORTEST_LIFE..=LONGEST_LIFE));
     Some(ControlSettings {
@@ -94,6 +95,7 @@ fn control(fields: &Fields<'_>) -> Option<ControlSettings> {
         reviewers_group: reviewers,
         auditors_group: auditors,
         administrators_group: administrators,
+        monitors_group: monitors,
         receiving_days: receiving.unwrap_or(default.receiving_days),
         certificate_life: certificate.unwrap_or(default.certificate_life),
     })

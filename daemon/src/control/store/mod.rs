@@ -17,6 +17,7 @@ mod row;
 pub use row::to_json;
 mod schema;
 pub mod sources;
+pub mod totals;
 pub mod transfers;
 pub mod transition;
 pub mod versions;
