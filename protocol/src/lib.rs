@@ -13,6 +13,7 @@ pub mod document;
 pub mod finding;
 pub mod frame;
 pub mod grant;
+pub mod icap;
 pub mod ids;
 pub mod invite;
 pub mod limits;
