@@ -41,7 +41,7 @@ pub fn apply(role: Role, zone: &Zone) -> Result<(), RoleError> {
     refuse_threads()?;
     privileges::drop_all()?;
     let landlock = filesystem::restrict(role, zone)?;
-    calls::restrict(role, zone.clamd_socket().is_some())?;
+    calls::restrict(role, zone.clamd_socket().is_some() || zone.icap_socket().is_some())?;
     tracing::info!(%role, landlock, "confined");
     for then in DEFERRED.take() {
         then().map_err(RoleError::io("starting what waited for confinement"))?;

@@ -4,6 +4,7 @@ use crate::files;
 use crate::layout::Layout;
 use crate::network::Network;
 use serde::Serialize;
+use sluse_protocol::icap::Service;
 use sluse_protocol::ids::ZoneName;
 use sluse_protocol::powers::Power;
 use sluse_protocol::toml_text::Problem;
@@ -108,8 +109,25 @@ pub struct InspectSettings {
     pub clamd_socket: Option<PathBuf>,
     /// The largest file that clamd is given, bytes: its `StreamMaxLength`.
     pub clamd_max_bytes: u64,
+    /// The service of the site's own scanner, where there is one.
+    pub icap: Option<IcapSettings>,
     /// Seconds that an engine may keep silent over one file before it counts as not inspected.
     pub engine_timeout_seconds: u32,
+    /// How often engines are tested when all are well.
+    pub engine_test_every: Duration,
+    /// How old signatures may be that others make for an engine; beyond that everything is held. Without it, any age.
+    pub signatures_max_age: Option<Duration>,
+}
+
+/// A scanner behind an ICAP service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IcapSettings {
+    /// The Unix socket of the relay that reaches it.
+    pub socket: PathBuf,
+    /// The service, as the scanner knows it.
+    pub service: Service,
+    /// The largest file that it is given, bytes: no more than what it scans whole.
+    pub max_bytes: u64,
 }
 
 /// `[deliver]`
@@ -161,7 +179,10 @@ impl Default for InspectSettings {
             signatures: "signatures".into(),
             clamd_socket: None,
             clamd_max_bytes: 100 * 1024 * 1024,
+            icap: None,
             engine_timeout_seconds: 120,
+            engine_test_every: Duration::from_secs(600),
+            signatures_max_age: None,
         }
     }
 }
@@ -242,5 +263,10 @@ impl Zone {
     /// clamd's socket, where one is configured.
     pub fn clamd_socket(&self) -> Option<PathBuf> {
         self.settings.inspect.clamd_socket.as_ref().map(|path| self.layout.root().join(path))
+    }
+
+    /// The socket of the relay to the site's own scanner, where one is configured.
+    pub fn icap_socket(&self) -> Option<PathBuf> {
+        self.settings.inspect.icap.as_ref().map(|icap| self.layout.root().join(&icap.socket))
     }
 }

@@ -165,7 +165,7 @@ pub struct Content {
     /// Types of files that may come, by the names of the `file-type` engine. Empty: every type that it knows, except
     /// programs.
     pub types: Vec<String>,
-    /// Engines that must have read every file to its end: `file-type`, `signatures`, `clamd`.
+    /// Engines that must have read every file to its end: `file-type`, `signatures`, `clamd`, `icap`.
     pub engines: Vec<String>,
     /// Patterns of paths that may not come (`*` within a component, `**` across).
     pub forbidden_paths: Vec<String>,

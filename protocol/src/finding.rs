@@ -94,7 +94,7 @@ pub struct Finding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineReport {
-    /// Its name, as in agreements: `file-type`, `signatures`, `clamd`.
+    /// Its name, as in agreements: `file-type`, `signatures`, `clamd`, `icap`.
     pub engine: String,
     /// Its version; empty when it could not be asked.
     pub version: String,

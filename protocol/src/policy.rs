@@ -3,7 +3,7 @@
 use crate::agreement::{Agreement, ReleaseRule};
 use crate::digest::Sha256;
 use crate::document::{Kind, Totals};
-use crate::finding::{Action, Class, Report};
+use crate::finding::{Action, Class, Finding, Report};
 use crate::ids::{RoomName, SourceName, TransferId};
 use crate::limits;
 use crate::path::{self, DataPath, NameRule};
@@ -249,6 +249,10 @@ pub fn decide(agreement: &Agreement, manifest: Sha256, files: u64, report: &Repo
     }
     if let Some(engine) = agreement.content.engines.iter().find(|engine| lacks(agreement, report, files, engine)) {
         return Decision::Hold(format!("engine {engine}, which the agreement requires, did not read every file"));
+    }
+    let of_whole = |finding: &&Finding| finding.class == Class::NotInspected && finding.file.is_none();
+    if let Some(finding) = report.findings.iter().find(of_whole) {
+        return Decision::Hold(format!("engine {}: {}", finding.engine, finding.message));
     }
     let holding = classes_that(Action::Hold, agreement, report);
     if !holding.is_empty() {

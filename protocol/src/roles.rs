@@ -262,7 +262,7 @@ pub enum InspectRequest {
     Engines {
         /// Each engine with its version; `files` is 0.
         engines: Vec<EngineReport>,
-        /// Engines that are configured but absent or failing, each with its reason in a sentence.
+        /// Engines that are configured but absent, failing or not up to date, each with its reason in a sentence.
         failing: Vec<EngineFailure>,
         /// Whether one of them is a full malware engine.
         full_malware_engine: bool,
@@ -355,6 +355,8 @@ pub struct EngineFailure {
     pub engine: String,
     /// Why.
     pub reason: String,
+    /// Whether every transfer is held until it is mended, and not only those whose agreements require the engine.
+    pub holds_everything: bool,
 }
 
 /// How an inspection ended.

@@ -108,8 +108,16 @@ fn check_engines(control: &Control, found: &mut Found) -> Result<(), Failure> {
         found.warning(NO_FULL_MALWARE_ENGINE, message.into(), hint);
     }
     for failing in &engines.failing {
-        let message = format!("engine {} cannot be used: {}", failing.engine, failing.reason);
-        found.problem("engine-failing", message, "What requires it is held until it is mended.");
+        let (engine, reason) = (&failing.engine, &failing.reason);
+        if failing.holds_everything {
+            let message = format!("EVERYTHING IS HELD: engine {engine} is not to be trusted: {reason}");
+            let hint =
+                "Mend it, or take it out of sluse.toml; then `sluse inspect-again ID` for what was held meanwhile.";
+            found.problem("everything-held", message, hint);
+        } else {
+            let message = format!("engine {engine} cannot be used: {reason}");
+            found.problem("engine-failing", message, "What requires it is held until it is mended.");
+        }
     }
     let now = control.store.now();
     for stored in control.store.read(agreements::all)? {

@@ -7,6 +7,7 @@ use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
 use sluse_protocol::path::DataPath;
+use sluse_protocol::time::Timestamp;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,6 +31,11 @@ pub trait Engine: Send + Sync {
         String::new()
     }
 
+    /// When its signatures were made, if they grow old.
+    fn dated(&self) -> Dated {
+        Dated::Not
+    }
+
     /// What it must find in which bytes, or it is not to be trusted.
     fn sample(&self) -> Sample;
 
@@ -46,6 +52,17 @@ pub trait Engine: Send + Sync {
 
     /// Starts to read a file.
     fn begin(&self, file: &FileFacts) -> Box<dyn Scan>;
+}
+
+/// When an engine's signatures were made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dated {
+    /// They do not grow old by themselves, or cannot say.
+    Not,
+    /// It should say, and does not.
+    Unknown,
+    /// Then.
+    At(Timestamp),
 }
 
 /// One engine's reading of one file.

@@ -2,6 +2,7 @@
 
 use super::engine::{Engine, FileFacts, Guarded, Seen, Verdict};
 use super::findings::Findings;
+use super::watch::Tested;
 use crate::quarantine::ReadError;
 use crate::quarantine::dataset::{Dataset, Visitor};
 use crate::quarantine::hashed::Hashed;
@@ -10,9 +11,11 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Entry;
 use sluse_protocol::finding::{Class, EngineReport, Finding, Report};
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::roles::EngineFailure;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Reads all of `dataset` with `engines`: the report without its findings, and the findings as JSON.
+/// Reads all of `dataset` with the engines that were `tested`: the report without its findings, and the findings as JSON.
 ///
 /// # Errors
 /// When digests do not agree, or something cannot be read.
@@ -21,13 +24,16 @@ pub fn inspect(
     transfer: &TransferId,
     manifest: Sha256,
     content: &Arc<Content>,
-    engines: &[Arc<dyn Engine>],
+    tested: &dyn Fn() -> Tested,
 ) -> Result<(Report, Vec<u8>), ReadError> {
-    let engines: Vec<_> = engines.iter().map(|engine| of_transfer(engine, dataset.totals().bytes)).collect();
+    let before = tested();
+    let engines: Vec<_> = before.engines.iter().map(|engine| of_transfer(engine, dataset.totals().bytes)).collect();
     let mut eyes = Hashed::new(Eyes::new(content, &engines));
     dataset.walk(&mut eyes)?;
     let files = eyes.files();
-    let eyes = eyes.inner;
+    let mut eyes = eyes.inner;
+    let after = tested();
+    eyes.distrust(before.holding().chain(after.holding()));
     let engines = eyes.looks.into_iter().map(|look| look.report).collect();
     let (counts, json) = eyes.findings.finish();
     let transfer = transfer.clone();
@@ -68,6 +74,18 @@ impl Eyes {
     }
 }
 
+impl Eyes {
+    /// Has the transfer held for engines that were not to be trusted before it was read, or by the time it had been.
+    fn distrust<'f>(&mut self, failing: impl Iterator<Item = &'f EngineFailure>) {
+        let reasons: BTreeMap<_, _> = failing.map(|failure| (&failure.engine, &failure.reason)).collect();
+        for (engine, reason) in reasons {
+            let message = format!("nothing is released while this engine is not to be trusted: {reason}");
+            let (engine, class) = (engine.clone(), Class::NotInspected);
+            self.findings.add(Finding { engine, class, file: None, offset: None, message });
+        }
+    }
+}
+
 impl Look {
     fn new(engine: &Arc<dyn Engine>, required: &[String]) -> Self {
         let report = report(engine.as_ref());
@@ -76,6 +94,8 @@ impl Look {
     }
 
     fn end(&mut self, entry: &Entry, digest: &Sha256, findings: &mut Findings) {
+        // An engine may learn of other signatures while it reads.
+        self.report.signatures = self.engine.signatures();
         let verdict = self.scan.take().map_or_else(Verdict::default, |scan| scan.finish(digest));
         let mut add = |Seen { class, offset, message, by }| {
             let engine = by.map_or_else(|| self.report.engine.clone(), str::to_owned);

@@ -88,7 +88,8 @@ pub fn run(zone: Zone, control: UnixStream, leases: Option<&Path>) -> Result<(),
     // First, while this process still may, and before it has read a key.
     let leases = Leases::open(&zone, leases)?;
     let allow_unconfined = zone.settings.zone.allow_unconfined;
-    let jail = Jail::start(jail::Settings { allow_unconfined, engine: zone.clamd_socket(), ..Default::default() })?;
+    let (clamd, icap) = (zone.clamd_socket(), zone.icap_socket());
+    let jail = Jail::start(jail::Settings { allow_unconfined, clamd, icap, ..Default::default() })?;
     let held = Held::load(&zone, jail, leases)?;
     confine::apply(Role::Inspect, &zone)?;
     work(zone, held, control)
@@ -250,7 +251,7 @@ impl Inspect {
         let inspected = catch_unwind(AssertUnwindSafe(|| {
             let identity = identities::open(&self.zone.layout, &self.quarantine, recipient)?;
             let dataset = Dataset::open(&folder, identity, transfer, manifest)?;
-            inspection::inspect(dataset, transfer, manifest, &content, &self.watch.tested().engines)
+            inspection::inspect(dataset, transfer, manifest, &content, &|| self.watch.tested())
         }));
         let inspected =
             inspected.unwrap_or_else(|_| Err(ReadError::Fault { reason: "inspect crashed over it".into() }));

@@ -17,7 +17,7 @@ use std::collections::HashSet;
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 
 /// The engines that an agreement may require.
-pub const ENGINES: [&str; 3] = ["file-type", "signatures", "clamd"];
+pub const ENGINES: [&str; 4] = ["file-type", "signatures", "clamd", "icap"];
 
 /// Bytes of a name or reference, and of a sentence.
 const NAME: usize = 300;

@@ -228,7 +228,8 @@ fn report() -> Report {
 }
 
 fn found(class: Class) -> Report {
-    let finding = Finding { engine: "signatures".into(), class, file: None, offset: None, message: "something".into() };
+    let file = Some("a.csv".parse().unwrap());
+    let finding = Finding { engine: "signatures".into(), class, file, offset: None, message: "something".into() };
     Report { findings: vec![finding], ..report() }
 }
 
@@ -306,6 +307,17 @@ fn a_required_engine_that_was_absent_holds_whatever_the_agreement_says_of_unread
     assert_eq!(outcome(&lenient, &partly(FILES - 1)), "release");
     assert_eq!(outcome(&lenient, &without(1)), "hold");
     assert_eq!(outcome(&lenient, &partly(0)), "hold");
+}
+
+#[test]
+fn an_engine_that_is_not_to_be_trusted_holds_whatever_the_agreement_says() {
+    let mut report = found(Class::NotInspected);
+    report.findings[0].file = None;
+    for action in [Action::Allow, Action::Warn, Action::Hold] {
+        let mut agreement = lab();
+        agreement.content.actions.insert(Class::NotInspected, action);
+        assert_eq!(outcome(&agreement, &report), "hold");
+    }
 }
 
 #[test]

@@ -3,10 +3,11 @@
 //! Only `stream: OK`, given after the whole file was sent, is clean. A file above clamd's `StreamMaxLength`, a time-out, an
 //! error, a lost connection, an answer before the end of the file or any other answer: *not inspected*.
 
-use crate::inspect::engine::{Engine, FileFacts, Sample, Scan, Seen, Verdict};
+use crate::inspect::engine::{Dated, Engine, FileFacts, Sample, Scan, Seen, Verdict};
 use crate::inspect::engines::signatures::eicar;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
+use sluse_protocol::time::Timestamp;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +75,12 @@ impl Engine for ClamdEngine {
 
     fn signatures(&self) -> String {
         self.signatures.clone()
+    }
+
+    fn dated(&self) -> Dated {
+        // Behind the number of the daily signatures.
+        let date = self.signatures.rsplit_once('/').map_or("", |(_, date)| date);
+        Timestamp::from_asctime(date).map_or(Dated::Unknown, Dated::At)
     }
 
     fn sample(&self) -> Sample {
