@@ -167,6 +167,8 @@ pub struct Content {
     pub types: Vec<String>,
     /// Engines that must have read every file to its end: `file-type`, `signatures`, `clamd`, `icap`.
     pub engines: Vec<String>,
+    /// The engines that suffice, all of them together, for files that are too large for one of those.
+    pub above_limit: BTreeMap<String, Vec<String>>,
     /// Patterns of paths that may not come (`*` within a component, `**` across).
     pub forbidden_paths: Vec<String>,
     /// What a class of finding leads to, where it is not the class's default.
@@ -199,6 +201,7 @@ impl Default for Content {
         Self {
             types: Vec::new(),
             engines: vec!["file-type".into(), "signatures".into()],
+            above_limit: BTreeMap::new(),
             forbidden_paths: Vec::new(),
             actions: BTreeMap::new(),
             forbid_identifiers: true,

@@ -3,7 +3,7 @@
 use crate::agreement::{Agreement, ReleaseRule};
 use crate::digest::Sha256;
 use crate::document::{Kind, Totals};
-use crate::finding::{Action, Class, Finding, Report};
+use crate::finding::{Action, Class, EngineReport, Finding, Report};
 use crate::ids::{RoomName, SourceName, TransferId};
 use crate::limits;
 use crate::path::{self, DataPath, NameRule};
@@ -321,13 +321,26 @@ fn covers(report: &Report, manifest: Sha256, files: u64) -> bool {
 
 /// Whether a required engine was not there, or skipped files where the agreement does not let it.
 fn lacks(agreement: &Agreement, report: &Report, files: u64, engine: &str) -> bool {
-    let read = report.engines.iter().filter(|there| there.engine == engine).map(|there| there.files).max();
-    match read {
+    let read = |engine: &str| of_engine(report, engine).map(|there| there.files);
+    match read(engine) {
         Some(read) if read == files => false,
+        Some(few) if few.checked_add(read_instead(agreement, report, engine)) == Some(files) => false,
         // Some files were not for it (too large, perhaps): the agreement says what that leads to.
         Some(read) if read > 0 => agreement.content.action(Class::NotInspected) >= Action::Hold,
         _ => true,
     }
+}
+
+/// Files that were too large for `engine`, and were read by the engines that suffice then, all of them.
+fn read_instead(agreement: &Agreement, report: &Report, engine: &str) -> u64 {
+    let Some(above) = of_engine(report, engine).and_then(|there| there.above_limit.as_ref()) else { return 0 };
+    let suffices = agreement.content.above_limit.get(engine) == Some(&above.read_by);
+    let have_read = |other: &String| of_engine(report, other).is_some_and(|there| there.files >= above.files);
+    if suffices && above.read_by.iter().all(have_read) { above.files } else { 0 }
+}
+
+fn of_engine<'r>(report: &'r Report, engine: &str) -> Option<&'r EngineReport> {
+    report.engines.iter().filter(|there| there.engine == engine).max_by_key(|there| there.files)
 }
 
 fn list(classes: &[Class]) -> String {

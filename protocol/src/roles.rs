@@ -413,7 +413,7 @@ pub enum InspectReply {
         /// SHA-256 of its manifest.
         manifest_sha256: Sha256,
         /// What the agreement allows and requires.
-        content: crate::agreement::Content,
+        content: Box<crate::agreement::Content>,
     },
     /// Re-wrap a transfer's identity to `deliver`.
     Wrap {

@@ -91,6 +91,37 @@ fn what_is_too_large_for_clamd_is_held_and_never_clean() {
 }
 
 #[test]
+fn what_is_too_large_for_clamd_passes_by_the_engines_that_the_agreement_says_suffice() {
+    let (zone, _clamd) = zone_with_clamd();
+    let source = zone.enrol("edc");
+    let suffice = |text: String| {
+        let text = text.replace("\"signatures\"]", "\"signatures\", \"clamd\"]");
+        text.replace("[release]", "[content.above_limit]\nclamd = [\"file-type\", \"signatures\"]\n\n[release]")
+    };
+    zone.agree("large", "edc", suffice).expect(0);
+    let source = Source { agreement: "large".into(), ..source };
+    let folder = zone.folder.path().join("large");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("large.csv"), data::csv(1, 5_000_000)).unwrap();
+    fs::write(folder.join("small.csv"), data::csv(2, 1000)).unwrap();
+    let transfer = source.deliver(&folder, "large");
+    let shown = zone.operate(&["show", &transfer]).expect(0).stdout;
+    let said = "above-limit (clamd): large.csv: larger than the 4194304 bytes that this engine is given; as the agreement \
+                allows, it was read by: file-type, signatures";
+    assert!(shown.contains(said), "{shown}");
+    assert!(shown.contains("read 1 files, 1 above its limit by file-type, signatures instead"), "{shown}");
+    let released = fs::read(source.receipts(&transfer).join("released.json")).unwrap();
+    let released: serde_json::Value = serde_json::from_slice(&released).unwrap();
+    let engines = released["engines"].as_array().unwrap();
+    let clamd = engines.iter().find(|engine| engine["engine"] == "clamd").unwrap();
+    let instead = serde_json::json!({ "files": 1, "read_by": ["file-type", "signatures"] });
+    assert_eq!((&clamd["files"], &clamd["above_limit"]), (&1.into(), &instead));
+    // What they find counts as ever.
+    fs::write(folder.join("large.csv"), [&data::csv(1, 5_000_000)[..], &data::eicar(), b"\n"].concat()).unwrap();
+    source.send(&folder, "large-bad", "delivered").expect(7);
+}
+
+#[test]
 fn a_required_scanner_that_is_away_holds_everything_until_it_is_back() {
     let (zone, clamd) = zone_with_clamd();
     let source = zone.enrol("edc");

@@ -188,7 +188,7 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
         transfer: transfer.id.clone(),
         recipient: transfer.identity,
         manifest_sha256: seal.manifest_sha256,
-        content,
+        content: Box::new(content),
     };
     Ok(Some((Task::Inspect(transfer.id), reply)))
 }

@@ -403,8 +403,13 @@ impl Bench {
 
     pub fn report(&self, dataset: &Dataset, transfer: &TransferId) -> Report {
         let files = dataset.totals().files;
-        let engine =
-            |name: &str| EngineReport { engine: name.into(), version: "1".into(), signatures: String::new(), files };
+        let engine = |name: &str| EngineReport {
+            engine: name.into(),
+            version: "1".into(),
+            signatures: String::new(),
+            files,
+            above_limit: None,
+        };
         Report {
             transfer: transfer.clone(),
             manifest: Sha256::of(dataset.manifest(&dataset.manifest_header(transfer)).as_bytes()),

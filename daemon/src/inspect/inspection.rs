@@ -9,7 +9,7 @@ use crate::quarantine::hashed::Hashed;
 use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Entry;
-use sluse_protocol::finding::{Class, EngineReport, Finding, Report};
+use sluse_protocol::finding::{AboveLimit, Class, EngineReport, Finding, Report};
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::roles::EngineFailure;
 use std::collections::BTreeMap;
@@ -93,10 +93,15 @@ impl Look {
         Self { engine: Arc::clone(engine), report, required, scan: None }
     }
 
-    fn end(&mut self, entry: &Entry, digest: &Sha256, findings: &mut Findings) {
+    fn verdict(&mut self, digest: &Sha256) -> Verdict {
+        let verdict = self.scan.take().map_or_else(Verdict::default, |scan| scan.finish(digest));
         // An engine may learn of other signatures while it reads.
         self.report.signatures = self.engine.signatures();
-        let verdict = self.scan.take().map_or_else(Verdict::default, |scan| scan.finish(digest));
+        verdict
+    }
+
+    /// Takes the verdict on a file, which the engines `read` have read to its end.
+    fn end(&mut self, entry: &Entry, verdict: Verdict, read: &[&str], content: &Content, findings: &mut Findings) {
         let mut add = |Seen { class, offset, message, by }| {
             let engine = by.map_or_else(|| self.report.engine.clone(), str::to_owned);
             findings.add(Finding { engine, class, file: Some(entry.path.clone()), offset, message });
@@ -107,8 +112,22 @@ impl Look {
                 seen.into_iter().for_each(add);
             }
             Verdict::NotInspected(reason) if self.required => add(Seen::new(Class::NotInspected, reason)),
+            Verdict::AboveLimit(most) if self.required => {
+                let too_large = format!("larger than the {most} bytes that this engine is given");
+                let suffice = content.above_limit.get(&self.report.engine);
+                match suffice.filter(|others| others.iter().all(|other| read.contains(&other.as_str()))) {
+                    Some(others) => {
+                        let read_by = others.join(", ");
+                        let message = format!("{too_large}; as the agreement allows, it was read by: {read_by}");
+                        add(Seen::new(Class::AboveLimit, message));
+                        let none = || AboveLimit { files: 0, read_by: others.clone() };
+                        self.report.above_limit.get_or_insert_with(none).files += 1;
+                    }
+                    None => add(Seen::new(Class::NotInspected, too_large)),
+                }
+            }
             // That it read fewer files stands in its report; the agreement does not ask for it.
-            Verdict::NotInspected(_) => {}
+            Verdict::NotInspected(_) | Verdict::AboveLimit(_) => {}
         }
     }
 }
@@ -116,7 +135,7 @@ impl Look {
 /// What a report says of an engine that has read nothing yet.
 pub fn report(engine: &dyn Engine) -> EngineReport {
     let (version, signatures) = (engine.version(), engine.signatures());
-    EngineReport { engine: engine.name().to_owned(), version, signatures, files: 0 }
+    EngineReport { engine: engine.name().to_owned(), version, signatures, files: 0, above_limit: None }
 }
 
 impl Visitor for Eyes {
@@ -142,7 +161,13 @@ impl Visitor for Eyes {
     fn end(&mut self, entry: &Entry) -> Result<(), ReadError> {
         // `Hashed` comes first and lets no file pass without its digest.
         let digest = entry.sha256.ok_or_else(|| ReadError::of_file("a file has no digest", &entry.path))?;
-        self.looks.iter_mut().for_each(|look| look.end(entry, &digest, &mut self.findings));
+        let verdicts: Vec<_> = self.looks.iter_mut().map(|look| look.verdict(&digest)).collect();
+        let names = self.looks.iter().map(|look| look.engine.name());
+        let read = |(name, verdict): (_, &Verdict)| matches!(verdict, Verdict::Read { .. }).then_some(name);
+        let read: Vec<_> = names.zip(&verdicts).filter_map(read).collect();
+        for (look, verdict) in self.looks.iter_mut().zip(verdicts) {
+            look.end(entry, verdict, &read, &self.content, &mut self.findings);
+        }
         Ok(())
     }
 }

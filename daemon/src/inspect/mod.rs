@@ -155,7 +155,7 @@ fn serve(inspect: &Arc<Inspect>) -> Result<(), RoleError> {
             InspectReply::Idle => continue,
             InspectReply::Inspect { transfer, recipient, manifest_sha256, content } => {
                 let id = transfer.clone();
-                let given = inspections.give(move || doing.inspect(&transfer, &recipient, manifest_sha256, content));
+                let given = inspections.give(move || doing.inspect(&transfer, &recipient, manifest_sha256, *content));
                 if given.is_err() {
                     let outcome = InspectOutcome::Fault { reason: "inspect has all it can take".into() };
                     inspect.link.tell(&InspectRequest::Inspected { transfer: id, outcome }, &[])?;

@@ -38,6 +38,7 @@ pub fn run(engine: &dyn Engine) -> Result<(), Unfit> {
     scan.feed(second);
     match scan.finish(&Sha256::of(&sample.bytes)) {
         Verdict::NotInspected(reason) => Err(Unfit::Away(reason)),
+        Verdict::AboveLimit(_) => Err(Unfit::Away("its test file is too large for it".into())),
         Verdict::Read { seen, .. } if seen.iter().any(|one| one.class == sample.class) => Ok(()),
         Verdict::Read { .. } => Err(Unfit::Blind(format!("it did not find {} in its test file", sample.class))),
     }

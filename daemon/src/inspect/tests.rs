@@ -53,7 +53,7 @@ impl Control {
 
     fn inspect(&self, transfer: &TestTransfer, content: Content) -> (InspectOutcome, Vec<Finding>) {
         let (recipient, manifest_sha256) = (transfer.recipient(), transfer.manifest);
-        let transfer = transfer.id.clone();
+        let (transfer, content) = (transfer.id.clone(), Box::new(content));
         self.tasks.send(InspectReply::Inspect { transfer, recipient, manifest_sha256, content }).unwrap();
         let (InspectRequest::Inspected { outcome, .. }, body) = self.told() else { panic!() };
         let findings = if body.is_empty() { Vec::new() } else { serde_json::from_slice(&body).unwrap() };
@@ -273,7 +273,7 @@ fn quick_tasks_do_not_wait_behind_inspections() {
     let large = zone.sealed(ID, &[file("a", noise(20_000_000, 1))]);
     for _ in 0..30 {
         let (recipient, manifest_sha256) = (large.recipient(), large.manifest);
-        let (transfer, content) = (large.id.clone(), Content::default());
+        let (transfer, content) = (large.id.clone(), Box::default());
         control.tasks.send(InspectReply::Inspect { transfer, recipient, manifest_sha256, content }).unwrap();
     }
     control.tasks.send(InspectReply::Mint { count: 1 }).unwrap();

@@ -11,13 +11,16 @@ use crate::toml_text::{
     self, Fields, Problem, Read, Value, Wrong, choice, flag, list, number, parsed, text, time, unknown_word,
 };
 use crate::types::FileType;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// Bytes of the longest agreement: it must fit into the body of a frame.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 
 /// The engines that an agreement may require.
 pub const ENGINES: [&str; 4] = ["file-type", "signatures", "clamd", "icap"];
+
+/// Those of them that take no file above a size.
+const LIMITED: [&str; 2] = ["clamd", "icap"];
 
 /// Bytes of a name or reference, and of a sentence.
 const NAME: usize = 300;
@@ -197,6 +200,7 @@ fn content(fields: &Fields<'_>, identifiable: bool) -> Option<Content> {
         let message = "`content.types` is not checked by any engine that the agreement requires";
         fields.wrong_at("engines", message, "add \"file-type\" to `engines`");
     }
+    let above_limit = fields.may_table("above_limit", |fields| above_limit(fields, &engines));
     let forbidden = fields.may("forbidden_paths", "[\"**/*.exe\"]", list(500, pattern));
     let actions = fields.may_table("actions", |fields| {
         let taken = |class: &Class| Some((*class, fields.may(class.as_str(), "\"hold\"", action(*class))?));
@@ -223,6 +227,7 @@ fn content(fields: &Fields<'_>, identifiable: bool) -> Option<Content> {
     Some(Content {
         types,
         engines,
+        above_limit: above_limit.unwrap_or_default(),
         forbidden_paths: forbidden.unwrap_or_default(),
         actions: actions.unwrap_or_default(),
         forbid_identifiers,
@@ -231,6 +236,28 @@ fn content(fields: &Fields<'_>, identifiable: bool) -> Option<Content> {
         columns: columns.unwrap_or_default(),
         private_elements: private_elements.unwrap_or(false),
     })
+}
+
+/// What suffices for files that an engine does not take: engines of which one at least looks for malware.
+fn above_limit(fields: &Fields<'_>, required: &[String]) -> Option<BTreeMap<String, Vec<String>>> {
+    let mut suffice = BTreeMap::new();
+    for limited in LIMITED {
+        let Some(others) = fields.may(limited, "[\"file-type\", \"signatures\"]", list(10, engine)) else { continue };
+        if !required.iter().any(|one| one == limited) {
+            let message =
+                format!("`content.above_limit.{limited}` is there, but `content.engines` does not require {limited}");
+            fields.wrong_at(limited, message, format!("leave it out, or add \"{limited}\" to `engines`"));
+        } else if others.iter().any(|one| one == limited) || others.iter().all(|one| one == "file-type") {
+            let message = format!("`content.above_limit.{limited}` names no other engine that looks for malware");
+            fields.wrong_at(
+                limited,
+                message,
+                format!("write for example `{limited} = [\"file-type\", \"signatures\"]`"),
+            );
+        }
+        suffice.insert(limited.to_owned(), others);
+    }
+    Some(suffice)
 }
 
 const PATTERNS: &str = "[{ name = \"hospital number\", pattern = \"NPR-[0-9]{8}\" }]";

@@ -151,14 +151,34 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
             "74: `content.actions.malformed` does not know \"reject\" | one of: allow, warn, hold, block",
         ),
         (
+            "[release]",
+            "[content.above_limit]\nicap = [\"signatures\"]\n[release]",
+            "84: `content.above_limit.icap` is there, but `content.engines` does not require icap | leave it out, or add \"icap\" to `engines`",
+        ),
+        (
+            "[release]",
+            "[content.above_limit]\nclamd = [\"file-type\"]\n[release]",
+            "84: `content.above_limit.clamd` names no other engine that looks for malware | write for example `clamd = [\"file-type\", \"signatures\"]`",
+        ),
+        (
+            "[release]",
+            "[content.above_limit]\nclamd = [\"signatures\", \"clamd\"]\n[release]",
+            "84: `content.above_limit.clamd` names no other engine that looks for malware | write for example `clamd = [\"file-type\", \"signatures\"]`",
+        ),
+        (
+            "[release]",
+            "[content.above_limit]\nsignatures = [\"clamd\"]\n[release]",
+            "84: unknown field `content.above_limit.signatures` | known here: clamd, icap",
+        ),
+        (
             "rule = \"automatic\"",
             "rule = \"auto\"",
-            "80: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer, two-reviewers",
+            "85: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer, two-reviewers",
         ),
         (
             "hold_days = 30",
             "hold_days = 0",
-            "85: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
+            "90: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
         ),
     ];
     for (old, new, expected) in cases {

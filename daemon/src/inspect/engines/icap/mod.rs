@@ -1,6 +1,6 @@
 //! A scanner of the site's own, through an ICAP service (RFC 3507) on a Unix socket: a relay carries it to the scanner's address.
 //!
-//! Only 204, given after the whole file was sent, is clean. A file above the limit, a time-out, an error, a lost connection, an
+//! Only 204, given after the whole file was sent, is clean. A file above the limit is told as such; a time-out, an error, a lost connection, an
 //! answer before the end of the file or any other answer: *not inspected*. That a service changes a file without saying why is a
 //! finding as well.
 
@@ -90,10 +90,10 @@ impl Engine for IcapEngine {
         let state = match file.size {
             // It has nothing to scan, and services differ in what they say of nothing.
             0 => State::Empty,
-            size if size > most => State::No(format!("larger than the {most} bytes that the scanner is given")),
+            size if size > most => State::No(Verdict::AboveLimit(most)),
             size => match Session::begin(&self.shared.settings, size, preview) {
                 Ok(session) => State::Sending(session, preview.map(|bytes| (bytes, Vec::with_capacity(bytes)))),
-                Err(reason) => State::No(reason),
+                Err(reason) => no(reason),
             },
         };
         Box::new(IcapScan { shared: Arc::clone(&self.shared), state, bytes: 0 })
@@ -113,8 +113,8 @@ enum State {
     Sending(Session, Option<(usize, Vec<u8>)>),
     /// The service has named what it found.
     Found(String),
-    /// It is not inspected, for this reason.
-    No(String),
+    /// This can be said already, and it is not that the file was read.
+    No(Verdict),
 }
 
 impl Scan for IcapScan {
@@ -123,7 +123,7 @@ impl Scan for IcapScan {
         let state = std::mem::replace(&mut self.state, State::Empty);
         self.state = match state {
             State::Empty if bytes.is_empty() => State::Empty,
-            State::Empty => State::No("it has more bytes than it should".into()),
+            State::Empty => no("it has more bytes than it should"),
             State::Sending(session, preview) => send(session, preview, bytes),
             over => over,
         };
@@ -145,7 +145,7 @@ impl Scan for IcapScan {
                 Err(reason) => return Verdict::NotInspected(reason),
             },
             State::Found(name) => vec![found(&name)],
-            State::No(reason) => return Verdict::NotInspected(reason),
+            State::No(verdict) => return verdict,
         };
         Verdict::Read { bytes, seen }
     }
@@ -153,6 +153,10 @@ impl Scan for IcapScan {
 
 fn found(name: &str) -> Seen {
     Seen::new(Class::Malware, format!("signature {name}"))
+}
+
+fn no(reason: impl Into<String>) -> State {
+    State::No(Verdict::NotInspected(reason.into()))
 }
 
 /// Sends bytes, or gathers them for the preview and sends that.
@@ -175,8 +179,8 @@ fn send(mut session: Session, preview: Option<(usize, Vec<u8>)>, bytes: &[u8]) -
         Ok(None) => State::Sending(session, None),
         // It has seen enough: what it says of the rest does not matter.
         Ok(Some(Answer::Found(name))) => State::Found(name),
-        Ok(Some(Answer::Changed | Answer::Unchanged(_) | Answer::Continue)) => State::No(EARLY.into()),
-        Err(reason) => State::No(reason),
+        Ok(Some(Answer::Changed | Answer::Unchanged(_) | Answer::Continue)) => no(EARLY),
+        Err(reason) => no(reason),
     }
 }
 
