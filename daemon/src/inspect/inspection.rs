@@ -1,7 +1,9 @@
-//! Inspects one transfer: every file's digest, and every engine's word on it.
+//! Inspects one transfer: every file's digest, and every engine's word on it. Large files are read as they come, small ones side by
+//! side ([`lanes`](super::lanes)).
 
 use super::engine::{Engine, FileFacts, Guarded, Seen, Verdict};
 use super::findings::Findings;
+use super::lanes::{Judged, Lanes, SMALL_FILE, Slot, Slots};
 use super::watch::Tested;
 use crate::quarantine::ReadError;
 use crate::quarantine::dataset::{Dataset, Visitor};
@@ -13,6 +15,7 @@ use sluse_protocol::finding::{AboveLimit, Class, EngineReport, Finding, Report};
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::roles::EngineFailure;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 /// Reads all of `dataset` with the engines that were `tested`: the report without its findings, and the findings as JSON.
@@ -25,13 +28,16 @@ pub fn inspect(
     manifest: Sha256,
     content: &Arc<Content>,
     tested: &dyn Fn() -> Tested,
+    slots: &Arc<Slots>,
 ) -> Result<(Report, Vec<u8>), ReadError> {
     let before = tested();
     let engines: Vec<_> = before.engines.iter().map(|engine| of_transfer(engine, dataset.totals().bytes)).collect();
-    let mut eyes = Hashed::new(Eyes::new(content, &engines));
+    let eyes = Eyes::new(content, &engines, slots).map_err(|error| ReadError::fault("threads that inspect", &error))?;
+    let mut eyes = Hashed::new(eyes);
     dataset.walk(&mut eyes)?;
     let files = eyes.files();
     let mut eyes = eyes.inner;
+    eyes.take_rest()?;
     let after = tested();
     eyes.distrust(before.holding().chain(after.holding()));
     let engines = eyes.looks.into_iter().map(|look| look.report).collect();
@@ -49,6 +55,17 @@ struct Eyes {
     content: Arc<Content>,
     looks: Vec<Look>,
     findings: Findings,
+    slots: Arc<Slots>,
+    lanes: Lanes,
+    open: Option<Open>,
+}
+
+/// The file that comes.
+enum Open {
+    /// A small one, so far.
+    Small(Vec<u8>),
+    /// A large one, read by each engine as it comes.
+    Large(Vec<Guarded>, Slot),
 }
 
 /// One engine on one dataset.
@@ -56,11 +73,10 @@ struct Look {
     engine: Arc<dyn Engine>,
     report: EngineReport,
     required: bool,
-    scan: Option<Guarded>,
 }
 
 impl Eyes {
-    fn new(content: &Arc<Content>, engines: &[Arc<dyn Engine>]) -> Self {
+    fn new(content: &Arc<Content>, engines: &[Arc<dyn Engine>], slots: &Arc<Slots>) -> io::Result<Self> {
         let mut findings = Findings::new(Arc::clone(content));
         for required in &content.engines {
             if !engines.iter().any(|engine| engine.name() == required) {
@@ -70,11 +86,36 @@ impl Eyes {
             }
         }
         let looks = engines.iter().map(|engine| Look::new(engine, &content.engines)).collect();
-        Self { content: Arc::clone(content), looks, findings }
+        let (content, slots) = (Arc::clone(content), Arc::clone(slots));
+        Ok(Self { content, looks, findings, lanes: Lanes::start(engines, &slots)?, slots, open: None })
     }
-}
 
-impl Eyes {
+    /// Takes the verdicts that are there, in the files' order.
+    fn take_verdicts(&mut self) {
+        while let Some(Judged { entry, verdicts }) = self.lanes.take_next() {
+            let names = self.looks.iter().map(|look| look.engine.name());
+            let read = |(name, verdict): (_, &Verdict)| matches!(verdict, Verdict::Read { .. }).then_some(name);
+            let read: Vec<_> = names.zip(&verdicts).filter_map(read).collect();
+            for (look, verdict) in self.looks.iter_mut().zip(verdicts) {
+                look.end(&entry, verdict, &read, &self.content, &mut self.findings);
+            }
+        }
+    }
+
+    /// Takes the verdicts that are still to come.
+    fn take_rest(&mut self) -> Result<(), ReadError> {
+        self.lanes.close();
+        self.take_verdicts();
+        if self.lanes.all_taken() {
+            return Ok(());
+        }
+        Err(ReadError::Fault { reason: "a thread that inspects has died".into() })
+    }
+
+    fn facts(&self, entry: &Entry) -> FileFacts {
+        FileFacts { path: entry.path.clone(), size: entry.size, content: Arc::clone(&self.content) }
+    }
+
     /// Has the transfer held for engines that were not to be trusted before it was read, or by the time it had been.
     fn distrust<'f>(&mut self, failing: impl Iterator<Item = &'f EngineFailure>) {
         let reasons: BTreeMap<_, _> = failing.map(|failure| (&failure.engine, &failure.reason)).collect();
@@ -90,18 +131,13 @@ impl Look {
     fn new(engine: &Arc<dyn Engine>, required: &[String]) -> Self {
         let report = report(engine.as_ref());
         let required = !engine.optional() || required.contains(&report.engine);
-        Self { engine: Arc::clone(engine), report, required, scan: None }
-    }
-
-    fn verdict(&mut self, digest: &Sha256) -> Verdict {
-        let verdict = self.scan.take().map_or_else(Verdict::default, |scan| scan.finish(digest));
-        // An engine may learn of other signatures while it reads.
-        self.report.signatures = self.engine.signatures();
-        verdict
+        Self { engine: Arc::clone(engine), report, required }
     }
 
     /// Takes the verdict on a file, which the engines `read` have read to its end.
     fn end(&mut self, entry: &Entry, verdict: Verdict, read: &[&str], content: &Content, findings: &mut Findings) {
+        // An engine may learn of other signatures while it reads.
+        self.report.signatures = self.engine.signatures();
         let mut add = |Seen { class, offset, message, by }| {
             let engine = by.map_or_else(|| self.report.engine.clone(), str::to_owned);
             findings.add(Finding { engine, class, file: Some(entry.path.clone()), offset, message });
@@ -146,28 +182,37 @@ impl Visitor for Eyes {
     }
 
     fn begin(&mut self, entry: &Entry) -> Result<(), ReadError> {
-        let file = FileFacts { path: entry.path.clone(), size: entry.size, content: Arc::clone(&self.content) };
-        for look in &mut self.looks {
-            look.scan = Some(Guarded::begin(look.engine.as_ref(), &file));
-        }
+        self.open = Some(if entry.size <= SMALL_FILE {
+            Open::Small(self.lanes.memory())
+        } else {
+            let (slot, file) = (self.slots.take(), self.facts(entry));
+            Open::Large(self.looks.iter().map(|look| Guarded::begin(look.engine.as_ref(), &file)).collect(), slot)
+        });
         Ok(())
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
-        self.looks.iter_mut().filter_map(|look| look.scan.as_mut()).for_each(|scan| scan.feed(bytes));
+        match &mut self.open {
+            Some(Open::Small(gathered)) => gathered.extend_from_slice(bytes),
+            Some(Open::Large(scans, _)) => scans.iter_mut().for_each(|scan| scan.feed(bytes)),
+            None => {}
+        }
         Ok(())
     }
 
     fn end(&mut self, entry: &Entry) -> Result<(), ReadError> {
         // `Hashed` comes first and lets no file pass without its digest.
         let digest = entry.sha256.ok_or_else(|| ReadError::of_file("a file has no digest", &entry.path))?;
-        let verdicts: Vec<_> = self.looks.iter_mut().map(|look| look.verdict(&digest)).collect();
-        let names = self.looks.iter().map(|look| look.engine.name());
-        let read = |(name, verdict): (_, &Verdict)| matches!(verdict, Verdict::Read { .. }).then_some(name);
-        let read: Vec<_> = names.zip(&verdicts).filter_map(read).collect();
-        for (look, verdict) in self.looks.iter_mut().zip(verdicts) {
-            look.end(entry, verdict, &read, &self.content, &mut self.findings);
+        match self.open.take() {
+            Some(Open::Small(bytes)) => self.lanes.read(entry, self.facts(entry), digest, bytes),
+            Some(Open::Large(scans, slot)) => {
+                let verdicts = scans.into_iter().map(|scan| scan.finish(&digest)).collect();
+                drop(slot);
+                self.lanes.judged(Judged { entry: entry.clone(), verdicts });
+            }
+            None => return Err(ReadError::of_file("a file ends that has not begun", &entry.path)),
         }
+        self.take_verdicts();
         Ok(())
     }
 }

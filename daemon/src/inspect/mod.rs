@@ -35,6 +35,7 @@ mod findings;
 mod identities;
 mod inspection;
 pub mod jail;
+mod lanes;
 mod mint;
 mod purge;
 mod self_test;
@@ -44,7 +45,12 @@ mod wrap;
 
 use engines::signatures::SignaturesEngine;
 use jail::Jail;
+use lanes::Slots;
 use watch::Watch;
+
+/// Files of one transfer that are read at once, if there are so many processors; of all transfers one more for each other inspection.
+/// Parsers are as many.
+const FILES: std::ops::RangeInclusive<usize> = 2..=8;
 
 /// Transfers inspected at the same time; each has two threads that decrypt besides.
 const INSPECTIONS: usize = 2;
@@ -63,6 +69,7 @@ struct Inspect {
     deliver: Recipient,
     watch: Watch,
     jail: Arc<Jail>,
+    slots: Arc<Slots>,
     leases: Leases,
     minting: Mutex<()>,
     link: Link<InspectRequest, InspectReply>,
@@ -75,6 +82,7 @@ struct Held {
     deliver: Recipient,
     signatures: SignaturesEngine,
     jail: Arc<Jail>,
+    slots: Arc<Slots>,
     leases: Leases,
 }
 
@@ -104,18 +112,26 @@ impl Held {
             deliver: read_recipient(zone)?,
             signatures: SignaturesEngine::load(&zone.signatures())?,
             jail: Arc::new(jail),
+            slots: slots(),
             leases,
         })
     }
 }
 
+/// To be called before this process is confined: to count processors opens files.
+fn slots() -> Arc<Slots> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let of_transfer = processors.clamp(*FILES.start(), *FILES.end());
+    Slots::new(of_transfer, of_transfer + INSPECTIONS - 1)
+}
+
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { quarantine, signer, deliver, signatures, jail, leases } = held;
+    let Held { quarantine, signer, deliver, signatures, jail, slots, leases } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
     let watch = Watch::new(&zone, signatures, Arc::clone(&jail), identifier_key(&quarantine));
     link.tell(&watch.tested().report(), &[])?;
     let minting = Mutex::default();
-    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, leases, minting, link });
+    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, slots, leases, minting, link });
     let untold = mint::untold(&inspect.zone.layout, &inspect.quarantine).map_err(RoleError::io("untold identities"))?;
     if let Some(recipients) = untold {
         inspect.tell_minted(recipients);
@@ -251,7 +267,7 @@ impl Inspect {
         let inspected = catch_unwind(AssertUnwindSafe(|| {
             let identity = identities::open(&self.zone.layout, &self.quarantine, recipient)?;
             let dataset = Dataset::open(&folder, identity, transfer, manifest)?;
-            inspection::inspect(dataset, transfer, manifest, &content, &|| self.watch.tested())
+            inspection::inspect(dataset, transfer, manifest, &content, &|| self.watch.tested(), &self.slots)
         }));
         let inspected =
             inspected.unwrap_or_else(|_| Err(ReadError::Fault { reason: "inspect crashed over it".into() }));
