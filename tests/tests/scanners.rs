@@ -27,6 +27,8 @@ impl Clamd {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let lines = format!("Test.Mark:0:*:{}\nEicar.Test:0:*:{}\n", hex(MARK), hex(&data::eicar()));
         fs::write(signatures.join("test.ndb"), lines).unwrap();
+        let rule = format!("rule Hospital {{ strings: $mark = \"{RULE_MARK}\" condition: $mark }}\n");
+        fs::write(signatures.join("rules.yar"), rule).unwrap();
         let socket = folder.join("clamd.sock");
         let settings = format!(
             "LocalSocket {}\nDatabaseDirectory {}\nForeground yes\nStreamMaxLength 4M\nTemporaryDirectory {}\n",
@@ -49,6 +51,7 @@ impl Drop for Clamd {
 }
 
 const MARK: &[u8] = b"a-mark-that-only-clamd-knows-of";
+const RULE_MARK: &str = "a-mark-that-a-rule-of-yara-knows-of";
 
 /// A zone with a clamd that takes files of up to 4 MiB, and an agreement that requires it.
 fn zone_with_clamd() -> (Zone, Clamd) {
@@ -76,6 +79,10 @@ fn clamd_finds_what_only_it_knows_and_is_named_in_the_receipts() {
     let sent = source.send(&bad, "bad", "delivered").expect(7).json();
     let shown = zone.operate(&["show", sent["transfer"].as_str().unwrap()]).expect(0).stdout;
     assert!(shown.contains("Test.Mark"), "{shown}");
+    fs::write(&bad, [&data::csv(1, 100_000)[..], RULE_MARK.as_bytes(), b"\n"].concat()).unwrap();
+    let sent = source.send(&bad, "by-rule", "delivered").expect(7).json();
+    let shown = zone.operate(&["show", sent["transfer"].as_str().unwrap()]).expect(0).stdout;
+    assert!(shown.contains("YARA.Hospital"), "{shown}");
 }
 
 #[test]
