@@ -27,6 +27,8 @@ pub struct Columns {
     name: Vec<u8>,
     /// Columns of which more than their names says that they are made for numbers.
     meant: BTreeSet<usize>,
+    /// Columns that are not there.
+    absent: BTreeSet<usize>,
     /// Whether the names are no values, whatever they look like.
     certain: bool,
     bytes: usize,
@@ -45,6 +47,7 @@ impl Columns {
             names: Vec::new(),
             name: Vec::new(),
             meant: BTreeSet::new(),
+            absent: BTreeSet::new(),
             certain: false,
             bytes: 0,
             count: 0,
@@ -65,6 +68,12 @@ impl Columns {
             self.meant.insert(self.names.len());
         }
         self.name_piece(name);
+        self.name_ends();
+    }
+
+    /// In the place of the next column there is none.
+    pub fn no_column(&mut self) {
+        self.absent.insert(self.names.len());
         self.name_ends();
     }
 
@@ -107,8 +116,9 @@ impl Columns {
         let names = std::mem::take(&mut self.names);
         if let Some(allowed) = &self.policy.columns {
             let agreed = |name: &&Vec<u8>| std::str::from_utf8(name).is_ok_and(|name| allowed.contains(name.trim()));
-            let other: Vec<usize> =
-                (0..count).filter(|at| names.get(*at).as_ref().is_none_or(|name| !agreed(name))).collect();
+            let other: Vec<usize> = (0..count)
+                .filter(|at| !self.absent.contains(at) && names.get(*at).as_ref().is_none_or(|name| !agreed(name)))
+                .collect();
             for at in other.iter().take(TOLD) {
                 let message = match names.get(*at).and_then(|name| printable(name)).filter(|_| header) {
                     Some(name) => format!("column {} ({name}) is not in the agreement's list", at + 1),

@@ -201,7 +201,9 @@ impl Statistics {
     /// Whether what came ends as rows do.
     fn whole(&self) -> bool {
         match &self.at {
-            At::Rows(rows, Packed::No) => rows.may_end() || self.record.is_some_and(|record| self.offset.is_multiple_of(record)),
+            At::Rows(rows, Packed::No) => {
+                rows.may_end() || self.record.is_some_and(|record| self.offset.is_multiple_of(record))
+            }
             At::Rows(rows, Packed::Codes(codes)) => rows.are_over() || (rows.may_end() && codes.may_end()),
             At::Rows(rows, Packed::Blocks(blocks, codes)) => rows.may_end() && codes.may_end() && blocks.are_over(),
             At::Head(..) | At::Behind | At::Text | At::Damaged => true,
