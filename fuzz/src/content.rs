@@ -30,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("pdf", |bytes| reader(FileType::Pdf, bytes)),
     ("png", |bytes| reader(FileType::Png, bytes)),
     ("sam", |bytes| reader(FileType::Sam, bytes)),
+    ("sas7bdat", |bytes| reader(FileType::Sas7bdat, bytes)),
     ("sav", |bytes| reader(FileType::Sav, bytes)),
     ("svg", |bytes| reader(FileType::Svg, bytes)),
     ("text", |bytes| reader(FileType::Text, bytes)),

@@ -30,6 +30,6 @@ pub use picture::{Jpeg, Png};
 pub use plain::Plain;
 pub use reads::{Bam, Fastq, Sam};
 pub use sheet::{Part, Workbook};
-pub use statistics::Statistics;
+pub use statistics::{Sas, Statistics};
 pub use vcf::Vcf;
 pub use xml::Xml;

@@ -1,10 +1,11 @@
-//! Files of statistics programs: SPSS (`.sav`, `.zsav`), Stata (`.dta`) and SAS's transport files (`.xpt`). Their variables are the
+//! Files of statistics programs: SPSS (`.sav`, `.zsav`), Stata (`.dta`), SAS (`.sas7bdat`) and its transport files (`.xpt`). Their variables are the
 //! columns of a table; labels count like names.
 
 mod dta;
 mod head;
 mod packed;
 mod rows;
+mod sas;
 mod sav;
 mod xpt;
 
@@ -15,6 +16,7 @@ use crate::reader::{Notice, Reader, Sink};
 use head::{Layout, Packing, Stop};
 use packed::{Blocks, Codes};
 use rows::{Rows, Spot};
+pub use sas::Sas;
 use sluse_protocol::finding::Class;
 use std::sync::Arc;
 

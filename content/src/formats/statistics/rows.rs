@@ -86,7 +86,8 @@ impl Rows {
     }
 }
 
-fn value(field: Field, bytes: &[u8], start: u64, columns: &mut Columns) {
+/// Takes one value, which begins `start` bytes from the start of the file.
+pub fn value(field: Field, bytes: &[u8], start: u64, columns: &mut Columns) {
     if !columns.weighs() {
         return;
     }
