@@ -110,31 +110,47 @@ fn check_invitable(sql: &rusqlite::Connection, name: &SourceName, now: Timestamp
 /// The refusal: not known, shut out, or no longer good.
 pub fn identify(control: &Control, certificate: &[u8]) -> Result<ReceiveReply, Failure> {
     let (sha256, now) = (Sha256::of(certificate), control.store.now());
+    let ours = control.store.read(|sql| ours(control, sql, &sha256, now))?;
+    if let Some(source) = ours {
+        return Ok(ReceiveReply::Peer { source });
+    }
+    // Not while the store is held: others read and write meanwhile.
+    let source = accepted(control, &certificate.into(), now)?.source;
     control.store.read(|sql| {
-        if let Some(known) = sources::certificate(sql, &sha256)? {
-            sources::enrolled(sql, &known.source)?;
-            if known.withdrawn {
-                return refuse(Code::UnknownCertificate, "a later enrolment replaced this certificate");
-            }
-            if known.expires < now {
-                return refuse(Code::CertificateExpired, format!("the certificate was good until {}", known.expires));
-            }
-            return Ok(ReceiveReply::Peer { source: Some(known.source) });
+        if sources::find(sql, &source)?.is_none() {
+            let refusal = Refusal::new(Code::UnknownCertificate, "the certificate's source is not enrolled yet");
+            return Err(refusal
+                .hint("Enrol with an invite and this certificate: `sluse enroll --certificate`.")
+                .into());
         }
-        if !control.outside.is_empty() && sources::invite(sql, &sha256)?.is_none() {
-            let source = accepted(control, &certificate.into(), now)?.source;
-            let Some(source) = sources::find(sql, &source)?.map(|_| source) else {
-                let refusal = Refusal::new(Code::UnknownCertificate, "the certificate's source is not enrolled yet");
-                return Err(refusal
-                    .hint("Enrol with an invite and this certificate: `sluse enroll --certificate`.")
-                    .into());
-            };
-            sources::enrolled(sql, &source)?;
-            return Ok(ReceiveReply::Peer { source: Some(source) });
-        }
-        good_invite(sql, &sha256, now)?;
-        Ok(ReceiveReply::Peer { source: None })
+        sources::enrolled(sql, &source)?;
+        Ok(ReceiveReply::Peer { source: Some(source.clone()) })
     })
+}
+
+/// Whose certificate it is if this zone issued it, no source's where it is an invite's; none where an outside authority may
+/// know.
+fn ours(
+    control: &Control,
+    sql: &rusqlite::Connection,
+    certificate: &Sha256,
+    now: Timestamp,
+) -> Result<Option<Option<SourceName>>, Failure> {
+    if let Some(known) = sources::certificate(sql, certificate)? {
+        sources::enrolled(sql, &known.source)?;
+        if known.withdrawn {
+            return refuse(Code::UnknownCertificate, "a later enrolment replaced this certificate");
+        }
+        if known.expires < now {
+            return refuse(Code::CertificateExpired, format!("the certificate was good until {}", known.expires));
+        }
+        return Ok(Some(Some(known.source)));
+    }
+    if !control.outside.is_empty() && sources::invite(sql, certificate)?.is_none() {
+        return Ok(None);
+    }
+    good_invite(sql, certificate, now)?;
+    Ok(Some(None))
 }
 
 /// A certificate (DER) of an outside authority, checked.
@@ -189,6 +205,9 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
     if let Err(bad) = sshsig::verify(&identity, NAMESPACE_ENROL, asked.request.as_bytes(), &asked.proof) {
         return refuse(Code::BadProof, format!("the proof of the identity key: {bad}"));
     }
+    // Before the store is held, and only for who has a good invite: others read and write meanwhile.
+    control.store.read(|sql| good_invite(sql, &asked.certificate, control.store.now()))?;
+    let own = is_certificate(&asked.request).then(|| own_certificate(control, &asked.request)).transpose()?;
     let (source, certificate) = control.store.write(|write| {
         let invite = good_invite(&write.sql, &asked.certificate, write.now)?;
         if !invite::is_good(&asked.invite, &invite.token, &asked.identity, &asked.request) {
@@ -199,9 +218,11 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
         }
         let key = Sha256::of(identity.to_openssh().as_bytes());
         sources::enrol(write, &invite.source, &identity)?;
-        let (certificate, details) = if is_certificate(&asked.request) {
-            let (sha256, authority) = own_certificate(control, &invite.source, &asked.request, write.now)?;
-            (asked.request.clone(), json!({"certificate": sha256, "authority": authority, "identity": key}))
+        let (certificate, details) = if let Some((sha256, accepted)) = own {
+            if accepted.source != invite.source {
+                return refuse(Code::UnknownCertificate, "the certificate's subject is configured for another source");
+            }
+            (asked.request.clone(), json!({"certificate": sha256, "authority": accepted.authority, "identity": key}))
         } else {
             let life = control.settings.control.certificate_life;
             let issued = control.authority.issue_source(&invite.source, &asked.request, write.now, life);
@@ -220,22 +241,13 @@ fn is_certificate(request: &str) -> bool {
     request.starts_with("-----BEGIN CERTIFICATE-----")
 }
 
-/// Checks the certificate (PEM) of an outside authority that an invited source will show: its digest, and the authority's name. It is
-/// not kept: whether it is good, and whose it is, is asked of the authority's files at every connection.
-fn own_certificate(
-    control: &Control,
-    source: &SourceName,
-    pem: &str,
-    now: Timestamp,
-) -> Result<(Sha256, String), Failure> {
+/// Checks the certificate (PEM) of an outside authority that an invited source will show: its digest, and whose it is. It is not
+/// kept: whether it is good, and whose it is, is asked of the authority's files at every connection.
+fn own_certificate(control: &Control, pem: &str) -> Result<(Sha256, Accepted), Failure> {
     let Ok(certificate) = CertificateDer::from_pem_slice(pem.as_bytes()) else {
         return refuse(Code::BadProof, "the certificate cannot be read");
     };
-    let accepted = accepted(control, &certificate, now)?;
-    if accepted.source != *source {
-        return refuse(Code::UnknownCertificate, "the certificate's subject is configured for another source");
-    }
-    Ok((Sha256::of(&certificate), accepted.authority))
+    Ok((Sha256::of(&certificate), accepted(control, &certificate, control.store.now())?))
 }
 
 /// What a source sends to have its certificate renewed.

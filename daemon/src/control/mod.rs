@@ -46,7 +46,7 @@ mod views;
 mod wake;
 mod work;
 
-use crate::RoleError;
+use crate::{RoleError, outside};
 use shared::Control;
 use sluse_host::clock;
 use sluse_host::config::Zone;
@@ -70,6 +70,16 @@ pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleEr
     let following = Arc::clone(&control);
     // Ends with the process too: a checkpoint is replaced in one step.
     start("checkpoint", move || last_checkpoint::follow(&following))?;
+    if !control.outside.is_empty() {
+        let looking = Arc::clone(&control);
+        // Ends with the process: it only reads.
+        start("authorities", move || {
+            loop {
+                std::thread::sleep(outside::LOOK_AGAIN);
+                looking.outside.refresh();
+            }
+        })?;
+    }
     let answering = Arc::clone(&control);
     // Ends with the process: what an operator does is one transaction, or has not happened.
     start("operators", move || operators::accept(&answering, &listener))?;

@@ -78,6 +78,10 @@ pub const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
 /// Seconds by which a source's clock may differ from ours before it is logged.
 pub const CLOCK_SECONDS: u64 = 300;
 
+/// How often certificates of outside authorities are checked again while their connections are open, besides after each change
+/// of the authorities' files.
+pub const CERTIFICATES_AGAIN: Duration = Duration::from_secs(60);
+
 /// Bytes of the name of a source's software.
 pub const AGENT_BYTES: usize = 100;
 

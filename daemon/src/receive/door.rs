@@ -33,11 +33,11 @@ use x509_parser::prelude::FromDer as _;
 /// Bytes of a certificate file.
 const CERTIFICATE_BYTES: u64 = 64 * 1024;
 
-/// Reads the zone's TLS key and certificates, and sets the endpoint's bounds.
+/// Reads the zone's TLS key and certificates, and sets the endpoint's bounds; with what checks its peers' certificates.
 ///
 /// # Errors
 /// When a file cannot be read or is not what it must be.
-pub fn server_config(zone: &Zone) -> Result<ServerConfig, RoleError> {
+pub fn server_config(zone: &Zone) -> Result<(ServerConfig, Arc<ClientCertificates>), RoleError> {
     let exchange = zone.settings.receive.key_exchange;
     if exchange == KeyExchange::AllowX25519 {
         tracing::warn!(
@@ -53,14 +53,14 @@ pub fn server_config(zone: &Zone) -> Result<ServerConfig, RoleError> {
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| unusable(&key_file, &error))?;
     let tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .and_then(|tls| tls.with_client_cert_verifier(verifier).with_single_cert(chain, key));
+        .and_then(|tls| tls.with_client_cert_verifier(Arc::clone(&verifier) as _).with_single_cert(chain, key));
     let mut tls = tls.map_err(|error| unusable(&zone.layout.tls_certificate(), &error))?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     // Every connection shows its certificate: nothing is resumed.
     tls.session_storage = Arc::new(NoServerSessionStorage {});
     tls.send_tls13_tickets = 0;
     let tls = QuicServerConfig::try_from(tls).map_err(|error| unusable(&zone.layout.tls_certificate(), &error))?;
-    Ok(bounded(&zone.settings.network, ServerConfig::with_crypto(Arc::new(tls))))
+    Ok((bounded(&zone.settings.network, ServerConfig::with_crypto(Arc::new(tls))), verifier))
 }
 
 fn client_certificates(zone: &Zone, provider: &Arc<CryptoProvider>) -> Result<ClientCertificates, RoleError> {

@@ -6,7 +6,7 @@ use super::frames::{Inbox, Outbox, close};
 use super::intake::Intake;
 use super::refusals::{Stop, violation};
 use super::session::Session;
-use super::{bounds, control};
+use super::{bounds, client_certificates, control};
 use quinn::Connection;
 use rustls::pki_types::CertificateDer;
 use sluse_host::clock;
@@ -47,7 +47,10 @@ async fn serve_source(intake: &Arc<Intake>, connection: Connection, outbox: Outb
     let entered = intake.enter(&session);
     let welcome = match &entered {
         // Asked once more, now that a source that is shut out from here on would be found among the connections.
-        Ok(_) => identify(intake, session.connection()).await.map(drop),
+        // The same holds for certificates that are taken back, which are not `control`'s to tell.
+        Ok(_) => {
+            identify(intake, session.connection()).await.and_then(|_| client_certificates::check(intake, &session))
+        }
         Err(refusal) => Err(refusal.clone()),
     };
     match welcome {

@@ -1,6 +1,7 @@
 //! What all connections share.
 
 use super::bounds;
+use super::client_certificates::ClientCertificates;
 use super::commit::Committer;
 use super::control::Control;
 use super::documents::Documents;
@@ -37,6 +38,8 @@ pub struct Intake {
     pub windows: Arc<Windows>,
     /// What keeps to the bound on bytes a second.
     pub limiter: Arc<Limiter>,
+    /// What checks peers' certificates.
+    pub certificates: Arc<ClientCertificates>,
     /// What arrives for `control`, by source.
     pub documents: Arc<Documents>,
     sessions: Mutex<HashMap<u64, Arc<Session>>>,
@@ -49,7 +52,7 @@ impl Intake {
     ///
     /// # Errors
     /// When one cannot be started.
-    pub fn start(zone: Zone, control: Control) -> io::Result<Arc<Self>> {
+    pub fn start(zone: Zone, control: Control, certificates: Arc<ClientCertificates>) -> io::Result<Arc<Self>> {
         let network = &zone.settings.network;
         Ok(Arc::new(Self {
             windows: Arc::new(Windows::new(bounds::WINDOWS_BYTES, network.connection_window_bytes)),
@@ -60,6 +63,7 @@ impl Intake {
             buffers: Buffers::new(),
             committer: Committer::start()?,
             registry: Arc::default(),
+            certificates,
             documents: Arc::default(),
             sessions: Mutex::default(),
             left: Notify::new(),
@@ -109,6 +113,11 @@ impl Intake {
     /// The connections of a source.
     pub fn sessions_of(&self, source: &SourceName) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().filter(|session| session.source() == source).cloned().collect()
+    }
+
+    /// The connections of all sources.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        lock(&self.sessions).values().cloned().collect()
     }
 
     /// Whether a chunk of `bytes` may be written. Blocks.

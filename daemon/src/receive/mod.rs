@@ -54,6 +54,7 @@ mod transfer;
 mod windows;
 
 use crate::{RoleError, confine};
+use client_certificates::ClientCertificates;
 use control::Control;
 use intake::Intake;
 use quinn::{Endpoint, EndpointConfig, ServerConfig};
@@ -101,16 +102,17 @@ pub fn run_until(
 struct Front {
     endpoint: EndpointConfig,
     server: ServerConfig,
+    certificates: Arc<ClientCertificates>,
     socket: Prepared,
 }
 
 impl Front {
     fn prepare(zone: &Zone, socket: UdpSocket) -> Result<Self, RoleError> {
-        let server = door::server_config(zone)?;
+        let (server, certificates) = door::server_config(zone)?;
         let secret = keys::read_secret(&zone.layout.reset_key())?;
         let endpoint = reset::endpoint_config(&secret).map_err(RoleError::io("random bytes"))?;
         let socket = Prepared::new(&zone.settings.network, socket).map_err(RoleError::io("use the network socket"))?;
-        Ok(Self { endpoint, server, socket })
+        Ok(Self { endpoint, server, certificates, socket })
     }
 
     fn serve(
@@ -120,7 +122,8 @@ impl Front {
         stop: impl Future<Output = Result<(), RoleError>>,
     ) -> Result<(), RoleError> {
         let client = Client::new(control).map_err(RoleError::io("use the link to control"))?;
-        let intake = Intake::start(zone, Control::new(client)).map_err(RoleError::io("start threads"))?;
+        let intake = Intake::start(zone, Control::new(client), Arc::clone(&self.certificates));
+        let intake = intake.map_err(RoleError::io("start threads"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers())
             .max_blocking_threads(bounds::BLOCKING)
@@ -152,6 +155,7 @@ async fn serve(
         tokio::spawn(door::open(Arc::clone(intake), endpoint.clone())),
         tokio::spawn(changes::follow(Arc::clone(intake))),
         tokio::spawn(changes::report(Arc::clone(intake))),
+        tokio::spawn(client_certificates::follow(Arc::clone(intake))),
     ];
     let ended = tokio::select! {
         stopped = stop => stopped,
