@@ -4,7 +4,7 @@ use crate::files;
 use crate::layout::Layout;
 use crate::network::Network;
 use serde::Serialize;
-use sluse_protocol::ids::ZoneName;
+use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::toml_text::Problem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,10 @@ use std::time::Duration;
 
 mod authorities;
 mod read;
+mod sources;
 pub use authorities::{AuthoritySettings, Mapping, Subject};
 pub use read::check_address;
+pub use sources::SourceSettings;
 
 /// A zone's configuration and where its files lie.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ pub struct Settings {
     pub deliver: DeliverSettings,
     /// Certificate authorities that are not the zone's own.
     pub authorities: Vec<AuthoritySettings>,
+    /// What single sources may take.
+    pub sources: Vec<SourceSettings>,
 }
 
 /// `[zone]`
@@ -162,6 +166,16 @@ impl Settings {
     /// Everything that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         read::settings(text)
+    }
+
+    /// The settings of one source, where it has any.
+    pub fn source(&self, name: &SourceName) -> Option<&SourceSettings> {
+        self.sources.iter().find(|source| source.name == *name)
+    }
+
+    /// A source's weight: 1 where nothing is set.
+    pub fn weight(&self, name: &SourceName) -> u32 {
+        self.source(name).map_or(1, |source| source.weight)
     }
 }
 

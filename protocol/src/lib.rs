@@ -23,6 +23,7 @@ pub mod refusal;
 pub mod register;
 pub mod restored;
 pub mod roles;
+pub mod sharing;
 pub mod sshsig;
 pub mod time;
 pub mod toml_text;

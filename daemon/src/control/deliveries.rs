@@ -94,7 +94,11 @@ pub fn delivered(
         DeliverOutcome::Visible { bag, tagmanifest } => visible(control, id, &bag, &tagmanifest).map(Some),
     };
     match &receipt {
-        Ok(_) => control.work.done(link, &task),
+        Ok(_) => {
+            control.work.done(link, &task);
+            // A worker is free: what waited for one may begin.
+            control.store.wake.bump();
+        }
         Err(failure) => {
             control.work.failed(link, task, FaultCause::Retrying, &failure.to_string(), control.store.now())
         }

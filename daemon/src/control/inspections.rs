@@ -107,7 +107,11 @@ pub fn inspected(
         InspectOutcome::Report { report } => judge(control, id, report, findings),
     };
     match judged {
-        Ok(()) => control.work.done(link, &task),
+        Ok(()) => {
+            control.work.done(link, &task);
+            // A worker is free: what waited for one may begin.
+            control.store.wake.bump();
+        }
         Err(failure) => {
             let reason = failure.to_string();
             control.work.failed(link, task, FaultCause::Retrying, &reason, control.store.now());

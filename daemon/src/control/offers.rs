@@ -71,7 +71,7 @@ fn decide(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
     }
     // What can be said without the plan's entries is said before they are read.
     let now = control.store.now();
-    let (agreement, room) = control.store.read(|sql| judge(sql, offer, now))?;
+    let (agreement, room) = control.store.read(|sql| judge(control, sql, offer, now))?;
     check_plan(plan, offer, &agreement, room.names)?;
     accept(control, offer, plan)
 }
@@ -101,6 +101,7 @@ fn accepted(transfer: Transfer) -> ReceiveReply {
 
 /// What policy says of an offer.
 fn judge(
+    control: &Control,
     sql: &rusqlite::Connection,
     offer: &Offer,
     now: sluse_protocol::time::Timestamp,
@@ -119,6 +120,7 @@ fn judge(
         now,
     };
     policy::check_offer(&stored.agreement, &facts)?;
+    check_quota(control, sql, offer)?;
     match room {
         Some(room) => Ok((stored.agreement, room)),
         None => refuse(Code::ForbiddenRoom, "the agreement's room is not known"),
@@ -164,7 +166,7 @@ fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
         if let Some(transfer) = transfers::by_key(&write.sql, &offer.source, &offer.key)? {
             return again(offer, transfer);
         }
-        let (_, room) = judge(&write.sql, offer, write.now)?;
+        let (_, room) = judge(control, &write.sql, offer, write.now)?;
         check_count(&write.sql, &offer.source)?;
         check_space(control, write, offer, plan.bytes)?;
         let random = random::bytes::<5>().map_err(Failure::io("random bytes"))?;
@@ -182,6 +184,17 @@ fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
         control.documents.remove(&id, Which::Plan)?;
     }
     committed
+}
+
+/// What the zone's own settings allow the source to have open.
+fn check_quota(control: &Control, sql: &rusqlite::Connection, offer: &Offer) -> Result<(), Failure> {
+    let most = control.settings.source(&offer.source).and_then(|settings| settings.max_open_bytes);
+    let Some(most) = most else { return Ok(()) };
+    let open = transfers::open_bytes_of(sql, &offer.source)?;
+    if open.saturating_add(offer.totals.bytes) <= most {
+        return Ok(());
+    }
+    refuse(Code::QuotaExceeded, format!("{open} bytes of this source are open, and {most} are allowed at once"))
 }
 
 fn check_count(sql: &rusqlite::Connection, source: &SourceName) -> Result<(), Failure> {

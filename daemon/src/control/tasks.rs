@@ -8,8 +8,10 @@ use super::store::transfers::{self, Transfer};
 use super::store::{Who, agreements, identities, transition};
 use super::work::{Choice, Task};
 use serde_json::json;
+use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::roles::{DeliverReply, InspectReply};
+use sluse_protocol::sharing::Size;
 use sluse_protocol::transfer::{Event, State};
 use std::time::Duration;
 
@@ -55,62 +57,70 @@ pub fn next_for_deliver(control: &Control, link: LinkId) -> Result<(DeliverReply
 
 /// What is quick and what others wait for comes first; inspecting, which is long, last.
 fn find_for_inspect(control: &Control, link: LinkId) -> Result<Option<InspectReply>, Failure> {
-    let Some(choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(InspectReply::Idle)) };
-    let finders = [mint, take_over, wrap, purge, inspect];
+    let Some(mut choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(InspectReply::Idle)) };
+    if let Some(count) = mint(control, &choice)? {
+        choice.give(Task::Mint, Size::Small);
+        return Ok(Some(InspectReply::Mint { count }));
+    }
+    let finders = [take_over, wrap, purge, inspect];
     for find in finders {
-        if let Some((task, reply)) = find(control, &choice)? {
-            choice.hand_out(task);
+        if let Some((task, transfer, reply)) = find(control, &choice)? {
+            choice.hand_out(task, &transfer, control.settings.weight(&transfer.source));
             return Ok(Some(reply));
         }
     }
     Ok(None)
 }
 
-type Found<T> = Result<Option<(Task, T)>, Failure>;
+/// A task, the transfer that it is about, and what the role is told.
+type Found = Result<Option<(Task, Transfer, InspectReply)>, Failure>;
 
-fn mint(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn mint(control: &Control, choice: &Choice<'_>) -> Result<Option<u16>, Failure> {
     let unused = control.store.read(identities::unused)?;
-    if unused >= POOL_LOW || !choice.allows(&Task::Mint) {
+    if unused >= POOL_LOW || !choice.allows(&Task::Mint, 0) {
         return Ok(None);
     }
-    let count = u16::try_from(POOL_FULL - unused).unwrap_or(1);
-    Ok(Some((Task::Mint, InspectReply::Mint { count })))
+    Ok(Some(u16::try_from(POOL_FULL - unused).unwrap_or(1)))
 }
 
-fn first(
+/// The next transfer for a kind of task: the source's whose turn it is.
+fn next(
     control: &Control,
     choice: &Choice<'_>,
     states: &[State],
-    task: fn(sluse_protocol::ids::TransferId) -> Task,
+    task: fn(TransferId) -> Task,
     wanted: impl Fn(&Transfer) -> bool,
 ) -> Result<Option<Transfer>, Failure> {
     let now = control.store.now();
-    control.store.read(|sql| {
-        transfers::first(sql, states, now, |transfer| wanted(transfer) && choice.allows(&task(transfer.id.clone())))
-    })
+    let allowed = |transfer: &Transfer| choice.allows(&task(transfer.id.clone()), transfer.totals.bytes);
+    let firsts = control.store.read(|sql| {
+        transfers::first_of_each_source(sql, states, now, |transfer| wanted(transfer) && allowed(transfer))
+    })?;
+    let kind = firsts.first().map(|transfer| task(transfer.id.clone()).as_str());
+    Ok(kind.and_then(|kind| choice.next(kind, firsts)))
 }
 
-fn take_over(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn take_over(control: &Control, choice: &Choice<'_>) -> Found {
     let sealed = |transfer: &Transfer| transfer.seal.is_some();
-    let found = first(control, choice, &[State::Receiving], Task::TakeOver, sealed)?;
+    let found = next(control, choice, &[State::Receiving], Task::TakeOver, sealed)?;
     Ok(found.and_then(|transfer| {
-        let (chunks, seal) = (transfer.chunks(), transfer.seal?);
-        let reply = InspectReply::TakeOver { transfer: transfer.id.clone(), chunks, chunk_list: seal.chunk_list };
-        Some((Task::TakeOver(transfer.id), reply))
+        let (chunks, chunk_list) = (transfer.chunks(), transfer.seal.as_ref()?.chunk_list);
+        let reply = InspectReply::TakeOver { transfer: transfer.id.clone(), chunks, chunk_list };
+        Some((Task::TakeOver(transfer.id.clone()), transfer, reply))
     }))
 }
 
-fn wrap(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn wrap(control: &Control, choice: &Choice<'_>) -> Found {
     let ours = Some(control.deliver_recipient.as_str());
     let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours;
-    while let Some(transfer) = first(control, choice, &[State::Released, State::Delivering], Task::Wrap, unwrapped)? {
+    while let Some(transfer) = next(control, choice, &[State::Released, State::Delivering], Task::Wrap, unwrapped)? {
         if transfer.state == State::Released && !may_leave(control, &transfer)? {
             continue;
         }
         let now = control.store.now();
         let (grant, signature) = control.store.read(|sql| releases::grant(control, sql, &transfer, now))?;
         let reply = InspectReply::Wrap { transfer: transfer.id.clone(), grant, signature };
-        return Ok(Some((Task::Wrap(transfer.id), reply)));
+        return Ok(Some((Task::Wrap(transfer.id.clone()), transfer, reply)));
     }
     Ok(None)
 }
@@ -129,20 +139,19 @@ fn may_leave(control: &Control, transfer: &Transfer) -> Result<bool, Failure> {
     }
 }
 
-fn purge(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn purge(control: &Control, choice: &Choice<'_>) -> Found {
     let now = control.store.now();
-    let found = control
-        .store
-        .read(|sql| transfers::first_to_purge(sql, now, |transfer| choice.allows(&Task::Purge(transfer.id.clone()))))?;
+    let allowed = |transfer: &Transfer| choice.allows(&Task::Purge(transfer.id.clone()), transfer.totals.bytes);
+    let found = control.store.read(|sql| transfers::first_to_purge(sql, now, allowed))?;
     Ok(found.map(|transfer| {
-        let reply = InspectReply::Purge { transfer: transfer.id.clone(), recipient: transfer.identity };
-        (Task::Purge(transfer.id), reply)
+        let reply = InspectReply::Purge { transfer: transfer.id.clone(), recipient: transfer.identity.clone() };
+        (Task::Purge(transfer.id.clone()), transfer, reply)
     }))
 }
 
-fn inspect(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn inspect(control: &Control, choice: &Choice<'_>) -> Found {
     let any = |_: &Transfer| true;
-    let found = first(control, choice, &[State::Received, State::Inspecting], Task::Inspect, any)?;
+    let found = next(control, choice, &[State::Received, State::Inspecting], Task::Inspect, any)?;
     let Some(transfer) = found else { return Ok(None) };
     let Some(seal) = &transfer.seal else {
         return Err(Failure::broken(format!("transfer {} is {} and not sealed", transfer.id, transfer.state)));
@@ -154,11 +163,11 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
     }
     let reply = InspectReply::Inspect {
         transfer: transfer.id.clone(),
-        recipient: transfer.identity,
+        recipient: transfer.identity.clone(),
         manifest_sha256: seal.manifest_sha256,
         content,
     };
-    Ok(Some((Task::Inspect(transfer.id), reply)))
+    Ok(Some((Task::Inspect(transfer.id.clone()), transfer, reply)))
 }
 
 fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverReply, Vec<u8>)>, Failure> {
@@ -167,7 +176,7 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
     let ours = Some(control.deliver_recipient.as_str());
     let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours;
     let states = [State::Delivering, State::Released];
-    while let Some(transfer) = first(control, &choice, &states, Task::Deliver, wrapped)? {
+    while let Some(transfer) = next(control, &choice, &states, Task::Deliver, wrapped)? {
         if transfer.state == State::Released && !may_leave(control, &transfer)? {
             continue;
         }
@@ -180,7 +189,8 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
             let by = Who::Deliver;
             control.store.write(|write| transition::apply(write, &transfer.id, Event::Deliver, &by, json!({})))?;
         }
-        choice.hand_out(Task::Deliver(transfer.id.clone()));
+        let weight = control.settings.weight(&transfer.source);
+        choice.hand_out(Task::Deliver(transfer.id.clone()), &transfer, weight);
         let documents = BAG_DOCUMENTS.iter().map(|name| (*name).to_owned()).collect();
         let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };
         return Ok(Some((task, identity)));

@@ -45,6 +45,7 @@ pub struct Bench {
 #[derive(Clone)]
 pub struct Dataset {
     pub name: &'static str,
+    pub source: &'static str,
     pub agreement: &'static str,
     pub files: Vec<(&'static str, u64)>,
     pub key: u8,
@@ -55,6 +56,7 @@ impl Default for Dataset {
     fn default() -> Self {
         Self {
             name: "extract",
+            source: "lab",
             agreement: "lab",
             files: vec![("a.csv", 10), ("b/c.csv", 5)],
             key: 0,
@@ -98,7 +100,7 @@ impl Dataset {
     pub fn manifest_header(&self, transfer: &TransferId) -> Header {
         Header::Manifest {
             transfer: transfer.clone(),
-            source: "lab".parse().unwrap(),
+            source: self.source.parse().unwrap(),
             agreement: self.agreement.parse().unwrap(),
             dataset: self.name.parse().unwrap(),
             plan: Sha256::of(self.plan().as_bytes()),
@@ -308,7 +310,7 @@ impl Bench {
     pub fn offer_plan(&self, dataset: &Dataset, plan: &str) -> ReceiveReply {
         self.upload(1, plan.as_bytes());
         let offer = ReceiveRequest::Offer {
-            source: lab(),
+            source: dataset.source.parse().unwrap(),
             upload: 1,
             agreement: dataset.agreement.parse().unwrap(),
             dataset: dataset.name.parse().unwrap(),
@@ -361,7 +363,7 @@ impl Bench {
     pub fn sealing_manifest(&self, dataset: &Dataset, transfer: &TransferId, manifest: &str) -> ReceiveRequest {
         self.upload(2, manifest.as_bytes());
         ReceiveRequest::Seal {
-            source: lab(),
+            source: dataset.source.parse().unwrap(),
             transfer: transfer.clone(),
             upload: 2,
             manifest_sha256: Sha256::of(manifest.as_bytes()),

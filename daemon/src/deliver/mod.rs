@@ -19,6 +19,7 @@ use sluse_protocol::grant::ReleaseGrant;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
 use sluse_protocol::roles::{DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
+use sluse_protocol::sharing;
 use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,10 +45,7 @@ use error::DeliverError;
 use pending::{Pending, PendingFolder};
 use place::Place;
 
-/// Datasets delivered at the same time; each has two threads that decrypt and one that reads back besides.
-const DELIVERIES: usize = 2;
-
-/// Deliveries that wait.
+/// Deliveries that wait: none, since `control` gives no more than there are workers, unless it was started anew meanwhile.
 const QUEUED: usize = 1024;
 
 /// What the role works with.
@@ -101,7 +99,7 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     let recipient = deliver.key.to_public().to_string();
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
-    let deliveries = Pool::start("delivery", DELIVERIES, QUEUED).map_err(RoleError::io("starting threads"))?;
+    let deliveries = Pool::start("delivery", sharing::WORKERS, QUEUED).map_err(RoleError::io("starting threads"))?;
     // `control` answers a poll, with work or without, or this role ends; so it does for each receipt that is settled.
     let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 3);
     loop {

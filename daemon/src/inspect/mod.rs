@@ -22,6 +22,7 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
 use sluse_protocol::roles::{FaultCause, InspectOutcome, InspectReply, InspectRequest, QuickTask, Role};
+use sluse_protocol::sharing;
 use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,10 +45,8 @@ use engines::signatures::SignaturesEngine;
 use jail::Jail;
 use watch::Watch;
 
-/// Transfers inspected at the same time; each has two threads that decrypt besides.
-const INSPECTIONS: usize = 2;
-
-/// Inspections that wait. Beyond them `control` is told to come again.
+/// Inspections that wait. `control` gives no more than there are workers, unless it was started anew meanwhile; beyond them it is told
+/// to come again.
 const QUEUED_INSPECTIONS: usize = 1024;
 
 /// Threads for quick tasks, and how many of these wait.
@@ -135,7 +134,7 @@ fn read_recipient(zone: &Zone) -> Result<Recipient, RoleError> {
 /// Asks for work and hands it to the threads, until the link is lost.
 fn serve(inspect: &Arc<Inspect>) -> Result<(), RoleError> {
     let threads = |name, threads, queued| Pool::start(name, threads, queued).map_err(RoleError::io("starting threads"));
-    let inspections = threads("inspection", INSPECTIONS, QUEUED_INSPECTIONS)?;
+    let inspections = threads("inspection", sharing::WORKERS, QUEUED_INSPECTIONS)?;
     let quick = threads("quick", QUICK.0, QUICK.1)?;
     // `control` answers a poll, with work or without, or this role ends.
     let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 2);

@@ -7,6 +7,12 @@ use std::time::Duration;
 /// age's 64 KiB, large enough that handing it to another thread is noise.
 pub const RECORD_BYTES: usize = 256 * 1024;
 
+/// What a job of the pool costs beside the bytes that it hashes, encrypts and writes, in bytes.
+pub const JOB_BYTES: u64 = 16 * 1024;
+
+/// Chunks that are made durable together, in bytes: as much as one source's large transfer keeps another's small one waiting.
+pub const BATCH_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Such buffers in all: 64 MiB, and more than the fast transfers of a zone can use at once.
 pub const RECORDS: usize = 256;
 

@@ -9,9 +9,9 @@ use super::pool::{Buffers, Pool, lock};
 use super::refusals::{no_space, storage};
 use super::registry::Registry;
 use super::session::Session;
+use super::turns::Turns;
 use super::{folder, windows::Windows};
 use sluse_host::config::Zone;
-use sluse_host::limiter::Limiter;
 use sluse_protocol::ids::SourceName;
 use sluse_protocol::refusal::{Code, Refusal};
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ pub struct Intake {
     /// Flow-control windows to be given away.
     pub windows: Arc<Windows>,
     /// What keeps to the bound on bytes a second.
-    pub limiter: Arc<Limiter>,
+    pub turns: Turns,
     /// What checks peers' certificates.
     pub certificates: Arc<ClientCertificates>,
     /// What arrives for `control`, by source.
@@ -56,7 +56,7 @@ impl Intake {
         let network = &zone.settings.network;
         Ok(Arc::new(Self {
             windows: Arc::new(Windows::new(bounds::WINDOWS_BYTES, network.connection_window_bytes)),
-            limiter: network.limiter(),
+            turns: Turns::new(network.limiter()),
             zone,
             control: Arc::new(control),
             pool: Pool::start()?,

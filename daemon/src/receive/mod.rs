@@ -51,6 +51,7 @@ mod seal;
 mod session;
 mod stored;
 mod transfer;
+mod turns;
 mod windows;
 
 use crate::{RoleError, confine};
@@ -156,6 +157,7 @@ async fn serve(
         tokio::spawn(changes::follow(Arc::clone(intake))),
         tokio::spawn(changes::report(Arc::clone(intake))),
         tokio::spawn(client_certificates::follow(Arc::clone(intake))),
+        tokio::spawn(turns::serve(Arc::clone(intake))),
     ];
     let ended = tokio::select! {
         stopped = stop => stopped,

@@ -113,6 +113,7 @@ pub fn zone(folder: &Path, clamd: bool) -> Zone {
         inspect,
         deliver: DeliverSettings::default(),
         authorities: Vec::new(),
+        sources: Vec::new(),
     };
     Zone { settings, layout: Layout::new(folder) }
 }

@@ -96,6 +96,7 @@ impl TestZone {
             inspect: Default::default(),
             deliver: Default::default(),
             authorities: Vec::new(),
+            sources: Vec::new(),
         };
         let identity = age::x25519::Identity::generate();
         let control = Arc::new(Control::new(layout.clone(), identity.to_public().to_string()));

@@ -1,6 +1,7 @@
 //! Reading `sluse.toml`, field by field: bounds and defaults stand here.
 
 use super::authorities::authorities;
+use super::sources::sources;
 use super::{
     ControlSettings, DeliverSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings, Settings,
     ZoneSettings,
@@ -32,6 +33,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
         let inspect = file.may_table("inspect", inspect);
         let deliver = file.may_table("deliver", deliver);
         let authorities = authorities(file);
+        let sources = sources(file);
         Some(Settings {
             zone: zone?,
             receive: receive?,
@@ -40,6 +42,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
             inspect: inspect.unwrap_or_default(),
             deliver: deliver.unwrap_or_default(),
             authorities,
+            sources,
         })
     })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Bytes of memory of one parser, code and all: what the readers hold at most (compressed archives keep two dictionaries of 128
-/// MiB and their tables, and 64 MiB of directories twice), with room. The unit's `MemoryMax` counts with two parsers.
+/// MiB and their tables, and 64 MiB of directories twice), with room. The unit's `MemoryMax` counts with four parsers.
 pub const PARSER_MEMORY: u64 = 768 << 20;
 
 /// Parsers alive at once: one for each inspection at work, one for the self-test, those that are on their way out.
