@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use sluse_host::files;
+use sluse_protocol::archive::ArchiveStatement;
 use sluse_protocol::audit::{Position, check_consistency, parse_checkpoint, parse_consistency};
 use sluse_protocol::receipt::Receipt;
 use sluse_protocol::refusal::Exit;
@@ -48,6 +49,23 @@ impl Signers {
     pub fn receipt_file(&self, file: &Path) -> Result<Receipt, Failure> {
         let (statement, signature) = (read_text(file)?, read_text(&signature_of(file))?);
         self.receipt(&file.display().to_string(), statement.as_bytes(), &signature)
+    }
+
+    /// Checks the statement of an archived bag and its signature, in their files, and its proof that it stands in the audit log.
+    ///
+    /// # Errors
+    /// When they cannot be read, it is none, or the zone that it names did not sign it.
+    pub fn archive_file(&self, file: &Path) -> Result<ArchiveStatement, Failure> {
+        let (name, statement) = (file.display().to_string(), read_text(file)?);
+        let bad = |error: &dyn std::error::Error, what: &str| {
+            Failure::new(Exit::Integrity, format!("{name} is not {what}")).because(error)
+        };
+        let stated: ArchiveStatement =
+            serde_json::from_str(&statement).map_err(|error| bad(&error, "the statement of an archived bag"))?;
+        let signature = read_text(&signature_of(file))?;
+        self.check(&name, stated.zone.as_str(), NAMESPACE_RECEIPT, statement.as_bytes(), &signature)?;
+        stated.check_inclusion().map_err(|error| bad(&error, "good"))?;
+        Ok(stated)
     }
 
     /// Checks a checkpoint's text and signature; `name` is what messages call it.

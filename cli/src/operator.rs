@@ -4,9 +4,11 @@ use crate::failure::Failure;
 use crate::zone_folder::ZoneFolder;
 use sluse_host::layout::Layout;
 use sluse_host::rpc::{CallError, Client};
-use sluse_protocol::operator::{AgreementInfo, OperatorReply, OperatorRequest, RoomInfo, SourceInfo};
+use sluse_protocol::limits;
+use sluse_protocol::operator::{AgreementInfo, ArchiveInfo, OperatorReply, OperatorRequest, RoomInfo, SourceInfo};
 use sluse_protocol::refusal::Exit;
 use std::io;
+use std::time::Duration;
 
 /// A connection to the running zone.
 #[derive(Debug)]
@@ -45,7 +47,20 @@ impl Operator {
     /// # Errors
     /// When the zone refuses, or gives no answer.
     pub fn ask(&self, request: &OperatorRequest, body: &[u8]) -> Result<(OperatorReply, Vec<u8>), Failure> {
-        match self.0.call(request, body) {
+        self.ask_within(limits::ROLE_TIMEOUT, request, body)
+    }
+
+    /// The same for what may take longer.
+    ///
+    /// # Errors
+    /// As [`Operator::ask`].
+    pub fn ask_within(
+        &self,
+        deadline: Duration,
+        request: &OperatorRequest,
+        body: &[u8],
+    ) -> Result<(OperatorReply, Vec<u8>), Failure> {
+        match self.0.call_within(deadline, request, body) {
             Ok((OperatorReply::Refused(refusal), _)) => Err(refusal.into()),
             Ok(answer) => Ok(answer),
             Err(CallError::Frame(error)) => Err(Failure::new(Exit::Usage, "too long to be asked").because(&error)),
@@ -97,6 +112,19 @@ impl Operator {
         let ask = |last: Option<&RoomInfo>| OperatorRequest::RoomList { after: last.map(|last| last.name.clone()) };
         self.list(ask, |reply| match reply {
             OperatorReply::Rooms { rooms, more } => Some((rooms, more)),
+            _ => None,
+        })
+    }
+
+    /// The archived bags by transfer.
+    ///
+    /// # Errors
+    /// When the zone refuses, or gives no answer.
+    pub fn archives(&self) -> Result<Vec<ArchiveInfo>, Failure> {
+        let ask =
+            |last: Option<&ArchiveInfo>| OperatorRequest::ArchiveList { after: last.map(|last| last.transfer.clone()) };
+        self.list(ask, |reply| match reply {
+            OperatorReply::Archives { archives, more } => Some((archives, more)),
             _ => None,
         })
     }

@@ -1,6 +1,7 @@
 //! The command line of `slused`.
 
 use crate::inspect::jail::{nursery, parser};
+use crate::leases::process as lease;
 use crate::start::Handed;
 use clap::{Args, Parser, Subcommand};
 use sluse_protocol::roles::Role;
@@ -28,6 +29,8 @@ pub enum Command {
     Inspect(RoleArgs),
     /// The role that writes to the rooms
     Deliver(RoleArgs),
+    /// Says whether anybody can still write to files that the role inspect hands it; it has CAP_LEASE and nothing else
+    Lease(lease::Args),
     /// Starts parsers for the role inspect, which starts this by itself
     Nursery(nursery::Args),
     /// Reads hostile content without any rights, for the role inspect; the nursery starts it
@@ -42,7 +45,7 @@ impl Command {
             Self::Control(_) => Some(Role::Control),
             Self::Inspect(_) => Some(Role::Inspect),
             Self::Deliver(_) => Some(Role::Deliver),
-            Self::All(_) | Self::Nursery(_) | Self::Parser(_) => None,
+            Self::All(_) | Self::Lease(_) | Self::Nursery(_) | Self::Parser(_) => None,
         }
     }
 }

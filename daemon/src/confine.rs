@@ -1,14 +1,15 @@
 //! Confinement of a role from inside: what it may open, which system calls it has, which privileges it keeps.
 //!
 //! Three layers, each a table with reasons: [`filesystem`] (Landlock: paths, TCP, signals), [`calls`] (seccomp) and
-//! [`privileges`] (capabilities, limits, no-new-privileges). [`nursery`] and [`parser`] are the jail of `inspect`'s parsers:
-//! what may be done there is not what is left over but what [`parser_calls`] lists. All of it binds the calling thread and those that it starts,
+//! [`privileges`] (capabilities, limits, no-new-privileges). [`nursery`] and [`parser`] are the jail of `inspect`'s parsers, [`lease`]
+//! is the process that takes leases for it: what a parser or that process may do is not what is left over but what [`allowed`] lists. All of it binds the calling thread and those that it starts,
 //! which is why it happens while there is only one. `stat` of a path that a role may not open is not prevented by
 //! Landlock, nor are datagrams on the UDP socket that `receive` inherits.
 
+pub mod allowed;
 mod calls;
+pub mod denied;
 mod filesystem;
-mod parser_calls;
 mod privileges;
 
 use crate::RoleError;
@@ -38,7 +39,7 @@ pub fn when_confined(then: impl FnOnce() -> io::Result<()> + 'static) {
 /// When the kernel cannot, and the role must therefore not run.
 pub fn apply(role: Role, zone: &Zone) -> Result<(), RoleError> {
     refuse_threads()?;
-    privileges::drop_all(role, zone)?;
+    privileges::drop_all()?;
     let landlock = filesystem::restrict(role, zone)?;
     calls::restrict(role, zone.clamd_socket().is_some())?;
     tracing::info!(%role, landlock, "confined");
@@ -70,7 +71,19 @@ pub fn parser(limits: &ParserLimits, allow_unconfined: bool) -> Result<(), RoleE
     filesystem::restrict_parser(allow_unconfined)?;
     privileges::drop_for_parser(limits)?;
     // Last, as it ends the right to do any of this.
-    parser_calls::restrict()
+    allowed::restrict(allowed::PARSER)
+}
+
+/// Leaves the process that takes leases its socket, the files that it is handed, and `CAP_LEASE`. Nothing else: no file that it
+/// opens, no network, no process.
+///
+/// # Errors
+/// When the kernel cannot, and it must therefore not answer; when the capability is not there.
+pub fn lease(allow_unconfined: bool) -> Result<(), RoleError> {
+    refuse_threads()?;
+    privileges::drop_for_lease()?;
+    filesystem::restrict_lease(allow_unconfined)?;
+    allowed::restrict(allowed::LEASE)
 }
 
 /// A thread that runs already would keep all that this one gives up.

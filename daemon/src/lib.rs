@@ -13,6 +13,7 @@ mod direct;
 mod error;
 mod gather;
 pub mod inspect;
+pub mod leases;
 pub mod links;
 pub mod notify;
 pub mod outside;

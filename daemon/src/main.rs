@@ -6,8 +6,7 @@ use sluse_protocol::refusal::Exit;
 use sluse_protocol::roles::Role;
 use slused::command_line::{Cli, Command, RoleArgs};
 use slused::inspect::jail::{nursery, parser};
-use slused::start;
-use slused::{RoleError, supervise};
+use slused::{RoleError, leases, start, supervise};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,6 +29,7 @@ fn run(command: &Command) -> Result<(), RoleError> {
         Command::Control(args) => role(Role::Control, args),
         Command::Inspect(args) => role(Role::Inspect, args),
         Command::Deliver(args) => role(Role::Deliver, args),
+        Command::Lease(args) => leases::process::run(*args),
         Command::Nursery(args) => nursery::run(args.clone()),
         Command::Parser(args) => parser::run(*args, parser::readers),
     }

@@ -1,11 +1,12 @@
 //! What systemd is told and what it hands over: readiness, the watchdog, the activated socket, private keys.
 
 use crate::{RoleError, confine, pulse};
+use nix::sys::socket::{MsgFlags, UnixAddr, sendto};
 use sd_notify::NotifyState;
 use std::env;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -68,6 +69,50 @@ fn connect(path: &OsStr) -> io::Result<UnixDatagram> {
         None => socket.connect(path)?,
     }
     Ok(socket)
+}
+
+/// The service manager, for a process that can make no socket and sends to it from one that it was handed.
+#[derive(Debug)]
+pub struct Manager {
+    address: UnixAddr,
+}
+
+impl Manager {
+    /// The service manager, where one asked to be notified.
+    ///
+    /// # Errors
+    /// When it asked at an address that is none.
+    pub fn from_environment() -> Result<Option<Self>, RoleError> {
+        let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(None) };
+        let address = match path.as_bytes().strip_prefix(b"@") {
+            Some(name) => UnixAddr::new_abstract(name),
+            None => UnixAddr::new(path.as_os_str()),
+        };
+        let address = address.map_err(|error| RoleError::io("the service manager's address")(error.into()))?;
+        Ok(Some(Self { address }))
+    }
+
+    /// Says that the process is ready.
+    ///
+    /// # Errors
+    /// When it cannot be said.
+    pub fn ready(&self, from: &impl AsRawFd) -> io::Result<()> {
+        self.send(from, &NotifyState::Ready)
+    }
+
+    /// Says that the process still goes on.
+    ///
+    /// # Errors
+    /// When it cannot be said.
+    pub fn alive(&self, from: &impl AsRawFd) -> io::Result<()> {
+        self.send(from, &NotifyState::Watchdog)
+    }
+
+    fn send(&self, from: &impl AsRawFd, state: &NotifyState<'_>) -> io::Result<()> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        sendto(from.as_raw_fd(), state.to_string().as_bytes(), &self.address, flags)?;
+        Ok(())
+    }
 }
 
 /// How often the service manager wants to hear that the process goes on: half of what it allows.

@@ -7,10 +7,11 @@ use sluse_protocol::roles::Role;
 use std::ffi::CString;
 use std::net::UdpSocket;
 use std::os::fd::{OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// Descriptors that a role's process inherits from the supervisor, by number. A role that was started alone has none.
-#[derive(Debug, Clone, Copy, Default, clap::Args)]
+/// What whoever starts a role hands it: descriptors by number, from the supervisor; a socket's path, from the unit.
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Handed {
     /// The link to `control`: a connected socket.
     #[arg(long, hide = true)]
@@ -21,6 +22,9 @@ pub struct Handed {
     /// To `receive`: its UDP socket.
     #[arg(long, hide = true)]
     pub socket_fd: Option<RawFd>,
+    /// To `inspect`: the socket of the unit that sees who still writes to a file.
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    pub leases: Option<PathBuf>,
 }
 
 /// Runs a role until it ends.
@@ -59,7 +63,7 @@ pub fn role(role: Role, mut zone: Zone, handed: &Handed) -> Result<(), RoleError
         }
         Role::Inspect => {
             let control = links::to_control(role, &zone.layout, link)?;
-            inspect::run(zone, control)
+            inspect::run(zone, control, handed.leases.as_deref())
         }
         Role::Deliver => {
             let control = links::to_control(role, &zone.layout, link)?;

@@ -59,19 +59,7 @@ pub fn receive_descriptors<const N: usize>(
     message: &mut [u8],
 ) -> io::Result<Option<[OwnedFd; N]>> {
     let wanted = message.len();
-    let mut space = nix::cmsg_space!([RawFd; N]);
-    let (bytes, descriptors) = {
-        let mut parts = [io::IoSliceMut::new(message)];
-        let received = recvmsg::<UnixAddr>(link.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
-        let mut descriptors = Vec::new();
-        for message in received.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(numbers) = message {
-                // SAFETY: the kernel made these descriptors for this process just now; nothing else knows them.
-                descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
-            }
-        }
-        (received.bytes, descriptors)
-    };
+    let (bytes, descriptors) = receive_into(link, message, nix::cmsg_space!([RawFd; N]))?;
     if bytes == 0 {
         return Ok(None);
     }
@@ -79,6 +67,30 @@ pub fn receive_descriptors<const N: usize>(
         Ok(descriptors) if bytes == wanted => Ok(Some(descriptors)),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// The most descriptors that the kernel takes in one message (`SCM_MAX_FD`).
+pub const MAX_DESCRIPTORS_SENT: usize = 253;
+
+/// Receives a message into `message`, and all descriptors that came with it: how many bytes it has, 0 when the peer has closed.
+///
+/// # Errors
+/// When the link fails, or this process cannot have so many descriptors; it may have some of them then, and must end.
+pub fn receive_all_descriptors(link: BorrowedFd<'_>, message: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    receive_into(link, message, nix::cmsg_space!([RawFd; MAX_DESCRIPTORS_SENT]))
+}
+
+fn receive_into(link: BorrowedFd<'_>, message: &mut [u8], mut space: Vec<u8>) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut parts = [io::IoSliceMut::new(message)];
+    let received = recvmsg::<UnixAddr>(link.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for message in received.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = message {
+            // SAFETY: the kernel made these descriptors for this process just now; nothing else knows them.
+            descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    Ok((received.bytes, descriptors))
 }
 
 /// The user that a child runs as.
@@ -99,7 +111,7 @@ pub struct Start {
     pub keep: Vec<RawFd>,
     /// The user to become; the own one when there is none.
     pub user: Option<User>,
-    /// A capability that the child keeps although it becomes another user.
+    /// The one capability that the child has, although it may become another user.
     pub capability: Option<u32>,
 }
 
@@ -128,7 +140,12 @@ impl Start {
         // What a unit gave this process is not its children's.
         prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0)?;
         if let Some(user) = &self.user {
-            become_user(user, self.capability)?;
+            become_user(user, self.capability.is_some())?;
+        }
+        if let Some(capability) = self.capability {
+            set_capabilities(Capabilities::only(capability), Capabilities::only(capability))?;
+            let capability = libc::c_ulong::from(capability);
+            prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, capability)?;
         }
         // After the change of user, which would take it back.
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
@@ -159,16 +176,11 @@ fn mark_all_close_on_exec() -> io::Result<()> {
     Ok(())
 }
 
-fn become_user(user: &User, capability: Option<u32>) -> io::Result<()> {
+fn become_user(user: &User, keep_capabilities: bool) -> io::Result<()> {
     nix::unistd::setgroups(&user.groups)?;
     nix::unistd::setresgid(user.gid, user.gid, user.gid)?;
-    nix::sys::prctl::set_keepcaps(capability.is_some())?;
+    nix::sys::prctl::set_keepcaps(keep_capabilities)?;
     nix::unistd::setresuid(user.uid, user.uid, user.uid)?;
-    if let Some(capability) = capability {
-        set_capabilities(Capabilities::only(capability), Capabilities::only(capability))?;
-        let capability = libc::c_ulong::from(capability);
-        prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, capability)?;
-    }
     Ok(())
 }
 
@@ -305,11 +317,14 @@ pub fn nobody_writes(file: &File) -> io::Result<bool> {
     if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(true) }
 }
 
-/// Makes a system call that a filter is to refuse: two numbers, the other arguments zero.
+/// Makes a system call that is refused: by a filter, or for what it is given. Arguments that are not named are zero.
 #[cfg(test)]
-pub fn call(number: libc::c_long, arguments: [usize; 2]) -> Result<libc::c_long, Errno> {
-    // SAFETY: no argument points to memory: tests pass small numbers, which the kernel refuses where it wants an address.
-    Errno::result(unsafe { libc::syscall(number, arguments[0], arguments[1], 0, 0, 0, 0) })
+pub fn call<const N: usize>(number: libc::c_long, arguments: [usize; N]) -> Result<libc::c_long, Errno> {
+    let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
+    let [one, two, three, four, five, six] = std::array::from_fn(argument);
+    // SAFETY: no argument points to memory: tests pass small numbers or the largest, which the kernel refuses where it wants an
+    // address.
+    Errno::result(unsafe { libc::syscall(number, one, two, three, four, five, six) })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::layout::Layout;
 use crate::network::Network;
 use serde::Serialize;
 use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::powers::Power;
 use sluse_protocol::toml_text::Problem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -87,8 +88,15 @@ pub enum KeyExchange {
 /// `[control]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ControlSettings {
-    /// System group whose members are operators, besides root and the user that `control` runs as.
+    /// System group whose members are operators. Where none of the three below is named, its members, root and the user that
+    /// `control` runs as have every power.
     pub operators_group: Option<String>,
+    /// System group whose members decide of what is held.
+    pub reviewers_group: Option<String>,
+    /// System group whose members read.
+    pub auditors_group: Option<String>,
+    /// System group whose members are administrators, besides root and the user that `control` runs as.
+    pub administrators_group: Option<String>,
     /// Days that a transfer may stay in `receiving` without a chunk before it expires.
     pub receiving_days: u32,
     /// How long a source's certificate is good for.
@@ -113,6 +121,8 @@ pub struct InspectSettings {
 pub struct DeliverSettings {
     /// Folder below which all rooms' folders lie.
     pub rooms: PathBuf,
+    /// How long after its delivery, or after it was read the last time, an archived bag is read again.
+    pub archive_check: Duration,
 }
 
 /// Bytes of the longest configuration that is read.
@@ -120,7 +130,32 @@ const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
 impl Default for ControlSettings {
     fn default() -> Self {
-        Self { operators_group: None, receiving_days: 14, certificate_life: Duration::from_secs(365 * 86_400) }
+        Self {
+            operators_group: None,
+            reviewers_group: None,
+            auditors_group: None,
+            administrators_group: None,
+            receiving_days: 14,
+            certificate_life: Duration::from_secs(365 * 86_400),
+        }
+    }
+}
+
+impl ControlSettings {
+    /// The groups that are named, each with its members' power.
+    pub fn groups(&self) -> Vec<(Power, &str)> {
+        let named = [
+            (Power::Administrator, &self.administrators_group),
+            (Power::Operator, &self.operators_group),
+            (Power::Reviewer, &self.reviewers_group),
+            (Power::Auditor, &self.auditors_group),
+        ];
+        named.into_iter().filter_map(|(power, group)| Some((power, group.as_deref()?))).collect()
+    }
+
+    /// Whether powers are separated: persons have those of their groups, and nobody has all.
+    pub fn separated(&self) -> bool {
+        self.groups().iter().any(|(power, _)| *power != Power::Operator)
     }
 }
 
@@ -137,7 +172,7 @@ impl Default for InspectSettings {
 
 impl Default for DeliverSettings {
     fn default() -> Self {
-        Self { rooms: "rooms".into() }
+        Self { rooms: "rooms".into(), archive_check: Duration::from_secs(90 * 86_400) }
     }
 }
 

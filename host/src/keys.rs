@@ -47,8 +47,11 @@ pub fn create_secret(path: &Path) -> Result<Secret, KeyError> {
 /// # Errors
 /// When the file cannot be read, may be read by others, or is not a secret.
 pub fn read_secret(path: &Path) -> Result<Secret, KeyError> {
-    let bytes = files::read_private(path).map_err(|error| KeyError::Io { path: path.to_owned(), error })?;
-    let secret = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<Sha256>().ok());
+    parse_secret(&files::read_private(path).map_err(|error| KeyError::Io { path: path.to_owned(), error })?, path)
+}
+
+fn parse_secret(bytes: &[u8], path: &Path) -> Result<Secret, KeyError> {
+    let secret = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse::<Sha256>().ok());
     secret.map(|secret| Zeroizing::new(secret.0)).ok_or_else(|| KeyError::Format { path: path.to_owned() })
 }
 
@@ -66,6 +69,14 @@ pub fn create_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
 /// When the file cannot be read, may be read by others, or is not a key.
 pub fn read_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
     signing_key(&read_secret(path)?, path)
+}
+
+/// Reads a signing key from what its file says; `path` names that in an error.
+///
+/// # Errors
+/// When it is not a key.
+pub fn parse_signing_key(bytes: &[u8], path: &Path) -> Result<SigningKey, KeyError> {
+    signing_key(&parse_secret(bytes, path)?, path)
 }
 
 fn signing_key(seed: &Secret, path: &Path) -> Result<SigningKey, KeyError> {

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sluse_protocol::frame::{self, BadFrame, Lengths, PREFIX_BYTES};
 use sluse_protocol::limits;
+use sluse_protocol::refusal::{Code, Refusal};
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::marker::PhantomData;
@@ -14,8 +15,11 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-/// Requests of one connection that are answered at the same time; further ones wait unread.
+/// Requests of a role's connection that are answered at the same time; further ones wait unread.
 const MAX_IN_FLIGHT: usize = 1024;
+
+/// How long somebody who is turned away may take to ask, and to read the answer.
+const STRANGERS_TIME: Duration = Duration::from_secs(2);
 
 /// Stack of a thread that answers one request.
 const HANDLER_STACK: usize = 1024 * 1024;
@@ -27,8 +31,8 @@ pub enum CallError {
     #[error("the connection to the other role is lost")]
     Lost,
     /// No answer in time.
-    #[error("no answer within {} seconds", limits::ROLE_TIMEOUT.as_secs())]
-    TimedOut,
+    #[error("no answer within {} seconds", _0.as_secs())]
+    TimedOut(Duration),
     /// The request is larger than a frame.
     #[error(transparent)]
     Frame(#[from] BadFrame),
@@ -92,12 +96,20 @@ impl<Q: Serialize, A: DeserializeOwned + Send + 'static> Client<Q, A> {
     /// # Errors
     /// When the connection is lost, or no answer comes in time.
     pub fn call(&self, request: &Q, body: &[u8]) -> Answer<A> {
+        self.call_within(limits::ROLE_TIMEOUT, request, body)
+    }
+
+    /// The same for what may take longer.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_within(&self, deadline: Duration, request: &Q, body: &[u8]) -> Answer<A> {
         let (answered, answer) = mpsc::sync_channel(1);
         self.start(request, body, move |result| {
             // The caller may have given up waiting.
             let _ = answered.send(result);
         });
-        answer.recv_timeout(limits::ROLE_TIMEOUT).unwrap_or(Err(CallError::TimedOut))
+        answer.recv_timeout(deadline).unwrap_or(Err(CallError::TimedOut(deadline)))
     }
 
     /// Asks; `answered` is called once, from another thread, with the answer or with [`CallError::Lost`].
@@ -156,7 +168,7 @@ fn read_answers<A: DeserializeOwned>(mut stream: UnixStream, pending: &Mutex<Pen
     }
 }
 
-/// Answers the requests of one connection until it ends; each request is handled on a thread of its own.
+/// Answers the requests of a role's connection until it ends; each request is handled on a thread of its own.
 ///
 /// # Errors
 /// When the peer broke the framing or asked what its socket does not permit; the connection is closed then.
@@ -166,7 +178,23 @@ pub fn serve<Q, A>(
 ) -> io::Result<()>
 where
     Q: DeserializeOwned + Send + 'static,
-    A: Serialize,
+    A: Serialize + From<Refusal>,
+{
+    serve_within(MAX_IN_FLIGHT, stream, handler)
+}
+
+/// The same with at most `in_flight` requests that are answered at the same time; further ones wait unread.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_within<Q, A>(
+    in_flight: usize,
+    stream: UnixStream,
+    handler: impl Fn(Q, Vec<u8>) -> (A, Vec<u8>) + Send + Sync + 'static,
+) -> io::Result<()>
+where
+    Q: DeserializeOwned + Send + 'static,
+    A: Serialize + From<Refusal>,
 {
     stream.set_write_timeout(Some(limits::ROLE_TIMEOUT))?;
     let shared =
@@ -183,14 +211,34 @@ where
                 return Err(error);
             }
         };
-        let slot = shared.slots.take();
-        let served = Arc::clone(&shared);
-        std::thread::Builder::new().name("request".into()).stack_size(HANDLER_STACK).spawn(move || {
+        let slot = shared.slots.take(in_flight);
+        let (served, id) = (Arc::clone(&shared), envelope.id);
+        let started = std::thread::Builder::new().name("request".into()).stack_size(HANDLER_STACK).spawn(move || {
             let (answer, body) = (served.handler)(envelope.message, body);
-            served.answer(envelope.id, &answer, &body);
+            served.answer(id, &answer, &body);
             drop(slot);
-        })?;
+        });
+        if let Err(error) = started {
+            // The connection has done nothing wrong, and others may be waiting on it.
+            tracing::error!(%error, "no thread for a request");
+            shared.answer(id, &A::from(Refusal::new(Code::Busy, "no thread is left for this")), &[]);
+        }
     }
+}
+
+/// Tells whoever connected why nothing is answered, whatever is asked first, and closes.
+///
+/// # Errors
+/// When nothing is asked within seconds, or the answer cannot be written.
+pub fn turn_away<A: Serialize>(mut stream: UnixStream, answer: &A) -> io::Result<()> {
+    stream.set_read_timeout(Some(STRANGERS_TIME))?;
+    stream.set_write_timeout(Some(STRANGERS_TIME))?;
+    if stream.read(&mut [0; 4096])? == 0 {
+        return Ok(());
+    }
+    // A client's first request has the number 0.
+    let frame = frame::encode(&Envelope { id: 0, message: answer }, &[]).map_err(io::Error::other)?;
+    stream.write_all(&frame)
 }
 
 struct Served<F> {
@@ -226,9 +274,9 @@ struct Slots {
 struct Slot(Arc<Slots>);
 
 impl Slots {
-    fn take(self: &Arc<Self>) -> Slot {
+    fn take(self: &Arc<Self>, most: usize) -> Slot {
         let mut used = lock(&self.used);
-        while *used >= MAX_IN_FLIGHT {
+        while *used >= most {
             used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
         }
         *used += 1;

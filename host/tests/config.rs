@@ -15,6 +15,9 @@ fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
         example.lines().map(|line| if setting(line) { &line[2..] } else { line }).collect::<Vec<_>>().join("\n");
     let mut spelt_out = Settings::parse(&uncommented).unwrap();
     assert_eq!(spelt_out.control.operators_group.take().as_deref(), Some("sluse-operators"));
+    assert_eq!(spelt_out.control.reviewers_group.take().as_deref(), Some("sluse-reviewers"));
+    assert_eq!(spelt_out.control.auditors_group.take().as_deref(), Some("sluse-auditors"));
+    assert_eq!(spelt_out.control.administrators_group.take().as_deref(), Some("sluse-admins"));
     assert_eq!(spelt_out.inspect.clamd_socket.take(), Some("/run/clamav/clamd.ctl".into()));
     assert_eq!(spelt_out.network.ack_every_packets.take(), Some(10));
     assert_eq!(spelt_out.network.max_bytes_per_second.take(), Some(12_500_000));
@@ -22,6 +25,9 @@ fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
     let names: Vec<&str> = authorities.iter().map(|authority| authority.name.as_str()).collect();
     assert_eq!((names, authorities[0].revocation_lists.len()), (vec!["buypass"], 1));
     assert_eq!(authorities[0].sources[0].subject, Subject::Organisation("983974899".into()));
+    let sources = std::mem::take(&mut spelt_out.sources);
+    let sources: Vec<_> = sources.iter().map(|it| (it.name.as_str(), it.weight, it.max_open_bytes)).collect();
+    assert_eq!(sources, [("edc", 1, Some(400_000_000_000))]);
     assert_eq!(spelt_out, shipped);
 }
 

@@ -7,9 +7,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod check;
+mod draft;
+mod ending;
 mod pattern;
 pub use crate::toml_text::Problem;
 pub use check::{MAX_TEXT_BYTES, parse};
+pub use draft::{Draft, Head, Lack, read};
+pub use ending::{Ending, Part, THRESHOLDS};
 pub use pattern::{BadPattern, MAX_MATCH_BYTES, Pattern};
 
 /// A checked agreement.
@@ -39,6 +43,9 @@ pub struct Agreement {
     pub from: SourceName,
     /// The room that receives.
     pub to: RoomName,
+    /// As what it stands there.
+    #[serde(default)]
+    pub delivery: Delivery,
     /// On which legal basis.
     pub legal_basis: LegalBasis,
     /// Approval by a regional committee for medical research ethics.
@@ -69,6 +76,17 @@ pub enum Identifiability {
     Pseudonymised,
     /// Directly.
     Identifiable,
+}
+
+/// As what a dataset stands in its room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// A bag to be worked with: whose it is then is for the room to say.
+    #[default]
+    Bag,
+    /// A bag to be kept for decades: signed as a whole, and read again on a schedule.
+    Archive,
 }
 
 /// Legal basis (*behandlingsgrunnlag*) of the disclosure.
@@ -213,8 +231,10 @@ pub struct Release {
 pub enum ReleaseRule {
     /// What no finding holds or blocks is released at once.
     Automatic,
-    /// Everything is held until an operator releases it.
+    /// Everything is held until a person releases it.
     OneReviewer,
+    /// Everything is held until two different persons have chosen, and both to release it.
+    TwoReviewers,
 }
 
 /// How long quarantined bytes are kept.

@@ -1,5 +1,6 @@
 //! Release grants: `control`'s signed word to `inspect` and `deliver` that one dataset version may enter one room.
 
+use crate::agreement::Delivery;
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId, ZoneName};
@@ -37,6 +38,8 @@ pub struct GrantStatement {
     pub room_folder: String,
     /// How the room takes names.
     pub room_names: NameRule,
+    /// As what it stands there.
+    pub delivery: Delivery,
     /// `deliver`'s key (an age recipient), to which the identity is re-wrapped.
     pub deliver: String,
 }

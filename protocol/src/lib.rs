@@ -5,6 +5,7 @@
 //! other) first; [`document`] is the plan and the manifest, [`roles`] what the four roles may ask of each other.
 
 pub mod agreement;
+pub mod archive;
 pub mod audit;
 pub mod chunk_index;
 pub mod digest;
@@ -18,10 +19,12 @@ pub mod limits;
 pub mod operator;
 pub mod path;
 pub mod policy;
+pub mod powers;
 pub mod receipt;
 pub mod refusal;
 pub mod register;
 pub mod restored;
+pub mod review;
 pub mod roles;
 pub mod sharing;
 pub mod sshsig;

@@ -1,6 +1,8 @@
 //! What operators may ask of `control` at its Unix socket. Every act carries the person, known by the socket's peer
 //! credentials, and a reason where something is decided.
 
+use crate::agreement::{Ending, Lack};
+use crate::archive::Fixity;
 use crate::audit::Position;
 use crate::digest::Sha256;
 use crate::finding::{EngineReport, Report};
@@ -9,6 +11,7 @@ use crate::path::NameRule;
 use crate::receipt::{DecisionRecord, ReceiptKind};
 use crate::refusal::Refusal;
 use crate::register::{Change, Filter};
+use crate::review::Choice;
 use crate::roles::{EngineFailure, Role};
 use crate::time::Timestamp;
 use crate::transfer::State;
@@ -53,8 +56,24 @@ pub enum OperatorRequest {
         /// Only those after this one, for the next page.
         after: Option<RoomName>,
     },
-    /// Add an agreement; its TOML text in the body. Answered by `Done`.
+    /// Add an agreement; its TOML text in the body. Answered by `Agreement`, with its text: it is a draft until somebody else
+    /// activates it, unless powers are not separated and it lacks nothing.
     AgreementAdd,
+    /// Change an agreement: a new version of it, its TOML text in the body. Answered as `AgreementAdd`; the version in force stays
+    /// in force until the new one is activated.
+    AgreementChange {
+        /// Why.
+        reason: String,
+    },
+    /// Put an agreement's latest version in force: somebody else than who wrote it. Answered by `Done`.
+    AgreementActivate {
+        /// Which.
+        id: AgreementId,
+        /// The version's number, so that nobody puts in force what he or she has not read.
+        version: u32,
+        /// Why.
+        reason: String,
+    },
     /// The agreements. Answered by `Agreements`.
     AgreementList {
         /// Only those after this one, for the next page.
@@ -64,9 +83,26 @@ pub enum OperatorRequest {
     AgreementShow {
         /// Which.
         id: AgreementId,
+        /// Of which version the text; without it, of the one in force, or of the latest where none is.
+        version: Option<u32>,
     },
     /// End an agreement: nothing new is offered, released or delivered under it. Answered by `Done`.
-    AgreementRevoke {
+    AgreementEnd {
+        /// Which.
+        id: AgreementId,
+        /// Why.
+        reason: String,
+    },
+    /// Let an agreement allow nothing for now: what was released under it and is not being delivered yet is held. Answered
+    /// by `Done`.
+    AgreementSuspend {
+        /// Which.
+        id: AgreementId,
+        /// Why.
+        reason: String,
+    },
+    /// Let a suspended agreement allow again what its text says: what waited for that alone goes on. Answered by `Done`.
+    AgreementResume {
         /// Which.
         id: AgreementId,
         /// Why.
@@ -105,14 +141,14 @@ pub enum OperatorRequest {
         /// Why.
         reason: String,
     },
-    /// Release a held transfer. Answered by `Done`.
+    /// Choose that a held transfer is released. Answered by `Done`, or by `Reviewed` where others must choose too.
     Release {
         /// Which.
         transfer: TransferId,
         /// Why.
         reason: String,
     },
-    /// Reject a held transfer. Answered by `Done`.
+    /// Choose that a held transfer is rejected. Answered as `Release`.
     Reject {
         /// Which.
         transfer: TransferId,
@@ -164,6 +200,18 @@ pub enum OperatorRequest {
         /// What should stand there; without any, the reason alone is added.
         changes: Vec<Change>,
     },
+    /// The archived bags, by transfer. Answered by `Archives`.
+    ArchiveList {
+        /// Only those after this one, for the next page.
+        after: Option<TransferId>,
+    },
+    /// Read an archived bag no more: another keeper has it, or its time is over. Answered by `Done`.
+    ArchiveEnd {
+        /// The transfer that brought it.
+        transfer: TransferId,
+        /// Why.
+        reason: String,
+    },
     /// Take a copy of the database for a backup. Answered by `Snapshot`, a checkpoint of its audit log in the body.
     Snapshot,
     /// Bytes of the copy. Answered by `Document` with the bytes in the body; at its end none, and the copy is removed.
@@ -181,6 +229,11 @@ pub enum OperatorRequest {
 pub enum OperatorReply {
     /// Done.
     Done,
+    /// The choice is kept, and nothing is decided yet.
+    Reviewed {
+        /// How many others have yet to choose.
+        missing: u32,
+    },
     /// The invite's text stands in the body.
     Invite {
         /// Until when it is good.
@@ -245,6 +298,13 @@ pub enum OperatorReply {
         /// The number of the new one.
         number: u64,
     },
+    /// The archived bags by transfer.
+    Archives {
+        /// Each one, as many as fit.
+        archives: Vec<ArchiveInfo>,
+        /// Whether there are more.
+        more: bool,
+    },
     /// A copy of the database was taken; a checkpoint of its audit log stands in the body.
     Snapshot {
         /// The copy's length.
@@ -258,6 +318,12 @@ pub enum OperatorReply {
     Health(Health),
     /// Refused.
     Refused(Refusal),
+}
+
+impl From<Refusal> for OperatorReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// A source as operators see it.
@@ -284,6 +350,27 @@ pub struct RoomInfo {
     pub names: NameRule,
 }
 
+/// An archived bag as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveInfo {
+    /// The transfer that brought it.
+    pub transfer: TransferId,
+    /// Its room.
+    pub room: RoomName,
+    /// Its folder, relative to the room's.
+    pub bag: String,
+    /// When it was delivered.
+    pub delivered: Timestamp,
+    /// When it was read again last.
+    pub checked: Option<Timestamp>,
+    /// What was found then.
+    pub fixity: Option<Fixity>,
+    /// Since when it is read no more.
+    pub ended: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// An agreement as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgreementInfo {
@@ -299,10 +386,60 @@ pub struct AgreementInfo {
     pub valid_from: Timestamp,
     /// Until when, the approvals' ends included.
     pub valid_to: Timestamp,
-    /// `active`, `not-yet-valid`, `expired` or `revoked`.
+    /// `draft`, `active`, `not-yet-valid`, `expired`, `suspended` or `ended`.
     pub status: String,
+    /// The latest version, where it is not in force yet.
+    pub draft: Option<DraftInfo>,
+    /// Its versions, the first one first; not in lists.
+    pub versions: Vec<VersionInfo>,
+    /// That it is suspended.
+    pub suspended: Option<Suspended>,
+    /// That it ends soon.
+    pub ending: Option<Ending>,
     /// SHA-256 of its text.
     pub sha256: Sha256,
+}
+
+/// A version of an agreement that is to be put in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DraftInfo {
+    /// Its number.
+    pub version: u32,
+    /// What it cannot be in force without.
+    pub lacks: Vec<Lack>,
+}
+
+/// A version of an agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionInfo {
+    /// Its number, from 1.
+    pub version: u32,
+    /// SHA-256 of its text.
+    pub sha256: Sha256,
+    /// Since when it is there.
+    pub added: Timestamp,
+    /// Who wrote it, where that is known.
+    pub author: Option<String>,
+    /// Why it was changed.
+    pub reason: Option<String>,
+    /// Since when it is, or was, in force.
+    pub activated: Option<Timestamp>,
+    /// Who put it in force.
+    pub activated_by: Option<String>,
+}
+
+/// That an agreement allows nothing until it is resumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suspended {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who said so.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A transfer in a list.
@@ -339,8 +476,26 @@ pub struct TransferDetails {
     pub purge_after: Option<Timestamp>,
     /// That they are not, until somebody lifts it.
     pub retained: Option<Retained>,
+    /// What persons chose of it. While it is undecided, what was chosen is shown to those alone who chose.
+    pub reviews: Vec<ReviewInfo>,
     /// Each state that it was in, and since when.
     pub history: Vec<(State, Timestamp)>,
+}
+
+/// What a person chose of a held transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewInfo {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub time: Timestamp,
+    /// What, where that may be seen.
+    pub choice: Option<Choice>,
+    /// Why, where that may be seen.
+    pub reason: Option<String>,
+    /// Why it does not count any more.
+    pub void: Option<String>,
 }
 
 /// That a transfer is kept although its time is over: a legal hold.

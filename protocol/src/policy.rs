@@ -8,19 +8,31 @@ use crate::ids::{RoomName, SourceName, TransferId};
 use crate::limits;
 use crate::path::{self, DataPath, NameRule};
 use crate::refusal::{Code, Refusal};
+use crate::review::{self, Review, Tally};
 use crate::time::Timestamp;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
 mod glob;
 
+/// What operators made of an agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: it is as its text says.
+    Added,
+    /// It allows nothing until it is resumed.
+    Suspended,
+    /// It allows nothing any more.
+    Ended,
+}
+
 /// What is known when an offer is decided.
 #[derive(Debug, Clone)]
 pub struct OfferFacts<'a> {
     /// Who offers.
     pub source: &'a SourceName,
-    /// Whether an operator revoked the agreement.
-    pub revoked: bool,
+    /// What operators made of the agreement.
+    pub standing: Standing,
     /// The agreement's room, where the zone knows it.
     pub room: Option<&'a RoomName>,
     /// What is offered.
@@ -42,7 +54,7 @@ pub fn check_offer(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), 
     if agreement.from != *facts.source {
         return refuse(Code::UnknownAgreement, "no such agreement for this source".into());
     }
-    check_in_force(agreement, facts.revoked, facts.now)?;
+    check_in_force(agreement, facts.standing, facts.now)?;
     if facts.room != Some(&agreement.to) {
         return refuse(Code::ForbiddenRoom, format!("the zone has no room called {}", agreement.to));
     }
@@ -54,10 +66,16 @@ pub fn check_offer(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), 
 ///
 /// # Errors
 /// The refusal, with its code.
-pub fn check_in_force(agreement: &Agreement, revoked: bool, now: Timestamp) -> Result<(), Refusal> {
+pub fn check_in_force(agreement: &Agreement, standing: Standing, now: Timestamp) -> Result<(), Refusal> {
     let refuse = |code, message: String| Err(Refusal::new(code, message));
-    if revoked {
-        return refuse(Code::AgreementInactive, format!("agreement {} was revoked", agreement.id));
+    match standing {
+        Standing::Added => {}
+        Standing::Suspended => {
+            return refuse(Code::AgreementSuspended, format!("agreement {} is suspended", agreement.id));
+        }
+        Standing::Ended => {
+            return refuse(Code::AgreementInactive, format!("agreement {} was ended", agreement.id));
+        }
     }
     let (starts, ends) = in_force(agreement);
     if now < starts {
@@ -71,10 +89,7 @@ pub fn check_in_force(agreement: &Agreement, revoked: bool, now: Timestamp) -> R
 
 /// The first and the last moment at which an agreement allows anything, its legal basis and approval included.
 pub fn in_force(agreement: &Agreement) -> (Timestamp, Timestamp) {
-    let basis = &agreement.legal_basis;
-    let ends = agreement.valid_to.min(basis.valid_to);
-    let ends = agreement.rek.as_ref().map_or(ends, |rek| ends.min(rek.expires));
-    (agreement.valid_from.max(basis.valid_from), ends)
+    (agreement.valid_from.max(agreement.legal_basis.valid_from), agreement.first_end().1)
 }
 
 /// Whether an agreement still allows a release or a delivery. `disclosures` is how many other datasets were delivered under
@@ -82,8 +97,13 @@ pub fn in_force(agreement: &Agreement) -> (Timestamp, Timestamp) {
 ///
 /// # Errors
 /// The refusal, with its code.
-pub fn check_release(agreement: &Agreement, revoked: bool, disclosures: u64, now: Timestamp) -> Result<(), Refusal> {
-    check_in_force(agreement, revoked, now)?;
+pub fn check_release(
+    agreement: &Agreement,
+    standing: Standing,
+    disclosures: u64,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    check_in_force(agreement, standing, now)?;
     check_disclosures(agreement, disclosures)
 }
 
@@ -187,7 +207,7 @@ impl PathCheck {
     }
 }
 
-/// Proof that one manifest of one transfer may be released: made only by [`decide`] and [`decide_by_operator`].
+/// Proof that one manifest of one transfer may be released: made only by [`decide`] and [`decide_by_reviews`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cleared {
     transfer: TransferId,
@@ -236,21 +256,17 @@ pub fn decide(agreement: &Agreement, manifest: Sha256, files: u64, report: &Repo
     }
     match agreement.release.rule {
         ReleaseRule::OneReviewer => Decision::Hold("the agreement asks for a reviewer".into()),
+        ReleaseRule::TwoReviewers => Decision::Hold("the agreement asks for two reviewers".into()),
         ReleaseRule::Automatic => Decision::Release(Cleared { transfer: report.transfer.clone(), manifest }),
     }
 }
 
-/// An operator releases a held transfer. What a person may decide is what a finding or a missing engine leads to; not that a
+/// Whether persons may release a held transfer. What they may decide is what a finding or a missing engine leads to; not that a
 /// dataset was inspected whole, nor what the agreement blocks.
 ///
 /// # Errors
 /// The refusal, with its code.
-pub fn decide_by_operator(
-    agreement: &Agreement,
-    manifest: Sha256,
-    files: u64,
-    report: &Report,
-) -> Result<Cleared, Refusal> {
+pub fn check_reviewable(agreement: &Agreement, manifest: Sha256, files: u64, report: &Report) -> Result<(), Refusal> {
     if !covers(report, manifest, files) {
         let refusal = Refusal::new(Code::WrongState, "the inspection does not cover the whole dataset");
         return Err(refusal.hint("Have it inspected again."));
@@ -260,7 +276,27 @@ pub fn decide_by_operator(
         let message = format!("the agreement blocks what was found: {}", list(&blocking));
         return Err(Refusal::new(Code::Forbidden, message).hint("Nobody can release this: reject it."));
     }
-    Ok(Cleared { transfer: report.transfer.clone(), manifest })
+    Ok(())
+}
+
+/// Persons release a held transfer: as many as the agreement asks for, by reviews of this very manifest.
+///
+/// # Errors
+/// The refusal, with its code.
+pub fn decide_by_reviews(
+    agreement: &Agreement,
+    manifest: Sha256,
+    files: u64,
+    report: &Report,
+    reviews: &[Review],
+) -> Result<Cleared, Refusal> {
+    check_reviewable(agreement, manifest, files, report)?;
+    match review::tally(agreement.release.rule, &manifest, reviews) {
+        Tally::Release => Ok(Cleared { transfer: report.transfer.clone(), manifest }),
+        Tally::Waiting(_) | Tally::Reject => {
+            Err(Refusal::new(Code::Held, "it was not released by as many persons as the agreement asks for"))
+        }
+    }
 }
 
 /// The classes that were found, kept or only counted, and that lead to `action`.

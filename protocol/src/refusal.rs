@@ -75,7 +75,9 @@ codes! {
     BadProof, "bad-proof", Refused, "A signature does not verify: the identity folder may be damaged or mixed up.";
     // The agreement.
     UnknownAgreement, "unknown-agreement", Refused, "No such agreement for this source: check its id with the zone's operator.";
-    AgreementInactive, "agreement-inactive", Refused, "The agreement was revoked: ask the data controller.";
+    AgreementDraft, "agreement-draft", Refused, "The agreement is a draft: wait until it is activated, or ask the data controller.";
+    AgreementInactive, "agreement-inactive", Refused, "The agreement was ended: ask the data controller.";
+    AgreementSuspended, "agreement-suspended", Refused, "The agreement is suspended: wait until it is resumed, or ask the data controller.";
     AgreementNotYetValid, "agreement-not-yet-valid", Refused, "The agreement is not valid yet: see its valid_from.";
     AgreementExpired, "agreement-expired", Refused, "The agreement or its approval has run out: ask the data controller to renew it.";
     ForbiddenRoom, "forbidden-room", Refused, "The agreement's room is not known to this zone: ask its operator.";

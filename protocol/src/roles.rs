@@ -4,6 +4,7 @@
 //! `control` answers; the others ask. Work for `inspect` and `deliver` is fetched by a long poll (`Next`), so that a role
 //! that was killed finds its work again when it comes back.
 
+use crate::archive::Fixity;
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::finding::{EngineReport, Report};
@@ -60,7 +61,7 @@ pub const PERMITTED: &[(Role, Role, &[&str])] = &[
         ],
     ),
     (Role::Inspect, Role::Control, &["engines", "identities", "next", "taken", "inspected", "wrapped", "purged"]),
-    (Role::Deliver, Role::Control, &["recipient", "next", "document", "delivered"]),
+    (Role::Deliver, Role::Control, &["recipient", "next", "document", "sign", "checked", "delivered"]),
 ];
 
 /// What `receive` may ask of `control`.
@@ -247,6 +248,12 @@ pub enum ReceiveReply {
     Refused(Refusal),
 }
 
+impl From<Refusal> for ReceiveReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// What `inspect` may ask of `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
@@ -426,6 +433,12 @@ pub enum InspectReply {
     Refused(Refusal),
 }
 
+impl From<Refusal> for InspectReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// What `deliver` may ask of `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
@@ -446,6 +459,20 @@ pub enum DeliverRequest {
         /// From which byte on.
         offset: u64,
     },
+    /// Sign for all that is in an archived bag, before it is visible. Answered by `Signed`.
+    Sign {
+        /// The transfer.
+        transfer: TransferId,
+        /// SHA-256 of the bag's `tagmanifest-sha256.txt`.
+        tagmanifest: Sha256,
+    },
+    /// An archived bag was read again. Answered by `Done`.
+    Checked {
+        /// The transfer.
+        transfer: TransferId,
+        /// What was found.
+        outcome: CheckOutcome,
+    },
     /// A delivery ended. Answered by `Done`; after success the *delivered* receipt is a document to be laid beside the bag,
     /// and the reply is `Receipt`.
     Delivered {
@@ -453,6 +480,22 @@ pub enum DeliverRequest {
         transfer: TransferId,
         /// How.
         outcome: DeliverOutcome,
+    },
+}
+
+/// How reading an archived bag again ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum CheckOutcome {
+    /// It was read, or is not there.
+    Read {
+        /// What was found.
+        fixity: Fixity,
+    },
+    /// The room's folder cannot be looked into: to be tried again.
+    Fault {
+        /// A sentence.
+        reason: String,
     },
 }
 
@@ -503,8 +546,26 @@ pub enum DeliverReply {
         /// Names of the documents that go into the bag: `receipts/received.json`, `findings.json`, ….
         documents: Vec<String>,
     },
+    /// Read an archived bag again.
+    Check {
+        /// The transfer that brought it.
+        transfer: TransferId,
+        /// The room's folder, relative to the folder of rooms.
+        room_folder: String,
+        /// The bag's, relative to the room's.
+        bag: String,
+        /// SHA-256 of its `tagmanifest-sha256.txt` when it was delivered.
+        tagmanifest: Sha256,
+        /// How much the dataset in it is: no more of it is read.
+        totals: Totals,
+    },
     /// Bytes of a document in the body; an empty body is its end.
     Document,
+    /// The statement of an archived bag stands in the body ([`crate::archive::ArchiveStatement`]).
+    Signed {
+        /// Its signature.
+        signature: String,
+    },
     /// The *delivered* receipt: its statement stands in the body.
     Receipt {
         /// Its signature.
@@ -512,4 +573,10 @@ pub enum DeliverReply {
     },
     /// Refused.
     Refused(Refusal),
+}
+
+impl From<Refusal> for DeliverReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }

@@ -8,6 +8,7 @@ use crate::error::{BadEvidence, Error};
 use crate::identity::{self, OwnCertificate, Settings};
 use serde::Deserialize;
 use sluse_host::config::KeyExchange;
+use sluse_host::keys::KeyError;
 use sluse_host::network::Network;
 use sluse_host::{files, keys, quic};
 use sluse_protocol::digest::Sha256;
@@ -169,13 +170,13 @@ fn check_folder(folder: &Path, invite: &Invite) -> Result<(), Error> {
 fn make_identity_key(folder: &Path) -> Result<SigningKey, Error> {
     let path = folder.join(identity::IDENTITY_KEY);
     match keys::read_signing_key(&path) {
-        Ok(key) => Ok(key),
-        Err(_) => {
-            // Not there, or half written before anybody knew its public half.
-            remove_if_there(&path)?;
-            Ok(keys::create_signing_key(&path)?)
-        }
+        // Half written, before anybody knew its public half.
+        Err(KeyError::Format { .. }) => remove_if_there(&path)?,
+        Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {}
+        // One that cannot be read now is a key all the same: what it signed, the zone knows it by.
+        read => return Ok(read?),
     }
+    Ok(keys::create_signing_key(&path)?)
 }
 
 /// The source's TLS key, made unless it is there already.
@@ -299,4 +300,24 @@ fn zone_keys(signer: &str, zone: &ZoneName) -> Vec<PublicKey> {
 
 fn certificate_fault(error: rcgen::Error) -> Error {
     Error::Fault { what: "making a key or certificate request".into(), error: io::Error::other(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn an_identity_key_that_is_there_is_kept_even_when_it_cannot_be_read_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(identity::IDENTITY_KEY);
+        let made = make_identity_key(folder.path()).unwrap().public();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert!(make_identity_key(folder.path()).is_err(), "others may read it");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(make_identity_key(folder.path()).unwrap().public(), made);
+        fs::write(&path, "ab").unwrap();
+        assert_ne!(make_identity_key(folder.path()).unwrap().public(), made, "half written, it is none");
+    }
 }

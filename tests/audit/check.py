@@ -308,7 +308,9 @@ def bag(signers, folder):
         require(ended.returncode == 0, f"sha256sum finds {name} wrong: {ended.stderr.decode().strip()}")
     payload, tags = listed(folder, "manifest-sha256.txt"), listed(folder, "tagmanifest-sha256.txt")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    require(there == {*payload, *tags, "tagmanifest-sha256.txt"}, "it does not hold exactly the files that it lists")
+    says_archive = "Sluse-Delivery: archive" in (folder / "bag-info.txt").read_text().splitlines()
+    own = {"tagmanifest-sha256.txt", *(["archive.json", "archive.json.sig"] if says_archive else [])}
+    require(there == {*payload, *tags, *own}, "it does not hold exactly the files that it lists")
     beside = folder.with_name(f"{folder.name}.receipts")
     files = [folder / "receipts/received.json", folder / "receipts/released.json", beside / "delivered.json"]
     receipts = [Receipt(signers, file) for file in files]
@@ -322,7 +324,26 @@ def bag(signers, folder):
     require(sorted(payload.values()) == sorted(declared.values()), "its files are not those that the source declared")
     tagmanifest = hashlib.sha256((folder / "tagmanifest-sha256.txt").read_bytes()).hexdigest()
     require(delivered.entry["details"]["tagmanifest"] == tagmanifest, "it is not the bag that was delivered")
+    if says_archive:
+        archive(signers, folder, tagmanifest, receipts[1])
     return receipts
+
+
+def archive(signers, folder, tagmanifest, released):
+    """An archived bag's own statement: signed, of this bag, following its release, and standing in the log."""
+    stated = json.loads(signers.check(folder / "archive.json", "sluse-receipt"))
+    require(stated["sluse"] == "archive/1" and stated["zone"] == signers.zone, "its statement is another zone's")
+    require(stated["tagmanifest"] == tagmanifest, "its statement is of another bag")
+    require(stated["previous"] == released.sha256(), "its statement follows another release")
+    for field in ("transfer", "manifest_sha256", "totals", "source", "room", "agreement", "agreement_sha256", "dataset"):
+        require(stated[field] == released.fields[field], f"its statement has another {field}")
+    line, size = stated["inclusion"]["entry"].encode(), stated["audit"]["size"]
+    path = [bytes.fromhex(digest) for digest in stated["inclusion"]["path"]]
+    require(root_of_path(size - 1, size, leaf(line), path).hex() == stated["audit"]["root"], "its statement's proof leads elsewhere")
+    entry = json.loads(line)
+    said = (entry["act"], entry.get("transfer"), entry["time"], entry["number"], entry["details"]["tagmanifest"])
+    wanted = ("archive-signed", stated["transfer"], stated["time"], size - 1, tagmanifest)
+    require(said == wanted, "its statement's audit entry says something else")
 
 
 def main():

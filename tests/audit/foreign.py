@@ -10,4 +10,5 @@ folder = sys.argv[1]
 bag = bagit.Bag(folder)
 bag.validate()
 crate = ROCrate(folder)
-print(json.dumps({"files": len(bag.payload_entries()), "crate": crate.root_dataset["name"]}))
+parts = [part if isinstance(part, str) else part.id for part in crate.root_dataset["hasPart"]]
+print(json.dumps({"files": len(bag.payload_entries()), "crate": crate.root_dataset["name"], "parts": parts}))

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -140,6 +141,8 @@ class Zone:
         self.daemon = subprocess.Popen(
             [*far, binaries / "slused", "all", "--config", self.folder / "sluse.toml"], stderr=self.log, stdout=self.log
         )
+        self.peaks = {}
+        threading.Thread(target=self.watch_memory, daemon=True).start()
         self.operate("health", wait=True)
         self.operate("room", "add", "bench", "--names", "posix")
         (folder / "bench.toml").write_text(AGREEMENT)
@@ -164,27 +167,41 @@ class Zone:
         sys.exit(f"{command}: {done.stdout}{done.stderr}\n{pathlib.Path(self.log.name).read_text()}")
 
     def processes(self):
-        """The daemon's processes."""
-        children = pathlib.Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text().split()
-        return [self.daemon.pid, *map(int, children)]
+        """The daemon's processes: the supervisor, the roles, the nursery and its parsers."""
+        found = [self.daemon.pid]
+        for pid in found:
+            for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+                try:
+                    found += map(int, children.read_text().split())
+                except OSError:
+                    continue  # it has ended
+        return found
 
     def cpu(self):
-        """CPU seconds of the daemon's processes so far."""
+        """CPU seconds so far of the daemon's processes, and of those of them that have ended."""
         ticks = 0
         for pid in self.processes():
-            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
+            try:
+                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue  # a parser that has ended: its parent has its time
+            ticks += sum(map(int, fields[11:15]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def peaks(self):
-        """Peak resident memory in MiB of each role."""
-        peaks = {}
-        for pid in self.processes():
-            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            status = pathlib.Path(f"/proc/{pid}/status").read_text()
-            peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-            peaks[words[1].decode()] = int(peak.split()[1]) / 1024
-        return peaks
+    def watch_memory(self):
+        """Notes the peak resident memory in MiB of each kind of process; parsers do not live long, so it looks often."""
+        while self.daemon.poll() is None:
+            for pid in self.processes():
+                try:
+                    words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+                except OSError:
+                    continue
+                peak = next((line for line in status.splitlines() if line.startswith("VmHWM")), None)
+                if peak and len(words) > 1:
+                    kind = words[1].decode()
+                    self.peaks[kind] = max(self.peaks.get(kind, 0), int(peak.split()[1]) / 1024)
+            time.sleep(0.1)
 
     def sending(self, path, dataset, until):
         """The command that sends a dataset."""
@@ -201,9 +218,16 @@ class Zone:
         """Waits until nothing moves any more: every transfer delivered and purged."""
         for _ in range(36000):
             listed = json.loads(self.operate("transfers", "--json"))
-            if all(transfer["status"]["state"] in ("purged", "rejected", "cancelled") for transfer in listed):
+            states = {transfer["status"]["state"] for transfer in listed}
+            if states & {"held", "rejected", "failed"}:
+                sys.exit(f"what was sent is not delivered: {listed}")
+            if states <= {"purged", "cancelled"}:
                 break
             time.sleep(0.1)
+        os.sync()
+
+    def empty_room(self):
+        """Removes what was delivered."""
         for bag in (self.folder / "rooms" / "bench").iterdir():
             shutil.rmtree(bag)
         os.sync()
@@ -229,9 +253,9 @@ def make_file(path, size):
 
 
 def make_tree(folder, files, smallest=4096, largest=65536):
-    """A tree of small incompressible files, 100 to a folder."""
+    """A tree of small incompressible files, 100 to a folder: always the same, since by chance one may begin like an archive, and be held."""
     sizes = random.Random(1)
-    noise = os.urandom(largest * 4)
+    noise = sizes.randbytes(largest * 4)
     for number in range(files):
         if number % 100 == 0:
             (folder / f"{number // 100:05}").mkdir(parents=True)

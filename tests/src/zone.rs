@@ -266,7 +266,8 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of the test is UTF-8")
 }
 
-fn agreement(id: &str, source: &str) -> String {
+/// The text of an agreement from `source` to the room called `room`.
+pub fn agreement(id: &str, source: &str) -> String {
     format!(
         r#"id = "{id}"
 title = "Test"

@@ -69,9 +69,14 @@ def give_away():
 
 
 def lease():
-    """On another user's file: what `inspect` keeps a capability for."""
-    handle = os.open(f"{ZONE}/trust/ca.crt", os.O_RDONLY)
+    """On another user's file: what sluse-lease has a capability for."""
+    handle = os.open("/usr/sbin/slused", os.O_RDONLY)
     call("fcntl", handle, 1024, 0)
+
+
+def ask():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+        made.connect("/run/sluse/lease.sock")
 
 
 def become(uid):
@@ -103,7 +108,7 @@ ATTEMPTS = [
                         ("receive", "reset.key"), ("inspect", "quarantine.key"), ("deliver", "deliver.key")]],
     ("read the host's key", read("/var/lib/systemd/credential.secret"), ""),
     ("read passwords", read("/etc/shadow"), ""),
-    ("read the host's name", read("/etc/hostname"), ""),
+    ("read the host's name", read("/etc/hostname"), "control"),
     ("write to the host", write("/usr"), ""),
     ("read the host's journals", read("/var/log/journal"), ""),
     ("look at process 1", read("/proc/1/status"), ""),
@@ -112,7 +117,8 @@ ATTEMPTS = [
     ("see the host's interfaces", interfaces, ""),
     ("start a program", lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0), ""),
     ("give a file away", give_away, ""),
-    ("take a lease on another's file", lease, "inspect"),
+    ("take a lease on another's file", lease, "lease"),
+    ("ask who still writes", ask, "inspect"),
     ("mount", lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None), ""),
     ("make a name space", lambda: call("unshare", 0x20000), ""),
     ("become another user", become(1), ""),

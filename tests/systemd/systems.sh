@@ -45,6 +45,7 @@ systems_start() {
   work=$(mktemp -d "$1/systemd/run.XXXXXX")
   net=sluse-$$
   trap systems_stop EXIT
+  trap "exit 1" TERM INT
   make_wire
   mkdir "$work/upper" "$work/work" "$work/root"
   mount -t overlay overlay -o "lowerdir=$base,upperdir=$work/upper,workdir=$work/work" "$work/root"

@@ -40,7 +40,7 @@ fn an_offer_outside_its_agreement_is_refused_with_a_code_and_a_hint() {
     case("paths", &|t| t.replace("engines =", "forbidden_paths = [\"**/*.csv\"]\nengines ="), 4, "forbidden-path");
     source.agreement = "no-such".into();
     assert_refused(&source.send(&file, "x", "received"), 4, "unknown-agreement");
-    zone.operate(&["agreement", "revoke", "lab", "--reason", "over"]).expect(0);
+    zone.operate(&["agreement", "end", "lab", "--reason", "over"]).expect(0);
     source.agreement = "lab".into();
     assert_refused(&source.send(&file, "x", "received"), 4, "agreement-inactive");
     assert!(fs::read_dir(zone.root().join("quarantine/incoming")).unwrap().next().is_none(), "no byte moved");

@@ -5,80 +5,15 @@
 use sluse_tests::command::{run, sluse};
 use sluse_tests::data;
 use sluse_tests::source::Source;
+use sluse_tests::trace::{Fault, Trace};
 use sluse_tests::zone::{Zone, text};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-/// How a step fails.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    /// The system call ends with EIO and does nothing.
-    Error,
-    /// The process is killed before the system call does anything.
-    Death,
-}
+use std::process::Stdio;
 
 /// Steps of one kind that are tried in one thread of a role, at most.
 const MOST: usize = 12;
-
-/// strace, attached to a role.
-struct Trace {
-    strace: Child,
-    output: PathBuf,
-}
-
-impl Trace {
-    /// Waits until every thread of the role is traced; the `nth` call of `call` in each of them will fail.
-    fn attach(zone: &Zone, role: &str, call: &str, nth: usize, fault: Fault) -> Self {
-        zone.wait_for_roles();
-        let pid = zone.eventually("the role runs", || zone.process(role));
-        let output = zone.folder.path().join("strace.log");
-        let how = match fault {
-            Fault::Error => "error=EIO",
-            Fault::Death => "signal=KILL",
-        };
-        let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-o", text(&output), "-p", &pid.to_string()]);
-        command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{how}:when={nth}")]);
-        let strace = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
-        let strace = strace.expect("strace runs (tests/run installs it)");
-        let traced = |thread: &Path| {
-            let status = fs::read_to_string(thread.join("status")).unwrap_or_default();
-            status.lines().any(|line| line == format!("TracerPid:\t{}", strace.id()))
-        };
-        zone.eventually("the role is traced, which needs root", || {
-            let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-            threads.flatten().all(|thread| traced(&thread.path())).then_some(())
-        });
-        Self { strace, output }
-    }
-
-    /// Whether the fault has happened.
-    fn struck(&self) -> bool {
-        let log = fs::read_to_string(&self.output).unwrap_or_default();
-        log.contains("(INJECTED)") || log.contains("killed by SIGKILL")
-    }
-
-    /// Lets go of the role.
-    fn detach(mut self) {
-        use nix::sys::signal::{Signal, kill};
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.strace.id()).unwrap());
-        // It ends by itself when what it traced was killed; asked to end at that moment it may hang, and hold the dead.
-        let _ = kill(pid, Signal::SIGTERM);
-        for _ in 0..100 {
-            if self.strace.try_wait().unwrap().is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.strace.kill();
-        self.strace.wait().unwrap();
-        let _ = fs::remove_file(&self.output);
-    }
-}
 
 /// Sends a dataset while one step of `role` fails; whether there was such a step.
 fn send(zone: &Zone, source: &Source, number: usize, role: &str, call: &str, nth: usize, fault: Fault) -> bool {

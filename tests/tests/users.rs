@@ -2,9 +2,11 @@
 //! page's own commands, in a copy of /etc that only these tests' processes see (a mount namespace): the machine's users stay
 //! as they are, and so do zones of other tests.
 
-use nix::unistd::{Group, Uid, User, getgrouplist};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Group, Pid, User, getgrouplist};
 use sluse_tests::command::{Ended, binaries, run};
 use sluse_tests::data;
+use sluse_tests::own_etc::with_own_etc;
 use sluse_tests::zone::{Zone, text};
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -16,30 +18,18 @@ use std::process::{Child, Command, Stdio};
 
 const ROLES: [&str; 4] = ["control", "inspect", "deliver", "receive"];
 
-/// Tells the test's second process from its first.
-const INSIDE: &str = "SLUSE_TEST_HAS_ITS_OWN_ETC";
-
-/// The kernel's number of the one capability that a role keeps: `inspect`, to take leases on `receive`'s files.
+/// The kernel's number of the one capability that any process of a zone keeps: the child of `inspect` that takes leases on
+/// `receive`'s files.
 const CAP_LEASE: u32 = 28;
 
 /// Runs `body`, which is the test called `name`, where the roles' users exist.
 fn with_users(name: &str, body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    assert!(Uid::effective().is_root(), "this test makes users and changes to them, and therefore needs root");
-    let etc = tempfile::tempdir().unwrap();
-    let script = format!(
-        "set -e; cp -a /etc/. \"$1\"; chmod 755 \"$1\"; mount --bind \"$1\" /etc; shift\n\
-         for one in receive control inspect deliver; do userdel sluse-$one 2>/dev/null || true; done\n\
-         groupdel sluse-quarantine 2>/dev/null || true\n{}\nexec \"$@\"",
+    let setup = format!(
+        "for one in receive control inspect deliver; do userdel sluse-$one 2>/dev/null || true; done\n\
+         groupdel sluse-quarantine 2>/dev/null || true\n{}",
         documented_users()
     );
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", text(etc.path())]);
-    command.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
-    let ended = run(command);
-    assert!(ended.code == 0 && ended.stdout.contains("1 passed"), "{}\n{}", ended.stdout, ended.stderr);
+    with_own_etc(name, &setup, body);
 }
 
 /// The commands by which docs/operations.md makes the users.
@@ -110,6 +100,8 @@ fn each_role_runs_as_its_user_with_no_more_than_it_needs_and_the_main_path_works
             let pid = zone.process(role).expect("it runs");
             check_process(role, &fs::read_to_string(format!("/proc/{pid}/status")).unwrap());
         }
+        let lease = fs::read_to_string(format!("/proc/{}/status", lease_process(&zone))).unwrap();
+        check_powers("lease", &lease, 1 << CAP_LEASE);
         let source = zone.source("lab");
         let file = zone.folder.path().join("extract.csv");
         fs::write(&file, data::csv(1, 9_000_000)).unwrap();
@@ -148,11 +140,64 @@ fn check_process(role: &str, status: &str) {
     assert_eq!(has, wanted, "{role}");
     let name = CString::new(user.name.as_bytes()).unwrap();
     assert_eq!(getgrouplist(&name, user.gid).unwrap().len(), wanted.len(), "{role}");
-    let kept = if role == "inspect" { 1u64 << CAP_LEASE } else { 0 };
+    check_powers(role, status, 0);
+}
+
+/// Compares its capabilities, and that it has filters.
+fn check_powers(who: &str, status: &str, kept: u64) {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
     for (set, expected) in [("CapEff", kept), ("CapPrm", kept), ("CapInh", 0), ("CapAmb", 0)] {
-        assert_eq!(field(set), [format!("{expected:016x}")], "{role} {set}");
+        assert_eq!(field(set), Some(format!("{expected:016x}").as_str()), "{who} {set}");
     }
-    assert_eq!((field("NoNewPrivs"), field("Seccomp")), (vec!["1"], vec!["2"]), "{role}");
+    assert_eq!((field("NoNewPrivs"), field("Seccomp")), (Some("1"), Some("2")), "{who}");
+}
+
+/// The process that takes leases for `inspect`, which started it.
+fn lease_process(zone: &Zone) -> i32 {
+    let inspect = zone.process("inspect").expect("it runs");
+    let children = fs::read_to_string(format!("/proc/{inspect}/task/{inspect}/children")).unwrap();
+    let is_it = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "slused-lease\n");
+    children.split_ascii_whitespace().find(|pid| is_it(pid)).expect("inspect has started it").parse().unwrap()
+}
+
+#[test]
+fn a_file_that_receive_can_still_write_to_is_not_sealed_and_without_an_answer_nothing_is() {
+    with_users("a_file_that_receive_can_still_write_to_is_not_sealed_and_without_an_answer_nothing_is", || {
+        let mut zone = zone();
+        zone.run();
+        let source = zone.source("lab");
+        // Slow enough that its first chunk is met before it is sealed.
+        let settings = source.identity.join("identity.toml");
+        let slow = fs::read_to_string(&settings).unwrap() + "\n[network]\nmax_bytes_per_second = 8000000\n";
+        fs::write(&settings, slow).unwrap();
+        let file = zone.folder.path().join("extract");
+        fs::write(&file, data::noise(1, 60_000_000)).unwrap();
+        let incoming = zone.root().join("quarantine/incoming");
+        let chunk = || {
+            let transfer = fs::read_dir(&incoming).unwrap().flatten().next()?.path();
+            Some(transfer.join("0000000.age")).filter(|chunk| chunk.exists())
+        };
+        let times = |what: &str| zone.log().matches(what).count();
+        std::thread::scope(|scope| {
+            let sending = scope.spawn(|| source.deliver(&file, "nightly"));
+            let path = zone.eventually("the first chunk is there", chunk);
+            let held = fs::OpenOptions::new().append(true).open(&path).unwrap();
+            zone.eventually("it is refused", || (times("transfer was not taken over") > 0).then_some(()));
+            zone.eventually("it lies where it was", || path.exists().then_some(()));
+            // Nor is it where nobody says whether somebody writes.
+            let lease = lease_process(&zone);
+            kill(Pid::from_raw(lease), Signal::SIGSTOP).unwrap();
+            let refused = times("transfer was not taken over");
+            zone.eventually("it is refused again", || (times("a read lease") > 0).then_some(()));
+            zone.eventually("and says so", || (times("transfer was not taken over") > refused).then_some(()));
+            drop(held);
+            kill(Pid::from_raw(lease), Signal::SIGKILL).unwrap();
+            let id = sending.join().unwrap();
+            let bag = zone.room().join("nightly").join(id);
+            assert!(fs::read(bag.join("data/extract")).unwrap() == fs::read(&file).unwrap());
+            assert_ne!(lease_process(&zone), lease);
+        });
+    });
 }
 
 #[test]

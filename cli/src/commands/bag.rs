@@ -3,6 +3,7 @@
 //! A bag (RFC 8493) is good when it is complete and every digest agrees; when its receipts are signed by the zone; and when
 //! the source's manifest, which they attest, lists exactly the files that the bag holds.
 
+mod archived;
 mod contents;
 mod evidence;
 mod manifests;
@@ -83,33 +84,64 @@ impl Args {
     }
 }
 
-/// Checks a bag.
+/// What was found of a bag.
+#[derive(Debug)]
+pub struct Examined {
+    /// What is wrong with it, problem by problem.
+    pub problems: Vec<String>,
+    /// The transfer that brought it, where a receipt says so.
+    pub transfer: Option<TransferId>,
+    /// Files of the dataset.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether it holds the statement of an archived bag.
+    pub archived: bool,
+    receipts: Vec<(ReceiptKind, PathBuf)>,
+}
+
+impl Examined {
+    /// A bag that cannot be read.
+    pub fn unreadable(failure: &Failure) -> Self {
+        let problems = vec![failure.sentence()];
+        Self { problems, transfer: None, files: 0, bytes: 0, archived: false, receipts: Vec::new() }
+    }
+}
+
+/// Looks at a bag.
 ///
 /// # Errors
-/// When it is not good, or cannot be read.
-pub fn verify(dir: &Path, signers: &Signers) -> Result<Good, Failure> {
+/// When it cannot be read.
+pub fn examine(dir: &Path, signers: &Signers) -> Result<Examined, Failure> {
     let mut problems = Problems::default();
     let found = contents::read(dir, &mut problems)?;
     let listed = manifests::read(dir, &mut problems)?;
     manifests::compare(&found, &listed, &mut problems);
     let evidence = evidence::check(dir, signers, &found, &mut problems)?;
-    match evidence {
-        Some(evidence) if problems.0.is_empty() => Ok(Good {
-            ok: true,
-            bag: dir.to_owned(),
-            transfer: evidence.transfer,
-            files: found.payload.len() as u64,
-            bytes: found.payload_bytes,
-            receipts: evidence.receipts,
-        }),
+    let archived = archived::check(dir, signers, &found, listed.is_archive(), &mut problems);
+    let (transfer, receipts) = evidence.map(|evidence| (evidence.transfer, evidence.receipts)).unzip();
+    let (files, bytes, receipts) = (found.payload.len() as u64, found.payload_bytes, receipts.unwrap_or_default());
+    Ok(Examined { problems: problems.0, transfer, files, bytes, archived, receipts })
+}
+
+/// Checks a bag.
+///
+/// # Errors
+/// When it is not good, or cannot be read.
+pub fn verify(dir: &Path, signers: &Signers) -> Result<Good, Failure> {
+    let Examined { problems, transfer, files, bytes, receipts, .. } = examine(dir, signers)?;
+    match transfer {
+        Some(transfer) if problems.is_empty() => {
+            Ok(Good { ok: true, bag: dir.to_owned(), transfer, files, bytes, receipts })
+        }
         _ => Err(failure(dir, problems)),
     }
 }
 
-fn failure(dir: &Path, problems: Problems) -> Failure {
-    let count = problems.0.len();
+fn failure(dir: &Path, problems: Vec<String>) -> Failure {
+    let count = problems.len();
     let message = format!("the bag {} is not good", dir.display());
-    let told = problems.0.into_iter().take(MAX_TOLD);
+    let told = problems.into_iter().take(MAX_TOLD);
     let failure = told.fold(Failure::new(Exit::Integrity, message), Failure::cause);
     let failure = if count > MAX_TOLD { failure.cause(format!("and {} more", count - MAX_TOLD)) } else { failure };
     failure.hint("do not use it; tell the landing zone's operator, who can deliver it anew")

@@ -1,11 +1,13 @@
 //! `sluse cancel`, `release`, `reject` and `inspect-again`: an operator's acts on one transfer, each with its reason.
 
+use super::show;
 use crate::failure::Ended;
-use crate::operator::Operator;
+use crate::operator::{Operator, unexpected};
 use crate::output::Output;
 use crate::zone_folder::ZoneFolder;
 use sluse_protocol::ids::TransferId;
-use sluse_protocol::operator::OperatorRequest;
+use sluse_protocol::operator::{OperatorReply, OperatorRequest};
+use sluse_protocol::transfer::State;
 
 /// The arguments of each of these commands.
 #[derive(Debug, clap::Args)]
@@ -33,7 +35,7 @@ impl Args {
     /// # Errors
     /// When the zone refuses or does not answer.
     pub fn release(self, out: &Output) -> Ended {
-        self.act(out, "is released into its room", |transfer, reason| OperatorRequest::Release { transfer, reason })
+        self.choose(out, "is released into its room", |transfer, reason| OperatorRequest::Release { transfer, reason })
     }
 
     /// `sluse reject`
@@ -41,7 +43,23 @@ impl Args {
     /// # Errors
     /// When the zone refuses or does not answer.
     pub fn reject(self, out: &Output) -> Ended {
-        self.act(out, "is rejected", |transfer, reason| OperatorRequest::Reject { transfer, reason })
+        self.choose(out, "is rejected", |transfer, reason| OperatorRequest::Reject { transfer, reason })
+    }
+
+    fn choose(self, out: &Output, decided: &str, request: fn(TransferId, String) -> OperatorRequest) -> Ended {
+        let operator = Operator::connect(&self.zone)?;
+        let id = &self.id;
+        match operator.ask(&request(id.clone(), self.reason), &[])?.0 {
+            // What was decided follows from the others' choices too.
+            OperatorReply::Done => match show::fetch(&operator, id.clone())?.details.info.status.state {
+                State::Rejected => out.done(&format!("Transfer {id} is rejected.")),
+                _ => out.done(&format!("Transfer {id} {decided}.")),
+            },
+            OperatorReply::Reviewed { missing } => {
+                out.done(&format!("Your choice is kept. Transfer {id} stays held until {missing} more has chosen."))
+            }
+            _ => Err(unexpected()),
+        }
     }
 
     /// `sluse inspect-again`

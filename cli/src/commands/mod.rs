@@ -1,6 +1,7 @@
 //! The commands, one file each; a file holds its arguments and what it does.
 
 mod agreement;
+mod archive;
 mod audit;
 mod bag;
 mod decide;
@@ -51,7 +52,7 @@ pub enum Command {
     Source(source::Args),
     /// Add or list rooms
     Room(room::Args),
-    /// Add, list, show or revoke agreements
+    /// Add, change, activate, list, show, suspend, resume or end agreements
     Agreement(agreement::Args),
     /// What moves, what is held
     Transfers(transfers::Args),
@@ -87,6 +88,8 @@ pub enum Command {
     Receipt(receipt::Args),
     /// Verify a delivered dataset
     Bag(bag::Args),
+    /// Check archived datasets, whenever it is wanted
+    Archive(archive::Args),
     /// Write man pages and shell completions of `sluse` and `slused`
     Generate(generate::Args),
 }
@@ -119,6 +122,7 @@ impl Command {
             Command::Status(args) => args.run(out),
             Command::Receipt(args) => args.run(out),
             Command::Bag(args) => args.run(out),
+            Command::Archive(args) => args.run(out),
             Command::Generate(args) => args.run(out),
         }
     }

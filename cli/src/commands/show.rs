@@ -7,8 +7,9 @@ use crate::zone_folder::ZoneFolder;
 use serde::Serialize;
 use sluse_protocol::finding::Finding;
 use sluse_protocol::ids::TransferId;
-use sluse_protocol::operator::{OperatorReply, OperatorRequest, TransferDetails};
+use sluse_protocol::operator::{OperatorReply, OperatorRequest, ReviewInfo, TransferDetails};
 use sluse_protocol::refusal::Exit;
+use sluse_protocol::review::Choice;
 
 /// `sluse show`
 #[derive(Debug, clap::Args)]
@@ -75,6 +76,9 @@ fn print(out: &Output, shown: &Shown) {
         let by = decision.by.as_deref().unwrap_or("rule");
         out.line(format!("decision   {} by {by}: {}", decision.rule, decision.reason));
     }
+    for review in &details.reviews {
+        out.line(format!("review     {}", told(review)));
+    }
     if let Some(bag) = &details.bag {
         out.line(format!("bag        {bag}, in the room's folder"));
     }
@@ -104,4 +108,15 @@ fn print(out: &Output, shown: &Shown) {
         let at = finding.offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
         out.line(format!("  {} ({}): {file}{at}: {}", finding.class, finding.engine, finding.message));
     }
+}
+
+/// Who chose, and what, where that may be seen.
+fn told(review: &ReviewInfo) -> String {
+    let chose = match (review.choice, &review.reason) {
+        (Some(Choice::Release), Some(reason)) => format!("to release: {reason}"),
+        (Some(Choice::Reject), Some(reason)) => format!("to reject: {reason}"),
+        _ => "what is shown to those who have chosen too".to_owned(),
+    };
+    let void = review.void.as_ref().map(|why| format!(" (does not count: {why})")).unwrap_or_default();
+    format!("{} chose at {} {chose}{void}", review.by, review.time)
 }

@@ -10,6 +10,8 @@ mod keys;
 mod newer;
 mod places;
 mod restore;
+mod sealed;
+mod unpack;
 
 use crate::failure::Ended;
 use crate::output::Output;

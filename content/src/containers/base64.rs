@@ -1,7 +1,7 @@
 //! Files that stand in XML and JSON as base64: attachments of FHIR, `ItemDataBase64` of CDISC ODM, pictures in pages.
 //!
-//! What counts is a run of 64 characters of base64 that are no hexadecimal digits, no nucleotides and no words. It may go on over
-//! lines, and in JSON with its slashes escaped.
+//! What counts is a run of 64 characters of base64 that are not all hexadecimal digits, nor all nucleotides, nor all words. It may
+//! go on over lines, and in JSON with its slashes escaped.
 
 use super::End;
 use super::outlet::Outlet;
@@ -11,6 +11,9 @@ const RUN: usize = 64;
 
 /// Unpacked bytes of the shortest file that is shown. What is shorter is a key, a digest or a signature.
 const LEAST: usize = 66;
+
+/// Unpacked bytes from which on a run is shown, whatever it looks like. Until then it is held.
+const MOST_HELD: usize = 64 * 1024;
 
 /// What a stream's text has at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,25 +67,6 @@ pub(super) fn length(input: &[u8]) -> usize {
     input.iter().position(|byte| !is_part(*byte)).unwrap_or(input.len())
 }
 
-/// Whether a run of [`RUN`] bytes at least is something else: a digest in hexadecimal, a sequence of nucleotides, words or a path.
-pub(super) fn is_other(run: &[u8]) -> bool {
-    let start = &run[..run.len().min(RUN)];
-    let hexadecimal = start.iter().any(u8::is_ascii_digit) && start.iter().all(u8::is_ascii_hexdigit);
-    let several = start.iter().any(|byte| !byte.eq_ignore_ascii_case(&start[0]));
-    let nucleotides = several && start.iter().all(|byte| b"ACGTUN".contains(&byte.to_ascii_uppercase()));
-    hexadecimal || nucleotides || !is_mixed(start)
-}
-
-/// Whether capitals, small letters and digits change as often as in base64 (40 times in 63 pairs by chance, 22 in its tamest texts;
-/// words and paths have some 10), or zeros or ones are encoded, which give one character again and again.
-fn is_mixed(start: &[u8]) -> bool {
-    let class = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase(), byte.is_ascii_digit());
-    let letters = |two: &&[u8]| two.iter().all(u8::is_ascii_alphanumeric);
-    let changes = start.windows(2).filter(letters).filter(|two| class(two[0]) != class(two[1])).count();
-    let blank = start.iter().filter(|byte| matches!(byte, b'A' | b'/')).count();
-    changes >= 18 || blank >= 24
-}
-
 fn is_part(byte: u8) -> bool {
     VALUES[usize::from(byte)] < 64 || byte == b'\\'
 }
@@ -99,14 +83,17 @@ const VALUES: [u8; 256] = {
     values
 };
 
-/// A file that is being decoded.
+/// A run that is being decoded, and is shown once it looks like a file.
 #[derive(Default)]
 pub(super) struct Base64 {
     bits: u32,
     count: u8,
     escaped: bool,
-    /// What came before it was enough to be shown.
-    first: Vec<u8>,
+    look: Look,
+    /// Bytes that came out.
+    length: usize,
+    /// Those that came before it was known whether it is a file.
+    held: Vec<u8>,
     shown: bool,
     buffer: Vec<u8>,
 }
@@ -152,17 +139,23 @@ impl Base64 {
         // JSON writes a slash, and the ends of lines, with a backslash.
         let escaped = std::mem::take(&mut self.escaped);
         if escaped && matches!(byte, b'n' | b'r' | b't') {
-            return true;
+            return self.goes_on();
         }
         match (VALUES[usize::from(byte)], byte) {
             (64, b'\\') if !escaped => self.escaped = true,
-            (64, b' ' | b'\t' | b'\r' | b'\n' | b'=') => {}
+            (64, b' ' | b'\t' | b'\r' | b'\n') => return self.goes_on(),
+            // What follows is another file's beginning.
+            (64, b'=') => self.count = 0,
             (64, _) => return false,
             (value, _) => {
+                if !self.is_file() {
+                    self.look.take(byte);
+                }
                 self.bits = self.bits << 6 | u32::from(value);
                 self.count += 6;
                 if self.count >= 8 {
                     self.count -= 8;
+                    self.length += 1;
                     buffer.push((self.bits >> self.count) as u8);
                 }
             }
@@ -170,17 +163,90 @@ impl Base64 {
         true
     }
 
+    /// Whether it may go on after a blank: lines of base64 have whole groups of four, words need not.
+    fn goes_on(&mut self) -> bool {
+        self.look.before = None;
+        self.is_file() || self.count == 0
+    }
+
+    fn is_file(&self) -> bool {
+        self.look.is_file || self.length >= MOST_HELD
+    }
+
     fn show(&mut self, bytes: &[u8], out: &mut Outlet<'_>) -> bool {
         if self.shown {
             return bytes.is_empty() || out.bytes(bytes);
         }
-        self.first.extend_from_slice(bytes);
-        if self.first.len() < LEAST {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() < LEAST || !self.is_file() {
             return true;
         }
         self.shown = true;
-        out.begin("[base64]".into(), None) && out.bytes(&std::mem::take(&mut self.first))
+        out.begin("[base64]".into(), None) && out.bytes(&std::mem::take(&mut self.held))
     }
+}
+
+/// What a run looks like. Its beginning says little of what comes later, so all of it is looked at until it is a file's.
+struct Look {
+    is_file: bool,
+    /// Whether all of it is hexadecimal digits, or nucleotides, and not one letter again and again.
+    hexadecimal: bool,
+    digits: bool,
+    nucleotides: bool,
+    several: bool,
+    before: Option<u8>,
+    /// Its last characters: whether each is of another kind than the one before it, and whether it stands for zeros or ones.
+    window: [(bool, bool); RUN],
+    at: usize,
+    changes: usize,
+    blank: usize,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self {
+            is_file: false,
+            hexadecimal: true,
+            digits: false,
+            nucleotides: true,
+            several: false,
+            before: None,
+            window: [(false, false); RUN],
+            at: 0,
+            changes: 0,
+            blank: 0,
+        }
+    }
+}
+
+impl Look {
+    fn take(&mut self, byte: u8) {
+        let before = self.before.replace(byte);
+        let change = before.is_some_and(|before| changes(before, byte));
+        let new = (change, matches!(byte, b'A' | b'/'));
+        let old = std::mem::replace(&mut self.window[self.at % RUN], new);
+        self.at += 1;
+        self.changes = self.changes + usize::from(new.0) - usize::from(old.0);
+        self.blank = self.blank + usize::from(new.1) - usize::from(old.1);
+        self.hexadecimal &= byte.is_ascii_hexdigit();
+        self.digits |= byte.is_ascii_digit();
+        self.nucleotides &= b"ACGTUN".contains(&byte.to_ascii_uppercase());
+        self.several |= before.is_some_and(|before| !before.eq_ignore_ascii_case(&byte));
+        let is_other = self.hexadecimal && self.digits || self.nucleotides && self.several;
+        self.is_file |= self.at >= RUN && self.is_mixed() && !is_other;
+    }
+
+    /// Whether capitals, small letters and digits change as often as in base64 (40 times in 63 pairs by chance, 22 in its tamest
+    /// texts; words and paths have some 10), or zeros or ones are encoded, which give one character again and again.
+    fn is_mixed(&self) -> bool {
+        self.changes >= 18 || self.blank >= 24
+    }
+}
+
+/// Whether two letters or digits are of different kinds.
+fn changes(one: u8, two: u8) -> bool {
+    let kind = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase(), byte.is_ascii_digit());
+    one.is_ascii_alphanumeric() && two.is_ascii_alphanumeric() && kind(one) != kind(two)
 }
 
 #[cfg(test)]
@@ -199,12 +265,26 @@ mod tests {
         assert_eq!(find(&b"word ".repeat(99)), Run::No);
     }
 
+    fn is_file(run: &[u8]) -> bool {
+        let mut look = Look::default();
+        run.iter().for_each(|byte| look.take(*byte));
+        look.is_file
+    }
+
     #[test]
     fn digests_sequences_and_paths_are_no_files_and_zeros_are() {
-        assert!(is_other(&b"0a1f".repeat(16)) && is_other(&b"ACGT".repeat(32)));
-        assert!(is_other(b"org/fhir/R4/StructureDefinition/ImmunizationRecommendation/DateCriterion/Value"));
-        assert!(!is_other(&b"AAAA".repeat(32)) && !is_other(&b"JVBERi0x".repeat(8)));
+        assert!(!is_file(&b"0a1f".repeat(16)) && !is_file(&b"ACGT".repeat(32)));
+        assert!(!is_file(b"org/fhir/R4/StructureDefinition/ImmunizationRecommendation/DateCriterion/Value"));
+        assert!(is_file(&b"AAAA".repeat(32)) && is_file(&b"JVBERi0x".repeat(8)));
         let program = b"TVqQAAMAAAAEAAAA//8AALgAAAAAAAAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        assert!(!is_other(program));
+        assert!(is_file(program));
+    }
+
+    #[test]
+    fn a_file_is_one_whatever_it_begins_with() {
+        for beginning in [&b"a"[..], b"0a1f", b"ACGT", b"fhir/StructureDefinition/"] {
+            let run = [&beginning.repeat(64)[..], &b"JVBERi0x".repeat(8)].concat();
+            assert!(is_file(&run), "{}", String::from_utf8_lossy(beginning));
+        }
     }
 }

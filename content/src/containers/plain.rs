@@ -46,10 +46,10 @@ enum Text {
     No,
     /// They are looked for.
     Search,
-    /// A run that is none of them goes on.
+    /// A run that is not opened goes on.
     Pass,
-    /// One is being decoded.
-    Inside(Base64),
+    /// A run that may be one is being decoded.
+    Inside(Box<Base64>),
 }
 
 impl Plain {
@@ -83,7 +83,7 @@ impl Plain {
         let free = found.unwrap_or(input.len() - half);
         let run = if matches!(self.text, Text::Search) { base64::find(input) } else { Run::No };
         match run {
-            Run::At(0) => return self.begin_base64(at, input, out),
+            Run::At(0) => return self.begin_base64(at, out),
             Run::At(start) | Run::Perhaps(start) if start < free => {
                 return if start == 0 { Step::More } else { Step::Took(start) };
             }
@@ -122,15 +122,12 @@ impl Plain {
 }
 
 impl Plain {
-    fn begin_base64(&mut self, at: u64, input: &[u8], out: &mut Outlet<'_>) -> Step {
-        let deep = out.depth >= out.limits().depth;
-        if base64::is_other(input) || deep {
-            if deep {
-                out.notice(Class::Bomb, at, DEEP);
-            }
+    fn begin_base64(&mut self, at: u64, out: &mut Outlet<'_>) -> Step {
+        if out.depth >= out.limits().depth {
+            out.notice(Class::Bomb, at, DEEP);
             self.text = Text::Pass;
         } else {
-            self.text = Text::Inside(Base64::default());
+            self.text = Text::Inside(Box::default());
         }
         Step::Took(0)
     }

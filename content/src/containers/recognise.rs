@@ -110,11 +110,60 @@ pub(super) fn recognise(head: &[u8]) -> Kind {
         return Kind::Tar;
     }
     let closed = CLOSED.iter().find(|(offset, mark, _)| head.get(*offset..).is_some_and(|head| head.starts_with(mark)));
-    // A mark of two bytes may begin a text in another encoding, or a small number: what follows must not be text.
     match closed {
-        Some((_, mark, text)) if mark.len() > 2 || head.get(2..8).is_some_and(|rest| !rest.is_ascii()) => {
-            Kind::Closed(text)
-        }
+        Some((_, mark, text)) if mark.len() > 2 || fits(head) => Kind::Closed(text),
         _ => Kind::Plain,
+    }
+}
+
+/// Whether what follows a mark of two bytes is what its format has there: so short a mark begins one in 65,536 files of other kinds by
+/// chance, and texts in other encodings.
+fn fits(head: &[u8]) -> bool {
+    let number = |at: usize| head.get(at..at + 2).map_or(0, |two| u16::from_le_bytes([two[0], two[1]]));
+    match head {
+        // compress: bits of a code, 9 to 16; two flags that nobody has given a meaning.
+        [0x1f, 0x9d, flags, ..] => flags & 0x60 == 0 && (9..=16).contains(&(flags & 0x1f)),
+        // pack: levels of the tree, after the length.
+        [0x1f, 0x1e, _, _, _, _, levels, ..] => (1..=24).contains(levels),
+        // cpio: a kind of file that there is, and the length of a path.
+        [0xc7, 0x71, ..] => {
+            matches!(number(6) >> 12, 1 | 2 | 4 | 6 | 8 | 9 | 10 | 12) && (1..=4096).contains(&number(20))
+        }
+        // ARJ: the header's length, and that of its first part.
+        [0x60, 0xea, ..] => (30..=2600).contains(&number(2)) && head.get(4).is_some_and(|first| *first >= 30),
+        _ => head.get(2..8).is_some_and(|rest| !rest.is_ascii()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The start of a file with these bytes at its beginning, and nothing but `fill` behind them.
+    fn start(bytes: &[u8], fill: u8) -> [u8; HEAD_BYTES] {
+        let mut head = [fill; HEAD_BYTES];
+        head[..bytes.len()].copy_from_slice(bytes);
+        head
+    }
+
+    #[test]
+    fn a_short_mark_is_one_when_what_follows_fits() {
+        let mut cpio = start(b"\xc7\x71\x01\x08\x02\x00\xa4\x81", 0);
+        cpio[20] = 6;
+        let arj = start(b"\x60\xea\x2b\x00\x22\x0b\x01\x0b\x10\x00\x02", 0);
+        let pack = start(b"\x1f\x1e\x00\x00\x10\x00\x08", b'a');
+        for head in [start(b"\x1f\x9d\x90", 0), start(b"\x1f\x9d\x10", b'a'), pack, cpio, arj, start(b"\x1f\xa0", 0xee)]
+        {
+            assert!(matches!(recognise(&head), Kind::Closed(_)), "{:02x?}", &head[..24]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_begins_like_one_by_chance_is_none() {
+        for mark in [b"\x1f\x9d", b"\x1f\x1e", b"\xc7\x71", b"\x60\xea"] {
+            assert_eq!(recognise(&start(mark, 0xee)), Kind::Plain, "{mark:02x?}");
+            assert_eq!(recognise(mark), Kind::Plain, "{mark:02x?} alone");
+        }
+        assert_eq!(recognise(&start(b"\x1f\xa0", b'a')), Kind::Plain);
     }
 }

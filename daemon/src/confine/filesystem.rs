@@ -63,6 +63,9 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
         // Certificates and revocation lists of outside authorities: read again when they change.
         allowed.extend(Outside::folders(zone).into_iter().map(|folder| may(folder, read())));
     }
+    if role == Role::Control {
+        allowed.extend(who_is_who(zone));
+    }
     allowed.extend(match role {
         Role::Receive => vec![
             // Its TLS key and certificate.
@@ -76,10 +79,6 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
             must(layout.role(role), write_and_move()),
             // Its sockets: made anew at each start.
             must(layout.run(), make_bitflags!(AccessFs::{ReadDir | MakeSock | RemoveFile})),
-            // The names of the people at the operators' socket, for the audit log; whether they are operators.
-            may("/etc/passwd", read_file()),
-            may("/etc/group", read_file()),
-            may("/etc/nsswitch.conf", read_file()),
         ],
         Role::Inspect => vec![
             // The quarantine's key and the transfers' identities.
@@ -104,6 +103,17 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
     allowed
 }
 
+/// The names of the people at the operators' socket, for the audit log, and the groups that give them their powers. These files are
+/// replaced when somebody joins or leaves a group, and a rule stays with the file that it was made for: where there are
+/// groups, it is one for their folder, of which the role's user may read what everybody may.
+fn who_is_who(zone: &Zone) -> Vec<Allowed> {
+    let paths: &[&str] = match zone.settings.control.groups().is_empty() {
+        true => &["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"],
+        false => &["/etc"],
+    };
+    paths.iter().map(|path| may(*path, read_file())).collect()
+}
+
 /// Restricts this thread and those that it starts; says how much of it the kernel enforces.
 ///
 /// # Errors
@@ -121,6 +131,14 @@ pub fn restrict_nursery(allow_unconfined: bool) -> Result<String, RoleError> {
     let mut allowed = vec![must("/proc/self/exe".into(), execute), may("/etc/ld.so.cache", read_file())];
     allowed.extend(["/lib", "/lib64", "/usr/lib", "/usr/lib64"].map(|libraries| may(libraries, execute)));
     enforce("the nursery of parsers", allowed, allow_unconfined)
+}
+
+/// The same for the process that takes leases: it opens nothing.
+///
+/// # Errors
+/// As [`restrict`].
+pub fn restrict_lease(allow_unconfined: bool) -> Result<String, RoleError> {
+    enforce("the process that takes leases", Vec::new(), allow_unconfined)
 }
 
 /// The same for a parser: no file at all.

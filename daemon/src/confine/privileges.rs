@@ -4,22 +4,27 @@ use crate::RoleError;
 use crate::sys::{self, CAP_LEASE, Capabilities};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::Uid;
-use sluse_host::config::Zone;
-use sluse_protocol::roles::Role;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 
 /// Descriptors that a role may have open: connections, transfers' files and requests, with room.
 const MAX_DESCRIPTORS: u64 = 8192;
 
-/// Gives them up for good.
+/// Gives them up for good. No role keeps a capability.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn drop_all(role: Role, zone: &Zone) -> Result<(), RoleError> {
+pub fn drop_all() -> Result<(), RoleError> {
     limit().map_err(RoleError::io("limiting resources"))?;
-    give_up(kept_capabilities(role, zone)?)
+    give_up(Capabilities::NONE)
+}
+
+/// Gives up everything but what a lease on another user's file takes.
+///
+/// # Errors
+/// When the kernel refuses, or that capability is not there.
+pub fn drop_for_lease() -> Result<(), RoleError> {
+    limit().map_err(RoleError::io("limiting resources"))?;
+    give_up(Capabilities::only(CAP_LEASE))
 }
 
 /// Gives up everything for the nursery and all parsers that it starts.
@@ -87,24 +92,4 @@ fn limit() -> io::Result<()> {
     let most = hard.min(MAX_DESCRIPTORS);
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     Ok(())
-}
-
-/// `inspect` proves with a lease that nobody can write to a sealed file any more. The kernel grants one on another user's
-/// file only with `CAP_LEASE`; where `receive` and `inspect` are one user, no role keeps any capability.
-fn kept_capabilities(role: Role, zone: &Zone) -> Result<Capabilities, RoleError> {
-    if role != Role::Inspect {
-        return Ok(Capabilities::NONE);
-    }
-    let incoming = zone.layout.incoming().metadata().map_err(RoleError::io("the quarantine's incoming folder"))?;
-    if incoming.uid() == Uid::effective().as_raw() {
-        return Ok(Capabilities::NONE);
-    }
-    let lease = Capabilities::only(CAP_LEASE);
-    let has = sys::permitted_capabilities().map_err(RoleError::io("reading capabilities"))?;
-    if has.contain(lease) {
-        return Ok(lease);
-    }
-    Err(RoleError::Unsafe(
-        "inspect is another user than receive and lacks CAP_LEASE, by which it sees who still writes".into(),
-    ))
 }

@@ -1,9 +1,13 @@
-//! The timer: what waited too long expires, progress is written down, and what no longer concerns anyone is forgotten.
+//! The timer: what waited too long expires, what ends soon is told, progress is written down, and what no longer concerns
+//! anyone is forgotten.
 
+use super::endings;
 use super::failure::Failure;
+use super::releases;
 use super::shared::Control;
+use super::store::agreements::Stored;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, agreements, transition};
+use super::store::{Who, agreements, archives, transition};
 use super::work::Task;
 use crate::pulse;
 use serde_json::json;
@@ -41,6 +45,8 @@ pub fn tick(control: &Control) -> Result<(), Failure> {
     control.progress.flush(&control.store)?;
     control.work.take_back_lost(control.store.now());
     expire(control)?;
+    escalate(control)?;
+    endings::tell(control)?;
     forget_troubles(control)
 }
 
@@ -57,6 +63,30 @@ fn expire(control: &Control) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The code of the lines that say that a decision is overdue, and of the problem in `health`.
+pub const DECISION_OVERDUE: &str = "decision-overdue";
+
+/// Says of what waits for a person for more than half of the time that it may, that it does: once.
+fn escalate(control: &Control) -> Result<(), Failure> {
+    let now = control.store.now();
+    for transfer in control.store.read(|sql| transfers::all_in(sql, &[State::Held]))? {
+        let stored = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?;
+        if !is_decision_overdue(&stored, &transfer, now) || transfer.escalated == Some(transfer.since) {
+            continue;
+        }
+        let (id, since) = (&transfer.id, transfer.since);
+        tracing::warn!(code = DECISION_OVERDUE, transfer = %id, "held since {since}, and nobody has decided");
+        control.store.write(|write| transfers::set_escalated(write, id, since))?;
+    }
+    Ok(())
+}
+
+/// Whether a held transfer waits for a person for more than half of the time that it may.
+pub fn is_decision_overdue(stored: &Stored, transfer: &Transfer, now: Timestamp) -> bool {
+    let half = i64::from(stored.agreement.retention.hold_days) * DAY / 2;
+    !releases::waits_for_agreement(transfer) && transfer.since.plus(half) < now
+}
+
 /// Why a transfer is to expire now, if it is.
 fn overdue(control: &Control, transfer: &Transfer, now: Timestamp) -> Result<Option<String>, Failure> {
     let passed = |since: Timestamp, days: u32| since.plus(i64::from(days) * DAY) < now;
@@ -69,7 +99,11 @@ fn overdue(control: &Control, transfer: &Transfer, now: Timestamp) -> Result<Opt
         State::Held => {
             let stored = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?;
             let days = stored.agreement.retention.hold_days;
-            passed(transfer.since, days).then(|| format!("nobody decided for {days} days"))
+            let what = match releases::waits_for_agreement(transfer) {
+                true => "its agreement was suspended",
+                false => "nobody decided",
+            };
+            passed(transfer.since, days).then(|| format!("{what} for {days} days"))
         }
         _ => None,
     })
@@ -77,7 +111,7 @@ fn overdue(control: &Control, transfer: &Transfer, now: Timestamp) -> Result<Opt
 
 /// A failure of a task that no longer follows from its transfer's state is history.
 fn forget_troubles(control: &Control) -> Result<(), Failure> {
-    let mut gone = Vec::new();
+    let (mut gone, kept) = (Vec::new(), control.store.read(archives::all)?);
     for trouble in control.work.troubles() {
         let Some(id) = trouble.task.transfer() else { continue };
         let state = control.store.read(|sql| transfers::get(sql, id))?.state;
@@ -87,6 +121,7 @@ fn forget_troubles(control: &Control) -> Result<(), Failure> {
             Task::Inspect(_) => matches!(state, State::Received | State::Inspecting),
             Task::Wrap(_) | Task::Deliver(_) => matches!(state, State::Released | State::Delivering),
             Task::Purge(_) => state != State::Purged,
+            Task::Check(ref id) => kept.iter().any(|archived| archived.transfer == *id),
         };
         if !to_do {
             gone.push(trouble.task);

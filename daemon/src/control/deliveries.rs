@@ -5,9 +5,10 @@ use super::failure::{Failure, refuse};
 use super::live::LinkId;
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, agreements, receipts, to_json, transition};
+use super::store::{Who, agreements, archives, receipts, to_json, transition};
 use super::work::Task;
 use serde_json::json;
+use sluse_protocol::agreement::Delivery;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::path::DataPath;
@@ -127,6 +128,9 @@ fn visible(control: &Control, id: &TransferId, bag: &str, tagmanifest: &Sha256) 
         let transfer = transfers::get(&write.sql, id)?;
         if transfer.delivered.is_none() {
             transfers::set_delivered(write, id, bag, tagmanifest)?;
+            if agreements::get(&write.sql, &transfer.agreement)?.agreement.delivery == Delivery::Archive {
+                archives::insert(write, id)?;
+            }
             transfers::set_reason(write, id, None)?;
             let details = json!({"tagmanifest": tagmanifest});
             transition::apply(write, id, Event::Delivered, &Who::Deliver, details)?;

@@ -1,11 +1,16 @@
 //! What is wrong with the zone, and what a person should know.
 
+use super::archives;
+use super::deadlines;
+use super::endings;
 use super::failure::Failure;
+use super::releases;
 use super::shared::Control;
 use super::store::transfers::Transfer;
 use super::store::{agreements, identities, sources, transfers};
 use super::views;
 use sluse_protocol::operator::{Health, HealthProblem};
+use sluse_protocol::refusal::Code;
 use sluse_protocol::roles::{FaultCause, Role};
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
@@ -13,8 +18,8 @@ use sluse_protocol::transfer::State;
 /// The code of the warning that only built-in signatures and file types are checked.
 pub const NO_FULL_MALWARE_ENGINE: &str = "no-full-malware-engine";
 
-/// Agreements and certificates that end within so many seconds are pointed out.
-const ENDS_SOON: i64 = 30 * 86_400;
+/// Agreements and certificates that end within so many days are pointed out.
+const ENDS_SOON: u16 = 30;
 
 /// A transfer may be in a state in which a role works on it for so many seconds before it is pointed out: hours, since
 /// hundreds of gigabytes are read at disk speed.
@@ -43,6 +48,9 @@ pub fn health(control: &Control) -> Result<Health, Failure> {
         let list = if trouble.problem { &mut found.problems } else { &mut found.warnings };
         push(list, trouble.code, trouble.message, trouble.hint);
     }
+    let (damaged, unread) = archives::troubles(control, now)?;
+    damaged.into_iter().for_each(|it| push(&mut found.problems, &it.code, it.message, &it.hint));
+    unread.into_iter().for_each(|it| push(&mut found.warnings, &it.code, it.message, &it.hint));
     if let Some(trouble) = control.last_checkpoint.trouble() {
         let hint =
             "Until it can, a database that is put back to an older copy shows less: look at the disk of control/.";
@@ -133,7 +141,26 @@ fn check_transfers(control: &Control, now: Timestamp, found: &mut Found) -> Resu
     }
     let states = [State::Received, State::Inspecting, State::Released, State::Delivering, State::Held];
     let waiting = control.store.read(|sql| transfers::all_in(sql, &states))?;
-    let (held, working): (Vec<_>, Vec<_>) = waiting.iter().partition(|transfer| transfer.state == State::Held);
+    suspended(control, &waiting, found)?;
+    // They are decided, and a person has nothing to do about each of them.
+    let others = waiting.iter().filter(|transfer| !releases::waits_for_agreement(transfer));
+    let (held, working): (Vec<_>, Vec<_>) = others.partition(|transfer| transfer.state == State::Held);
+    let mut overdue = Vec::new();
+    for transfer in &held {
+        let stored = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?;
+        if deadlines::is_decision_overdue(&stored, transfer, now) {
+            overdue.push(*transfer);
+        }
+    }
+    if !overdue.is_empty() {
+        let message =
+            format!("{} wait for a decision for more than half of their time: {}", overdue.len(), list(&overdue));
+        found.problem(
+            deadlines::DECISION_OVERDUE,
+            message,
+            "When `hold_days` are over they expire: `sluse show ID` says why they are held.",
+        );
+    }
     if !held.is_empty() {
         let hint = "`sluse show ID` says why; `sluse release` or `sluse reject` decides.";
         found.warning("held", format!("{} wait for a decision: {}", held.len(), list(&held)), hint);
@@ -142,6 +169,18 @@ fn check_transfers(control: &Control, now: Timestamp, found: &mut Found) -> Resu
     if !slow.is_empty() {
         let hint = "The journal of the role that works on them says more.";
         found.problem("slow", format!("{} stand still for hours: {}", slow.len(), list(&slow)), hint);
+    }
+    Ok(())
+}
+
+fn suspended(control: &Control, waiting: &[Transfer], found: &mut Found) -> Result<(), Failure> {
+    for stored in control.store.read(agreements::all)? {
+        let (Some(suspended), None) = (&stored.suspended, stored.ended) else { continue };
+        let id = &stored.agreement.id;
+        let count = waiting.iter().filter(|t| t.agreement == *id && releases::waits_for_agreement(t)).count();
+        let message = format!("agreement {id} is suspended since {}; {count} transfers wait for it", suspended.since);
+        let hint = "`sluse agreement show ID` says why, `sluse agreement resume ID` lets them go on.";
+        found.warning(Code::AgreementSuspended.as_str(), message, hint);
     }
     Ok(())
 }
@@ -155,13 +194,11 @@ fn list(transfers: &[&Transfer]) -> String {
 }
 
 fn ending(control: &Control, now: Timestamp, found: &mut Found) -> Result<(), Failure> {
-    let soon = |time: Timestamp| now <= time && time < now.plus(ENDS_SOON);
+    let soon = |time: Timestamp| now <= time && time < now.plus(i64::from(ENDS_SOON) * 86_400);
     for stored in control.store.read(agreements::all)? {
-        let agreement = views::agreement(&stored, now);
-        if agreement.status == "active" && soon(agreement.valid_to) {
-            let message = format!("agreement {} ends at {}", agreement.id, agreement.valid_to);
-            found.warning("agreement-ends", message, "The data controller can renew it; add it under a new id.");
-        }
+        let Some(ending) = stored.ending(now).filter(|ending| ending.within_days <= ENDS_SOON) else { continue };
+        let hint = "The data controller can renew it; `sluse agreement change` makes a new version of it.";
+        found.warning(endings::CODE, endings::sentence(&stored.agreement.id, &ending), hint);
     }
     for source in control.store.read(sources::all)? {
         // Of certificates of outside authorities it is not known here when they end.

@@ -3,10 +3,10 @@
 use super::documents::Which;
 use super::failure::{Failure, refuse};
 use super::live::{Engines, LinkId};
-use super::releases::AUTOMATIC;
+use super::releases::{self, AUTOMATIC};
 use super::shared::{Control, is_recipient};
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, Write, agreements, identities, sources, transition};
+use super::store::{Who, Write, agreements, identities, transition};
 use super::work::Task;
 use serde_json::json;
 use sluse_protocol::finding::{Class, EngineReport, Finding, Report};
@@ -199,32 +199,18 @@ fn decide(write: &mut Write<'_>, transfer: &Transfer, report: &Report) -> Result
             transfers::set_reason(write, id, Some(&Refusal::new(Code::Held, reason)))?;
             Event::Hold
         }
-        Decision::Release(_) => match obstacle(write, transfer)? {
-            Some(reason) => {
-                transfers::set_reason(write, id, Some(&Refusal::new(Code::Held, reason)))?;
-                Event::Hold
-            }
-            None => {
-                transfers::set_reason(write, id, None)?;
+        Decision::Release(_) => {
+            let why = releases::obstacle(&write.sql, transfer, write.now)?;
+            transfers::set_reason(write, id, why.as_ref().map(releases::held_for).as_ref())?;
+            // What waits for its agreement alone is decided: it is released when that is resumed.
+            if why.as_ref().is_none_or(|why| why.code == Code::AgreementSuspended) {
                 transfers::set_decision(write, id, &by_rule("every required engine read every file".into()))?;
-                Event::Release
             }
-        },
+            if why.is_none() { Event::Release } else { Event::Hold }
+        }
     };
     transition::apply(write, id, event, &Who::Control, details)?;
     Ok(())
-}
-
-/// What speaks against a release besides the findings.
-fn obstacle(write: &Write<'_>, transfer: &Transfer) -> Result<Option<String>, Failure> {
-    if sources::find(&write.sql, &transfer.source)?.is_none_or(|source| source.revoked.is_some()) {
-        return Ok(Some("the source was shut out since".into()));
-    }
-    match super::releases::check_allowed(&write.sql, transfer, write.now) {
-        Ok(()) => Ok(None),
-        Err(Failure::Refused(refusal)) => Ok(Some(refusal.message)),
-        Err(fault) => Err(fault),
-    }
 }
 
 fn read_findings(json: &[u8]) -> Result<Vec<Finding>, Failure> {
@@ -292,6 +278,18 @@ pub fn wrapped(control: &Control, link: LinkId, id: &TransferId, identity: &[u8]
 /// # Errors
 /// When the transfer was not to be purged, or something cannot be removed.
 pub fn purged(control: &Control, link: LinkId, id: &TransferId) -> Result<(), Failure> {
+    let task = Task::Purge(id.clone());
+    let noted = note_purged(control, id);
+    match &noted {
+        Ok(()) => control.work.done(link, &task),
+        Err(failure) => {
+            control.work.failed(link, task, FaultCause::Retrying, &failure.to_string(), control.store.now());
+        }
+    }
+    noted
+}
+
+fn note_purged(control: &Control, id: &TransferId) -> Result<(), Failure> {
     let transfer = control.store.read(|sql| transfers::get(sql, id))?;
     if transfer.state != State::Purged {
         if transfer.purge_after.is_none_or(|due| due > control.store.now()) {
@@ -315,6 +313,5 @@ pub fn purged(control: &Control, link: LinkId, id: &TransferId) -> Result<(), Fa
             transition::apply(write, id, Event::Purge, &Who::Control, details)
         })?;
     }
-    control.work.done(link, &Task::Purge(id.clone()));
     Ok(())
 }

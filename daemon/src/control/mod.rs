@@ -14,11 +14,13 @@
 //! [`store`] is the state, and the only place where a transfer's state changes. What the other roles are to do follows from
 //! it ([`tasks`]) and is fetched by them; nothing true lives only in memory.
 
+mod archives;
 pub mod authority;
 mod changes;
 mod deadlines;
 mod deliveries;
 mod documents;
+mod endings;
 mod enrolment;
 mod failure;
 mod health;
@@ -28,10 +30,13 @@ mod links;
 mod live;
 mod offers;
 mod operators;
+mod people;
 mod progress;
+mod readings;
 mod refused;
 mod releases;
 mod restored;
+mod reviews;
 mod seals;
 mod shared;
 mod snapshot;
@@ -62,7 +67,7 @@ use std::sync::mpsc::{self, Receiver};
 /// When state or keys cannot be used.
 pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleError> {
     let control = Arc::new(Control::load(&zone, Box::new(clock::now))?);
-    let listener = operators::listen(&zone)?;
+    let listener = operators::listen(&zone, &control.people)?;
     crate::confine::apply(Role::Control, &zone)?;
     let (running, stop) = mpsc::channel();
     let timer = Arc::clone(&control);

@@ -2,9 +2,10 @@
 
 use super::documents::{Entries, Which};
 use super::failure::{Failure, refuse};
+use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Offered, Transfer};
-use super::store::{Who, Write, agreements, identities, rooms, sources, transition};
+use super::store::{Who, Write, agreements, identities, rooms, sources, transition, versions};
 use super::uploads::Arrived;
 use serde_json::json;
 use sluse_host::random;
@@ -18,6 +19,7 @@ use sluse_protocol::path::NameRule;
 use sluse_protocol::policy::{self, OfferFacts, PathCheck};
 use sluse_protocol::refusal::Code;
 use sluse_protocol::roles::ReceiveReply;
+use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::{Event, State};
 use std::time::Duration;
 
@@ -66,18 +68,23 @@ fn decide(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
         sources::enrolled(sql, &offer.source)?;
         transfers::by_key(sql, &offer.source, &offer.key)
     })?;
+    let now = control.store.now();
     if let Some(transfer) = known {
-        return again(offer, transfer);
+        return control.store.read(|sql| again(sql, offer, transfer, now));
     }
     // What can be said without the plan's entries is said before they are read.
-    let now = control.store.now();
     let (agreement, room) = control.store.read(|sql| judge(control, sql, offer, now))?;
     check_plan(plan, offer, &agreement, room.names)?;
     accept(control, offer, plan)
 }
 
-/// An offer that was made before.
-fn again(offer: &Offer, transfer: Transfer) -> Result<ReceiveReply, Failure> {
+/// An offer that was made before. What is not sealed yet goes on only while its agreement allows anything.
+fn again(
+    sql: &rusqlite::Connection,
+    offer: &Offer,
+    transfer: Transfer,
+    now: Timestamp,
+) -> Result<ReceiveReply, Failure> {
     let same = transfer.plan_sha256 == offer.plan_sha256
         && transfer.agreement == offer.agreement
         && transfer.dataset == offer.dataset;
@@ -86,6 +93,9 @@ fn again(offer: &Offer, transfer: Transfer) -> Result<ReceiveReply, Failure> {
     }
     if transfer.state == State::Receiving && transfer.seal.is_some() {
         return refuse(Code::Unavailable, "the transfer is being sealed");
+    }
+    if transfer.state == State::Receiving {
+        releases::check_in_force(sql, &transfer, now)?;
     }
     Ok(accepted(transfer))
 }
@@ -104,15 +114,19 @@ fn judge(
     control: &Control,
     sql: &rusqlite::Connection,
     offer: &Offer,
-    now: sluse_protocol::time::Timestamp,
+    now: Timestamp,
 ) -> Result<(Agreement, RoomInfo), Failure> {
     let Some(stored) = agreements::find(sql, &offer.agreement)? else {
+        let draft = versions::latest(sql, &offer.agreement)?;
+        if draft.is_some_and(|draft| draft.head.from == offer.source) {
+            return refuse(Code::AgreementDraft, format!("agreement {} was not activated yet", offer.agreement));
+        }
         return refuse(Code::UnknownAgreement, "no such agreement for this source");
     };
     let room = rooms::find(sql, &stored.agreement.to)?;
     let facts = OfferFacts {
         source: &offer.source,
-        revoked: stored.revoked.is_some(),
+        standing: stored.standing(),
         room: room.as_ref().map(|room| &room.name),
         totals: offer.totals,
         open_bytes: transfers::open_bytes(sql, &offer.agreement)?,
@@ -164,7 +178,7 @@ fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
     let committed = control.store.write(|write| {
         sources::enrolled(&write.sql, &offer.source)?;
         if let Some(transfer) = transfers::by_key(&write.sql, &offer.source, &offer.key)? {
-            return again(offer, transfer);
+            return again(&write.sql, offer, transfer, write.now);
         }
         let (_, room) = judge(control, &write.sql, offer, write.now)?;
         check_count(&write.sql, &offer.source)?;

@@ -1,10 +1,11 @@
 //! The first start of a zone that was restored from a backup. `sluse zone restore` leaves a note; what follows from it is one
 //! transaction: the log says that and from where, and every transfer that was in quarantine is given up, since no backup has its key
-//! or bytes. Its source may send it again with the same idempotency key.
+//! or bytes. Its source may send it again with the same idempotency key. Invites that were not used are taken back. What else was revoked since
+//! cannot be known: `sluse zone restore` says from when on an operator must do it again.
 
 use super::failure::Failure;
 use super::store::transfers::{self, Transfer};
-use super::store::{Store, Who, Write, transition};
+use super::store::{Store, Who, Write, sources, transition};
 use crate::RoleError;
 use rusqlite::OptionalExtension as _;
 use serde_json::json;
@@ -48,12 +49,15 @@ fn note(write: &mut Write<'_>, restored: &Restored) -> Result<(), Failure> {
     }
     let who = Who::Operator(restored.by.clone());
     let named: Vec<_> = restored.newer.iter().take(MOST_NAMED).collect();
+    // One that was used, or taken back, after the backup would let somebody in a second time.
+    let invites = sources::withdraw_all_invites(write)?;
     let details = json!({
         "size": restored.backup.size,
         "root": restored.backup.root,
         "attested": restored.attested,
         "newer": restored.newer.len(),
         "transfers": named,
+        "invites": invites,
     });
     write.record(&who, RESTORED, None, details)?;
     for transfer in transfers::all_in(&write.sql, IN_QUARANTINE)? {

@@ -5,6 +5,7 @@
 
 use super::documents::Which;
 use super::failure::{Failure, refuse};
+use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Seal, Transfer};
 use super::store::{Who, Write, receipts, sources, transition};
@@ -92,6 +93,8 @@ fn check_and_note(control: &Control, sealing: &Sealing, manifest: &Arrived) -> R
         // Noted before, and still to be taken over: this call waits for it too.
         return same_seal(noted, sealing);
     }
+    // Said before the manifest is read, and once more when it was.
+    control.store.read(|sql| releases::check_in_force(sql, &transfer, control.store.now()))?;
     let seal = check(control, &transfer, &identity, sealing, manifest)?;
     control.store.write(|write| {
         let transfer = transfers::get(&write.sql, id)?;
@@ -101,6 +104,7 @@ fn check_and_note(control: &Control, sealing: &Sealing, manifest: &Arrived) -> R
         if let Some(noted) = &transfer.seal {
             return same_seal(noted, sealing);
         }
+        releases::check_in_force(&write.sql, &transfer, write.now)?;
         control.documents.keep(manifest.path(), id, Which::Manifest)?;
         transfers::set_seal(write, id, &seal)
     })

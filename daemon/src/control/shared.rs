@@ -4,7 +4,9 @@ use super::authority::Authority;
 use super::documents::Documents;
 use super::last_checkpoint::LastCheckpoint;
 use super::live::Live;
+use super::people::People;
 use super::progress::Progress;
+use super::readings::Readings;
 use super::refused::RefusedOffers;
 use super::restored;
 use super::snapshot::Snapshots;
@@ -29,6 +31,8 @@ pub struct Control {
     pub store: Store,
     /// The audit log's last checkpoint, outside of the database.
     pub last_checkpoint: LastCheckpoint,
+    /// Who may ask what at the operators' socket.
+    pub people: People,
     /// Plans and manifests.
     pub documents: Documents,
     /// Copies of the database for backups.
@@ -45,6 +49,8 @@ pub struct Control {
     pub work: Work,
     /// How far receiving transfers are.
     pub progress: Progress,
+    /// What persons read today.
+    pub readings: Readings,
     /// Refused offers of the last minute.
     pub refused: RefusedOffers,
 }
@@ -65,6 +71,7 @@ impl Control {
         store.write(register::catch_up).map_err(|failure| RoleError::State(failure.to_string()))?;
         Ok(Self {
             settings: zone.settings.clone(),
+            people: People::new(&zone.settings.control)?,
             last_checkpoint,
             documents: Documents::open(layout, &store)?,
             snapshots: Snapshots::open(layout).map_err(RoleError::io(layout.snapshot().display().to_string()))?,
@@ -74,6 +81,7 @@ impl Control {
             live: Live::default(),
             work: Work::default(),
             progress: Progress::default(),
+            readings: Readings::default(),
             refused: RefusedOffers::default(),
             store,
         })

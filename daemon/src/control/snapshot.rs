@@ -23,11 +23,11 @@ use std::sync::Mutex;
 /// Bytes of the copy in one answer.
 const STEP: usize = 512 * 1024;
 
-/// What leaves the copy. It is rewritten whole, so that nothing of it stays in a free page.
-const STRIP: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON; PRAGMA journal_mode = DELETE; \
+/// What leaves the copy. What is left is written whole to another file, so that nothing of it stays in a free page; nor in memory, as
+/// large as the database.
+const STRIP: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; PRAGMA journal_mode = DELETE; \
     UPDATE transfers SET wrapped = NULL, wrapped_to = NULL; \
-    DELETE FROM identities WHERE transfer IS NULL; \
-    VACUUM;";
+    DELETE FROM identities WHERE transfer IS NULL;";
 
 /// The copy, in a folder of its own with whatever SQLite puts beside it; one at a time.
 #[derive(Debug)]
@@ -115,10 +115,13 @@ pub fn take(control: &Control, operator: &Who) -> Result<Snapshot, Failure> {
 }
 
 fn copy(control: &Control, path: &Path) -> Result<(Position, u64, Sha256), Failure> {
-    let position = control.store.copy_to(path)?;
-    let sql = Connection::open(path)?;
+    let raw = path.with_extension("raw");
+    let position = control.store.copy_to(&raw, || {})?;
+    let sql = Connection::open(&raw)?;
     sql.execute_batch(STRIP)?;
+    sql.execute("VACUUM INTO ?", [path.to_string_lossy()])?;
     sql.close().map_err(|(_, error)| Fault::from(error))?;
+    std::fs::remove_file(&raw).map_err(Failure::io("removing the first copy of the database"))?;
     let digest = || -> io::Result<(u64, Sha256)> {
         let (mut file, mut hash, mut step) = (File::open(path)?, sha2::Sha256::new(), vec![0; STEP]);
         let mut bytes = 0;

@@ -1,14 +1,15 @@
 //! What there is to do for `inspect` and `deliver`, as it follows from the state of the transfers.
 
+use super::archives;
 use super::failure::Failure;
 use super::live::LinkId;
 use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, agreements, identities, transition};
+use super::store::{Who, Write, agreements, identities, transition};
 use super::work::{Choice, Task};
 use serde_json::json;
-use sluse_protocol::ids::TransferId;
+use sluse_protocol::ids::{AgreementId, TransferId};
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::roles::{DeliverReply, InspectReply};
 use sluse_protocol::sharing::Size;
@@ -112,34 +113,57 @@ fn take_over(control: &Control, choice: &Choice<'_>) -> Found {
 
 fn wrap(control: &Control, choice: &Choice<'_>) -> Found {
     let ours = Some(control.deliver_recipient.as_str());
-    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours;
-    while let Some(transfer) = next(control, choice, &[State::Released, State::Delivering], Task::Wrap, unwrapped)? {
-        if transfer.state == State::Released && !may_leave(control, &transfer)? {
-            continue;
-        }
-        let now = control.store.now();
-        let (grant, signature) = control.store.read(|sql| releases::grant(control, sql, &transfer, now))?;
+    let suspended = suspended(control)?;
+    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !is_withheld(transfer, &suspended);
+    let states = [State::Released, State::Delivering];
+    let Some(transfer) = next(control, choice, &states, Task::Wrap, unwrapped)? else { return Ok(None) };
+    let granted = control.store.write(|write| granted(control, write, &transfer.id))?;
+    Ok(granted.map(|(transfer, grant, signature)| {
         let reply = InspectReply::Wrap { transfer: transfer.id.clone(), grant, signature };
-        return Ok(Some((Task::Wrap(transfer.id.clone()), transfer, reply)));
-    }
-    Ok(None)
+        (Task::Wrap(transfer.id.clone()), transfer, reply)
+    }))
 }
 
-/// Whether a released transfer may still be delivered; one that may not is held.
-fn may_leave(control: &Control, transfer: &Transfer) -> Result<bool, Failure> {
-    let now = control.store.now();
-    match control.store.read(|sql| releases::check_allowed(sql, transfer, now)) {
-        Ok(()) => Ok(true),
-        Err(Failure::Refused(refusal)) => {
-            let code = refusal.code.as_str();
-            control.store.write(|write| releases::hold(write, &transfer.id, &refusal.message, code))?;
-            Ok(false)
-        }
-        Err(fault) => Err(fault),
+/// A transfer as it is now, and its grant: statement and signature. One that may not leave after all is held, and none. All of it
+/// in the transaction in which the caller acts on it, so that no other version of the agreement comes into force in between.
+fn granted(
+    control: &Control,
+    write: &mut Write<'_>,
+    id: &TransferId,
+) -> Result<Option<(Transfer, String, String)>, Failure> {
+    let transfer = transfers::get(&write.sql, id)?;
+    match transfer.state {
+        State::Released => match releases::check_allowed(&write.sql, &transfer, write.now) {
+            Ok(()) => {}
+            Err(Failure::Refused(refusal)) => {
+                releases::hold(write, id, &refusal)?;
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
+        },
+        State::Delivering if agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none() => {}
+        _ => return Ok(None),
     }
+    let (grant, signature) = releases::grant(control, &write.sql, &transfer, write.now)?;
+    Ok(Some((transfer, grant, signature)))
+}
+
+fn suspended(control: &Control) -> Result<Vec<AgreementId>, Failure> {
+    let all = control.store.read(agreements::all)?;
+    Ok(all.into_iter().filter(|stored| stored.suspended.is_some()).map(|stored| stored.agreement.id).collect())
+}
+
+/// Whether a delivery that was begun and interrupted waits until its agreement is resumed. It is not held: its bag may
+/// stand in the room already.
+fn is_withheld(transfer: &Transfer, suspended: &[AgreementId]) -> bool {
+    transfer.state == State::Delivering && suspended.contains(&transfer.agreement)
 }
 
 fn purge(control: &Control, choice: &Choice<'_>) -> Found {
+    // What was deleted could not be taken out of the write-ahead log until then.
+    if control.store.is_being_copied() {
+        return Ok(None);
+    }
     let now = control.store.now();
     let allowed = |transfer: &Transfer| choice.allows(&Task::Purge(transfer.id.clone()), transfer.totals.bytes);
     let found = control.store.read(|sql| transfers::first_to_purge(sql, now, allowed))?;
@@ -156,11 +180,18 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found {
     let Some(seal) = &transfer.seal else {
         return Err(Failure::broken(format!("transfer {} is {} and not sealed", transfer.id, transfer.state)));
     };
-    let content = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?.agreement.content;
-    if transfer.state == State::Received {
-        let by = Who::Inspect;
-        control.store.write(|write| transition::apply(write, &transfer.id, Event::Inspect, &by, json!({})))?;
-    }
+    // The rules and the state in one transaction: no other version comes into force while it is inspected.
+    let content = control.store.write(|write| {
+        match transfers::get(&write.sql, &transfer.id)?.state {
+            State::Received => {
+                transition::apply(write, &transfer.id, Event::Inspect, &Who::Inspect, json!({}))?;
+            }
+            State::Inspecting => {}
+            _ => return Ok(None),
+        }
+        Ok(Some(agreements::get(&write.sql, &transfer.agreement)?.agreement.content))
+    })?;
+    let Some(content) = content else { return Ok(None) };
     let reply = InspectReply::Inspect {
         transfer: transfer.id.clone(),
         recipient: transfer.identity.clone(),
@@ -172,28 +203,35 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found {
 
 fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverReply, Vec<u8>)>, Failure> {
     let idle = || (DeliverReply::Idle, Vec::new());
-    let Some(choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
+    let Some(mut choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
     let ours = Some(control.deliver_recipient.as_str());
-    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours;
+    let suspended = suspended(control)?;
+    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !is_withheld(transfer, &suspended);
     let states = [State::Delivering, State::Released];
-    while let Some(transfer) = next(control, &choice, &states, Task::Deliver, wrapped)? {
-        if transfer.state == State::Released && !may_leave(control, &transfer)? {
-            continue;
-        }
-        let now = control.store.now();
-        let (grant, signature) = control.store.read(|sql| releases::grant(control, sql, &transfer, now))?;
-        let Some(identity) = control.store.read(|sql| transfers::wrapped(sql, &transfer.id))? else {
-            return Err(Failure::broken(format!("transfer {} has no wrapped identity", transfer.id)));
-        };
-        if transfer.state == State::Released {
-            let by = Who::Deliver;
-            control.store.write(|write| transition::apply(write, &transfer.id, Event::Deliver, &by, json!({})))?;
-        }
+    if let Some(transfer) = next(control, &choice, &states, Task::Deliver, wrapped)? {
+        let begun = control.store.write(|write| {
+            let Some((transfer, grant, signature)) = granted(control, write, &transfer.id)? else { return Ok(None) };
+            if transfer.wrapped_to.as_deref() != ours {
+                return Ok(None);
+            }
+            let Some(identity) = transfers::wrapped(&write.sql, &transfer.id)? else {
+                return Err(Failure::broken(format!("transfer {} has no wrapped identity", transfer.id)));
+            };
+            if transfer.state == State::Released {
+                transition::apply(write, &transfer.id, Event::Deliver, &Who::Deliver, json!({}))?;
+            }
+            Ok(Some((grant, signature, identity)))
+        })?;
+        // Held, or another now: looked at anew, with what is suspended now.
+        let Some((grant, signature, identity)) = begun else { return Ok(None) };
         let weight = control.settings.weight(&transfer.source);
         choice.hand_out(Task::Deliver(transfer.id.clone()), &transfer, weight);
         let documents = BAG_DOCUMENTS.iter().map(|name| (*name).to_owned()).collect();
         let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };
         return Ok(Some((task, identity)));
     }
-    Ok(None)
+    Ok(archives::find_due(control, &choice)?.map(|(task, reply)| {
+        choice.give(task, Size::Small);
+        (reply, Vec::new())
+    }))
 }

@@ -3,8 +3,8 @@
 
 use super::live::LinkId;
 use super::operators;
+use super::people::Person;
 use super::shared::Control;
-use super::store::Who;
 use super::{authority, links};
 use sluse_host::config::{Settings, Zone};
 use sluse_host::layout::Layout;
@@ -29,6 +29,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+mod persons;
+pub use persons::*;
+
 pub const START: i64 = 1_800_000_000;
 pub const DAY: i64 = 86_400;
 
@@ -38,6 +41,8 @@ pub struct Bench {
     pub receive: links::receive::Link,
     pub inspect: LinkId,
     pub deliver: LinkId,
+    /// Who has an account, where powers are separated: the ids of their groups.
+    pub accounts: Option<Accounts>,
     clock: Arc<AtomicI64>,
 }
 
@@ -124,8 +129,8 @@ pub fn identity_key() -> SigningKey {
     SigningKey::from_seed(&[7; 32]).unwrap()
 }
 
-pub fn someone() -> Who {
-    Who::Operator("kari".into())
+pub fn someone() -> Person {
+    Person { uid: 1000, name: "kari".into() }
 }
 
 /// Something with the form of an age recipient.
@@ -199,24 +204,32 @@ impl Bench {
         init(folder.path());
         let clock = Arc::new(AtomicI64::new(START));
         let control = open(folder.path(), &clock).unwrap();
-        Self::with(folder, control, clock)
+        Self::with(folder, control, clock, None)
     }
 
-    fn with(folder: tempfile::TempDir, control: Control, clock: Arc<AtomicI64>) -> Self {
+    fn with(
+        folder: tempfile::TempDir,
+        mut control: Control,
+        clock: Arc<AtomicI64>,
+        accounts: Option<Accounts>,
+    ) -> Self {
+        if let Some(accounts) = &accounts {
+            control.people = people(Arc::clone(accounts));
+        }
         let control = Arc::new(control);
         let receive = links::receive::Link::new(Arc::clone(&control));
         let (inspect, deliver) = (control.live.connect(Role::Inspect), control.live.connect(Role::Deliver));
         control.work.open(inspect);
         control.work.open(deliver);
-        Self { folder, control, receive, inspect, deliver, clock }
+        Self { folder, control, receive, inspect, deliver, clock, accounts }
     }
 
     /// The process dies and starts again.
     pub fn restart(self) -> Self {
-        let clock = Arc::clone(&self.clock);
+        let (clock, accounts) = (Arc::clone(&self.clock), self.accounts.clone());
         let folder = self.stop();
         let control = open(folder.path(), &clock).unwrap();
-        Self::with(folder, control, clock)
+        Self::with(folder, control, clock, accounts)
     }
 
     /// The process dies; what stays is its folder.
@@ -231,7 +244,7 @@ impl Bench {
     pub fn reopen(folder: tempfile::TempDir) -> Result<Self, crate::RoleError> {
         let clock = Arc::new(AtomicI64::new(START));
         let control = open(folder.path(), &clock)?;
-        Ok(Self::with(folder, control, clock))
+        Ok(Self::with(folder, control, clock, None))
     }
 
     pub fn layout(&self) -> Layout {
@@ -268,7 +281,7 @@ impl Bench {
 
     pub fn agree(&self, text: &str) {
         let (reply, _) = self.ask_operator(OperatorRequest::AgreementAdd, text.as_bytes());
-        assert_eq!(reply, OperatorReply::Done);
+        assert!(matches!(reply, OperatorReply::Agreement(info) if info.draft.is_none()));
     }
 
     pub fn mint(&self, numbers: std::ops::Range<usize>) {

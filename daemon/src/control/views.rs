@@ -1,21 +1,31 @@
 //! Transfers and agreements as sources and operators see them.
 
-use super::failure::Failure;
+use super::failure::{Failure, refuse};
+use super::people::Person;
 use super::progress::Progress;
-use super::store::agreements::Stored;
+use super::reviews;
+use super::store::agreements::{self, Stored};
 use super::store::receipts;
 use super::store::transfers::{self, Transfer};
+use super::store::versions::{self, Version};
 use rusqlite::Connection;
 use serde::Serialize;
+use sluse_protocol::digest::Sha256;
+use sluse_protocol::ids::AgreementId;
 use sluse_protocol::limits::{CHUNK_BYTES, MAX_HEAD_BYTES};
-use sluse_protocol::operator::{AgreementInfo, TransferDetails, TransferInfo};
+use sluse_protocol::operator::{AgreementInfo, DraftInfo, TransferDetails, TransferInfo, VersionInfo};
 use sluse_protocol::policy;
+use sluse_protocol::refusal::Code;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
 use sluse_protocol::wire::TransferStatus;
+use std::collections::BTreeMap;
 
 /// States of a transfer's history that are shown: the latest. One that is held and inspected again has few more.
 const MAX_HISTORY: usize = 500;
+
+/// Versions of an agreement that are shown: the latest; each has a reason of up to two thousand bytes.
+const MAX_VERSIONS: usize = 50;
 
 /// Bytes of a list in a frame's head; the rest is for what stands around it.
 const MAX_LIST_BYTES: usize = MAX_HEAD_BYTES as usize - 8 * 1024;
@@ -49,8 +59,13 @@ pub fn info(sql: &Connection, progress: &Progress, transfer: &Transfer) -> Resul
     })
 }
 
-/// Everything about a transfer but its findings.
-pub fn details(sql: &Connection, progress: &Progress, transfer: &Transfer) -> Result<TransferDetails, Failure> {
+/// Everything about a transfer but its findings, as a person may see it.
+pub fn details(
+    sql: &Connection,
+    progress: &Progress,
+    transfer: &Transfer,
+    viewer: &Person,
+) -> Result<TransferDetails, Failure> {
     let mut history = transfers::history(sql, &transfer.id)?;
     history.drain(..history.len().saturating_sub(MAX_HISTORY));
     Ok(TransferDetails {
@@ -62,6 +77,7 @@ pub fn details(sql: &Connection, progress: &Progress, transfer: &Transfer) -> Re
         bag: transfer.bag.clone(),
         purge_after: transfer.purge_after,
         retained: transfer.retained.clone(),
+        reviews: reviews::seen_by(sql, transfer, viewer)?,
         history,
     })
 }
@@ -70,8 +86,10 @@ pub fn details(sql: &Connection, progress: &Progress, transfer: &Transfer) -> Re
 pub fn agreement(stored: &Stored, now: Timestamp) -> AgreementInfo {
     let agreement = &stored.agreement;
     let (valid_from, valid_to) = policy::in_force(agreement);
-    let status = if stored.revoked.is_some() {
-        "revoked"
+    let status = if stored.ended.is_some() {
+        "ended"
+    } else if stored.suspended.is_some() {
+        "suspended"
     } else if now < valid_from {
         "not-yet-valid"
     } else if now > valid_to {
@@ -87,8 +105,72 @@ pub fn agreement(stored: &Stored, now: Timestamp) -> AgreementInfo {
         valid_from,
         valid_to,
         status: status.to_owned(),
+        draft: None,
+        versions: Vec::new(),
+        suspended: stored.suspended.clone(),
+        ending: stored.ending(now),
         sha256: stored.sha256,
     }
+}
+
+/// An agreement that was never in force.
+fn draft(version: &Version) -> AgreementInfo {
+    let head = &version.head;
+    AgreementInfo {
+        id: head.id.clone(),
+        title: head.title.clone(),
+        from: head.from.clone(),
+        to: head.to.clone(),
+        valid_from: head.valid_from,
+        valid_to: head.valid_to,
+        status: "draft".to_owned(),
+        draft: Some(DraftInfo { version: version.number, lacks: version.lacks.clone() }),
+        versions: Vec::new(),
+        suspended: None,
+        ending: None,
+        sha256: Sha256::of(version.text.as_bytes()),
+    }
+}
+
+/// All agreements by id, in force or not, without their versions.
+pub fn agreements(sql: &Connection, now: Timestamp) -> Result<Vec<AgreementInfo>, Failure> {
+    let mut all: BTreeMap<AgreementId, AgreementInfo> = BTreeMap::new();
+    for stored in agreements::all(sql)? {
+        all.insert(stored.agreement.id.clone(), agreement(&stored, now));
+    }
+    for version in versions::drafts(sql)? {
+        let new = draft(&version);
+        let info = all.entry(new.id.clone()).or_insert_with(|| new.clone());
+        info.draft = new.draft;
+    }
+    Ok(all.into_values().collect())
+}
+
+/// One agreement with its versions.
+pub fn whole_agreement(
+    sql: &Connection,
+    id: &AgreementId,
+    now: Timestamp,
+) -> Result<(AgreementInfo, Vec<Version>), Failure> {
+    let versions = versions::all(sql, id)?;
+    let Some(latest) = versions.last() else {
+        return refuse(Code::UnknownName, format!("there is no agreement {id}"));
+    };
+    let new = draft(latest);
+    let mut info = agreements::find(sql, id)?.map_or_else(|| new.clone(), |stored| agreement(&stored, now));
+    info.draft = new.draft.filter(|_| latest.activated.is_none());
+    let name = |person: &Option<Person>| person.as_ref().map(|person| person.name.clone());
+    let listed = |version: &Version| VersionInfo {
+        version: version.number,
+        sha256: Sha256::of(version.text.as_bytes()),
+        added: version.added,
+        author: name(&version.author),
+        reason: version.reason.clone(),
+        activated: version.activated,
+        activated_by: name(&version.activated_by),
+    };
+    info.versions = versions.iter().rev().take(MAX_VERSIONS).rev().map(listed).collect();
+    Ok((info, versions))
 }
 
 /// As many items of a list as fit a frame's head, and whether some are left out.

@@ -43,6 +43,8 @@ pub enum Task {
     Purge(TransferId),
     /// Deliver it.
     Deliver(TransferId),
+    /// Read its archived bag again.
+    Check(TransferId),
 }
 
 impl Task {
@@ -55,6 +57,7 @@ impl Task {
             Task::Wrap(_) => "wrap",
             Task::Purge(_) => "purge",
             Task::Deliver(_) => "deliver",
+            Task::Check(_) => "check-archive",
         }
     }
 
@@ -62,13 +65,18 @@ impl Task {
     pub fn transfer(&self) -> Option<&TransferId> {
         match self {
             Task::Mint => None,
-            Task::TakeOver(id) | Task::Inspect(id) | Task::Wrap(id) | Task::Purge(id) | Task::Deliver(id) => Some(id),
+            Task::TakeOver(id)
+            | Task::Inspect(id)
+            | Task::Wrap(id)
+            | Task::Purge(id)
+            | Task::Deliver(id)
+            | Task::Check(id) => Some(id),
         }
     }
 
     /// Whether it takes as long as the dataset is large.
     fn is_long(&self) -> bool {
-        matches!(self, Task::Inspect(_) | Task::Deliver(_))
+        matches!(self, Task::Inspect(_) | Task::Deliver(_) | Task::Check(_))
     }
 }
 
@@ -93,18 +101,20 @@ pub struct Work(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    in_hands: HashMap<LinkId, HashMap<Task, InHand>>,
+    in_hands: HashMap<LinkId, HashMap<Task, Held>>,
     /// Whose turn it is, for each kind of task.
     shares: HashMap<&'static str, Shares<SourceName>>,
     troubles: HashMap<Task, Trouble>,
     restarts: HashMap<Task, u32>,
 }
 
-/// A task in somebody's hands.
-#[derive(Debug, Clone, Copy)]
-struct InHand {
+/// One attempt at a task, in a connection's hands.
+#[derive(Debug)]
+struct Held {
     since: Timestamp,
     size: Size,
+    /// Whether its bag was signed.
+    signed: bool,
 }
 
 /// What may be handed out to one connection now; the choice is made while no one else chooses.
@@ -138,6 +148,18 @@ impl Work {
         inner.in_hands.contains_key(&link).then_some(Choice { inner, link, now })
     }
 
+    /// Whether a connection has a task.
+    pub fn has(&self, link: LinkId, task: &Task) -> bool {
+        self.lock().in_hands.get(&link).is_some_and(|tasks| tasks.contains_key(task))
+    }
+
+    /// Notes that a bag is signed for; false where the connection does not have the task, or the bag of this attempt was signed.
+    pub fn sign_once(&self, link: LinkId, task: &Task) -> bool {
+        let mut inner = self.lock();
+        let held = inner.in_hands.get_mut(&link).and_then(|tasks| tasks.get_mut(task));
+        held.is_some_and(|held| !std::mem::replace(&mut held.signed, true))
+    }
+
     /// A task is done.
     pub fn done(&self, link: LinkId, task: &Task) {
         let mut inner = self.lock();
@@ -164,11 +186,11 @@ impl Work {
     /// Takes back quick tasks that were handed out long ago and never answered for.
     pub fn take_back_lost(&self, now: Timestamp) {
         let mut inner = self.lock();
-        let lost = |task: &Task, hand: &InHand| !task.is_long() && hand.since.plus(QUICK_SECONDS) < now;
+        let lost = |task: &Task, held: &Held| !task.is_long() && held.since.plus(QUICK_SECONDS) < now;
         let mut all = Vec::new();
         for tasks in inner.in_hands.values_mut() {
-            all.extend(tasks.iter().filter(|(task, hand)| lost(task, hand)).map(|(task, _)| task.clone()));
-            tasks.retain(|task, hand| !lost(task, hand));
+            all.extend(tasks.iter().filter(|(task, held)| lost(task, held)).map(|(task, _)| task.clone()));
+            tasks.retain(|task, held| !lost(task, held));
         }
         for task in all {
             tracing::warn!(
@@ -227,7 +249,11 @@ impl Choice<'_> {
     pub fn allows(&self, task: &Task, bytes: u64) -> bool {
         let Some(in_hands) = self.inner.in_hands.get(&self.link) else { return false };
         let same = in_hands.iter().filter(|(other, _)| other.as_str() == task.as_str());
-        if task.is_long() && !may_begin(Size::of(bytes), same.map(|(_, hand)| hand.size)) {
+        if task.is_long() && !may_begin(Size::of(bytes), same.map(|(_, held)| held.size)) {
+            return false;
+        }
+        // Reading archives has time: one after another, beside what is delivered.
+        if matches!(task, Task::Check(_)) && in_hands.keys().any(|task| matches!(task, Task::Check(_))) {
             return false;
         }
         // A clock that was set back must not make a task wait for years.
@@ -252,7 +278,7 @@ impl Choice<'_> {
     /// Hands out a task that is about no transfer.
     pub fn give(&mut self, task: Task, size: Size) {
         if let Some(tasks) = self.inner.in_hands.get_mut(&self.link) {
-            tasks.insert(task, InHand { since: self.now, size });
+            tasks.insert(task, Held { since: self.now, size, signed: false });
         }
     }
 }

@@ -10,6 +10,8 @@ use super::tags;
 use crate::quarantine::dataset::Dataset;
 use crate::quarantine::manifest::Plain;
 use sha2::Digest as _;
+use sluse_protocol::agreement::Delivery;
+use sluse_protocol::archive::{SIGNATURE, STATEMENT};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::GrantStatement;
 use sluse_protocol::limits::MAX_DOCUMENT_BYTES;
@@ -25,6 +27,12 @@ pub trait Documents {
     /// # Errors
     /// When `control` does not give them.
     fn bytes(&self, name: &str, offset: u64) -> Result<Vec<u8>, DeliverError>;
+
+    /// The zone's statement of an archived bag whose list of its own files has this digest, and its signature.
+    ///
+    /// # Errors
+    /// When `control` does not give them.
+    fn sign(&self, tagmanifest: &Sha256) -> Result<(String, String), DeliverError>;
 }
 
 const WHAT: &str = "writing into the room";
@@ -41,7 +49,8 @@ pub fn write(
     documents: &dyn Documents,
 ) -> Result<Sha256, DeliverError> {
     let mut tags = Vec::new();
-    for (name, text) in [(tags::BAGIT.0, tags::BAGIT.1.to_owned()), tags::bag_info(grant), tags::ro_crate(grant)] {
+    let described = tags::ro_crate(grant, documents.names());
+    for (name, text) in [(tags::BAGIT.0, tags::BAGIT.1.to_owned()), tags::bag_info(grant), described] {
         tags.push(TagFile::write_whole(bag, name, &text).map_err(DeliverError::io(WHAT))?);
     }
     tags.push(copy_manifest(bag, source_manifest)?);
@@ -57,6 +66,13 @@ pub fn write(
     tags.push(finished.manifest);
     tags.extend(finished.renamed);
     let digest = tag_manifest(bag, &mut tags)?;
+    if grant.delivery == Delivery::Archive {
+        // It attests the list of all others, so that the list cannot name it.
+        let (statement, signature) = documents.sign(&digest)?;
+        for (name, text) in [(STATEMENT, statement), (SIGNATURE, signature)] {
+            tags.push(TagFile::write_whole(bag, name, &text).map_err(DeliverError::io(WHAT))?);
+        }
+    }
     // Folders, times and the bag's own files; what was read back is on the disk already.
     nix::unistd::syncfs(bag).map_err(|errno| DeliverError::io("syncing the room")(errno.into()))?;
     tags.iter().try_for_each(|tag| read_back(bag, tag))?;
@@ -99,7 +115,8 @@ fn fetch(bag: &Place, name: &str, documents: &dyn Documents) -> Result<Written, 
 fn is_free_name(name: &str) -> bool {
     let first = name.split('/').next().unwrap_or_default();
     name.parse::<sluse_protocol::path::DataPath>().is_ok()
-        && ![tags::DATA, tags::MANIFEST, tags::TAG_MANIFEST, tags::BAGIT.0, "bag-info.txt"].contains(&first)
+        && ![tags::DATA, tags::MANIFEST, tags::TAG_MANIFEST, tags::BAGIT.0, "bag-info.txt", STATEMENT, SIGNATURE]
+            .contains(&first)
 }
 
 fn tag_manifest(bag: &Place, tags: &mut Vec<Written>) -> Result<Sha256, DeliverError> {

@@ -2,7 +2,8 @@
 //! own key, with a grant that `control` signed.
 //!
 //! It asks `control` for work; [`delivery`] writes a dataset as a [`bag`] and makes it visible in one step, [`receipt`] lays
-//! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose.
+//! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose. Bags that are archived it
+//! reads again when `control` says so: [`fixity`].
 
 use crate::RoleError;
 use crate::confine;
@@ -13,21 +14,25 @@ use crate::work::Pool;
 use age::x25519::Identity;
 use nix::sys::stat::{Mode, umask};
 use sluse_host::config::Zone;
-use sluse_host::keys;
 use sluse_host::layout::transfer_folder;
+use sluse_host::{files, keys};
 use sluse_protocol::grant::ReleaseGrant;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
-use sluse_protocol::roles::{DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
+use sluse_protocol::roles::{CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
 use sluse_protocol::sharing;
-use sluse_protocol::sshsig::PublicKey;
+use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, PublicKey};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 mod bag;
 mod delivery;
 mod error;
+mod fixity;
+mod from_control;
 mod lanes;
 mod large_files;
 mod large_writer;
@@ -39,20 +44,29 @@ mod receipt;
 mod tag_file;
 mod tags;
 
-use bag::Documents;
 use delivery::Visible;
 use error::DeliverError;
+use fixity::Archived;
+use from_control::FromControl;
 use pending::{Pending, PendingFolder};
 use place::Place;
 
 /// Deliveries that wait: none, since `control` gives no more than there are workers, unless it was started anew meanwhile.
 const QUEUED: usize = 1024;
 
+/// Archived bags that wait to be read again: `control` hands them out one at a time.
+const CHECKS: usize = 4;
+
+/// Bytes of the longest `allowed_signers`.
+const MAX_SIGNERS_BYTES: u64 = 1024 * 1024;
+
 /// What the role works with.
 struct Deliver {
     zone: Zone,
     key: Identity,
     signer: PublicKey,
+    /// The zone's `allowed_signers`.
+    signers: String,
     rooms: Place,
     pending: PendingFolder,
     settling: Mutex<()>,
@@ -63,6 +77,7 @@ struct Deliver {
 struct Held {
     key: Identity,
     signer: PublicKey,
+    signers: String,
     rooms: Place,
     pending: PendingFolder,
 }
@@ -86,20 +101,28 @@ impl Held {
         Ok(Self {
             key: identity::read(&layout.deliver_key())?,
             signer: keys::read_public_key(&layout.signer())?,
+            signers: read_signers(&layout.allowed_signers())?,
             rooms: Place::root(&zone.rooms()).map_err(RoleError::io("the folder of rooms"))?,
             pending: PendingFolder::open(&layout.pending()).map_err(RoleError::io("the folder of pending receipts"))?,
         })
     }
 }
 
+fn read_signers(file: &Path) -> Result<String, RoleError> {
+    let failed = || RoleError::io(file.display().to_string());
+    let bytes = files::read_bounded(file, MAX_SIGNERS_BYTES).map_err(failed())?;
+    String::from_utf8(bytes).map_err(|error| failed()(io::Error::other(error)))
+}
+
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { key, signer, rooms, pending } = held;
+    let Held { key, signer, signers, rooms, pending } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let deliver = Arc::new(Deliver { zone, key, signer, rooms, pending, settling: Mutex::default(), link });
+    let deliver = Arc::new(Deliver { zone, key, signer, signers, rooms, pending, settling: Mutex::default(), link });
     let recipient = deliver.key.to_public().to_string();
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
     let deliveries = Pool::start("delivery", sharing::WORKERS, QUEUED).map_err(RoleError::io("starting threads"))?;
+    let checks = Pool::start("archive-check", 1, CHECKS).map_err(RoleError::io("starting a thread"))?;
     // `control` answers a poll, with work or without, or this role ends; so it does for each receipt that is settled.
     let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 3);
     loop {
@@ -115,7 +138,21 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                     return Err(RoleError::State("more tasks than deliver can do".into()));
                 }
             }
-            DeliverReply::Done | DeliverReply::Document | DeliverReply::Receipt { .. } | DeliverReply::Refused(_) => {
+            DeliverReply::Check { transfer, room_folder, bag, tagmanifest, totals } => {
+                let doing = Arc::clone(&deliver);
+                let check = move || {
+                    let archived = Archived { transfer: &transfer, bag: &bag, tagmanifest, totals };
+                    doing.check_archive(&room_folder, &archived);
+                };
+                if checks.give(check).is_err() {
+                    return Err(RoleError::State("more archives than deliver can read".into()));
+                }
+            }
+            DeliverReply::Done
+            | DeliverReply::Document
+            | DeliverReply::Signed { .. }
+            | DeliverReply::Receipt { .. }
+            | DeliverReply::Refused(_) => {
                 return Err(RoleError::State("control answered a request for work with what is no work".into()));
             }
         }
@@ -153,6 +190,27 @@ impl Deliver {
         self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
     }
 
+    /// Reads an archived bag again and tells what was found.
+    fn check_archive(&self, room_folder: &str, archived: &Archived<'_>) {
+        if self.link.is_lost() {
+            return;
+        }
+        let signers =
+            PublicKey::find_allowed(&self.signers, Some(self.zone.settings.zone.name.as_str()), NAMESPACE_RECEIPT);
+        let transfer = archived.transfer.clone();
+        let read = || self.rooms.folder(room_folder).map(|room| fixity::check(&room, archived, &signers));
+        let outcome = match catch_unwind(AssertUnwindSafe(read)) {
+            Ok(Ok(fixity)) => CheckOutcome::Read { fixity },
+            Ok(Err(error)) => CheckOutcome::Fault { reason: format!("reading an archived bag: {error}") },
+            Err(_) => CheckOutcome::Fault { reason: "deliver crashed over it".into() },
+        };
+        match &outcome {
+            CheckOutcome::Read { fixity } if fixity.is_whole() => tracing::info!(%transfer, "archived bag is whole"),
+            outcome => tracing::error!(%transfer, ?outcome, "an archived bag is not as it was"),
+        }
+        self.link.tell_or_end(&DeliverRequest::Checked { transfer, outcome }, &[]);
+    }
+
     /// The grant, if it is `control`'s, for this transfer and this key; or why it is not.
     fn check(&self, transfer: &TransferId, (statement, signature): (&str, &str)) -> Result<ReleaseGrant, String> {
         let grant = ReleaseGrant::verify(statement, signature, &self.signer).map_err(|error| error.to_string())?;
@@ -170,7 +228,8 @@ impl Deliver {
         let identity = identity::unwrap(wrapped, &self.key, &granted.identity)
             .map_err(|error| DeliverError::Fault(format!("the transfer's identity: {error}")))?;
         let sealed = transfer_folder(&self.zone.layout.sealed(), &granted.transfer);
-        let documents = FromControl { link: &self.link, transfer: &granted.transfer, names: documents };
+        let documents =
+            FromControl { link: &self.link, signer: &self.signer, transfer: &granted.transfer, names: documents };
         let Visible { bag, tagmanifest } = delivery::deliver(&self.rooms, &sealed, grant, &identity, &documents)?;
         tracing::info!(transfer = %granted.transfer, "dataset delivered");
         let (transfer, room_folder) = (granted.transfer.clone(), granted.room_folder.clone());
@@ -213,28 +272,6 @@ impl Deliver {
             tracing::warn!(%transfer, %error, "a settled delivery is still remembered");
         }
         Ok(())
-    }
-}
-
-/// The documents of one transfer, asked for at `control`.
-struct FromControl<'a> {
-    link: &'a Link<DeliverRequest, DeliverReply>,
-    transfer: &'a TransferId,
-    names: Vec<String>,
-}
-
-impl Documents for FromControl<'_> {
-    fn names(&self) -> &[String] {
-        &self.names
-    }
-
-    fn bytes(&self, name: &str, offset: u64) -> Result<Vec<u8>, DeliverError> {
-        let (transfer, name) = (self.transfer.clone(), name.to_owned());
-        match self.link.ask(&DeliverRequest::Document { transfer, name, offset }, &[])? {
-            (DeliverReply::Document, bytes) => Ok(bytes),
-            (DeliverReply::Refused(refusal), _) => Err(DeliverError::Fault(format!("a document: {refusal}"))),
-            _ => Err(DeliverError::Fault("control answered with what is no document".into())),
-        }
     }
 }
 

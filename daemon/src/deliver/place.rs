@@ -1,8 +1,9 @@
 //! Folders of rooms. Others may write there: every path is opened below an open folder, and no link is followed.
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat, renameat2};
-use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::CString;
 use std::fs::File;
@@ -16,6 +17,17 @@ const MAX_DEPTH: u32 = 1100;
 /// An open folder.
 #[derive(Debug)]
 pub struct Place(OwnedFd);
+
+/// What has a name in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A plain file.
+    File,
+    /// A folder.
+    Folder,
+    /// A link, a device, a socket.
+    Other,
+}
 
 /// Whose a folder is: what the file system says of one that we just made, it must say of every one that is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +131,33 @@ impl Place {
         }
     }
 
+    /// Tells of each thing in this folder its name, where that is UTF-8, and what has it; until it is told that this is enough.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn each_entry(&self, mut each: impl FnMut(Option<String>, Kind) -> bool) -> io::Result<()> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let mut folder = Dir::openat(&self.0, ".", flags, Mode::empty())?;
+        for entry in folder.iter() {
+            let name = entry?.file_name().to_owned();
+            if name.as_c_str() == c"." || name.as_c_str() == c".." {
+                continue;
+            }
+            let stat = match fstatat(&self.0, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                // It is gone meanwhile.
+                Err(Errno::ENOENT) => continue,
+                other => other?,
+            };
+            let of = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+            let kind = [(SFlag::S_IFREG, Kind::File), (SFlag::S_IFDIR, Kind::Folder)];
+            let kind = kind.into_iter().find(|(flag, _)| *flag == of).map_or(Kind::Other, |(_, kind)| kind);
+            if !each(name.into_string().ok(), kind) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Whose this folder is, and who may write to it.
     ///
     /// # Errors
@@ -189,7 +228,7 @@ fn remove(parent: BorrowedFd<'_>, name: &CString, depth: u32) -> io::Result<()> 
         Err(errno) => return Err(errno.into()),
     }
     let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mut folder = nix::dir::Dir::openat(parent, name.as_c_str(), flags, Mode::empty())?;
+    let mut folder = Dir::openat(parent, name.as_c_str(), flags, Mode::empty())?;
     // Read first: what is removed while a folder is read may hide what follows.
     let mut names = Vec::new();
     for entry in folder.iter() {

@@ -1,6 +1,8 @@
 //! The bag's own files (RFC 8493): their names and texts.
 
 use serde_json::json;
+use sluse_protocol::agreement::Delivery;
+use sluse_protocol::archive::{SIGNATURE, STATEMENT};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::GrantStatement;
 
@@ -34,12 +36,38 @@ pub fn bag_info(grant: &GrantStatement) -> (&'static str, String) {
         ("Sluse-Released", grant.time.to_string()),
         ("Sluse-Source-Manifest", format!("sha256:{}", grant.manifest_sha256)),
     ];
-    ("bag-info.txt", lines.map(|(label, value)| format!("{label}: {value}\n")).concat())
+    let archived = (grant.delivery == Delivery::Archive).then_some(("Sluse-Delivery", "archive".to_owned()));
+    let lines = lines.into_iter().chain(archived);
+    ("bag-info.txt", lines.map(|(label, value)| format!("{label}: {value}\n")).collect())
 }
 
-/// `ro-crate-metadata.json` (RO-Crate 1.1): the dataset for programs that index data.
-pub fn ro_crate(grant: &GrantStatement) -> (&'static str, String) {
-    let crate_ = json!({
+/// What the bag's documents are, for people, and their media type.
+fn describe(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "receipts/received.json" => ("Receipt: what the source sent was received whole", "application/json"),
+        "receipts/released.json" => {
+            ("Receipt: the dataset was released, with proof in the audit log", "application/json")
+        }
+        "findings.json" => ("What the inspection found", "application/json"),
+        "decision.json" => ("Who or which rule released it, and why", "application/json"),
+        SOURCE_MANIFEST => ("Each file's path, size and digest, as the source signed it", "application/jsonl"),
+        "agreement.toml" => ("The agreement that allows the disclosure", "application/toml"),
+        STATEMENT => ("The zone's signed statement of this bag, with proof in the audit log", "application/json"),
+        name if name.ends_with(".sig") => ("Signature (SSHSIG)", "text/plain"),
+        _ => ("Document of the landing zone", "application/octet-stream"),
+    }
+}
+
+/// `ro-crate-metadata.json` (RO-Crate 1.1): the dataset, and the documents beside it, for programs that index data.
+pub fn ro_crate(grant: &GrantStatement, documents: &[String]) -> (&'static str, String) {
+    let own = [STATEMENT, SIGNATURE].into_iter().filter(|_| grant.delivery == Delivery::Archive);
+    let files: Vec<_> = documents.iter().map(String::as_str).chain(own).collect();
+    let parts: Vec<_> = ["data/"].iter().chain(&files).map(|name| json!({"@id": name})).collect();
+    let described = files.iter().map(|name| {
+        let (what, format) = describe(name);
+        json!({"@id": name, "@type": "File", "name": what, "encodingFormat": format})
+    });
+    let mut crate_ = json!({
         "@context": "https://w3id.org/ro/crate/1.1/context",
         "@graph": [
             {
@@ -57,7 +85,8 @@ pub fn ro_crate(grant: &GrantStatement) -> (&'static str, String) {
                 "datePublished": date(grant),
                 "creator": {"@id": "#source"},
                 "publisher": {"@id": "#zone"},
-                "hasPart": [{"@id": "data/"}]
+                "conditionsOfAccess": format!("agreement {}, agreement.toml", grant.agreement),
+                "hasPart": parts
             },
             {
                 "@id": "data/",
@@ -69,6 +98,9 @@ pub fn ro_crate(grant: &GrantStatement) -> (&'static str, String) {
             {"@id": "#zone", "@type": "Organization", "name": grant.zone.as_str()}
         ]
     });
+    if let Some(graph) = crate_["@graph"].as_array_mut() {
+        graph.extend(described);
+    }
     ("ro-crate-metadata.json", format!("{crate_:#}\n"))
 }
 

@@ -8,6 +8,7 @@
 use crate::RoleError;
 use crate::confine;
 use crate::control_link::Link;
+use crate::leases::Leases;
 use crate::pulse;
 use crate::quarantine::dataset::Dataset;
 use crate::quarantine::{ReadError, identity};
@@ -26,6 +27,7 @@ use sluse_protocol::sharing;
 use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub mod engine;
@@ -60,6 +62,7 @@ struct Inspect {
     deliver: Recipient,
     watch: Watch,
     jail: Arc<Jail>,
+    leases: Leases,
     minting: Mutex<()>,
     link: Link<InspectRequest, InspectReply>,
 }
@@ -71,24 +74,27 @@ struct Held {
     deliver: Recipient,
     signatures: SignaturesEngine,
     jail: Arc<Jail>,
+    leases: Leases,
 }
 
-/// Runs the role until the link to `control` is lost.
+/// Runs the role until the link to `control` is lost. At the socket `leases`, if there is one, somebody says who still writes to a
+/// file.
 ///
 /// # Errors
 /// When keys or signatures cannot be used, or the link to `control` is lost.
-pub fn run(zone: Zone, control: UnixStream) -> Result<(), RoleError> {
+pub fn run(zone: Zone, control: UnixStream, leases: Option<&Path>) -> Result<(), RoleError> {
     crate::work::name_no_content_in_panics();
     // First, while this process still may, and before it has read a key.
+    let leases = Leases::open(&zone, leases)?;
     let allow_unconfined = zone.settings.zone.allow_unconfined;
     let jail = Jail::start(jail::Settings { allow_unconfined, engine: zone.clamd_socket(), ..Default::default() })?;
-    let held = Held::load(&zone, jail)?;
+    let held = Held::load(&zone, jail, leases)?;
     confine::apply(Role::Inspect, &zone)?;
     work(zone, held, control)
 }
 
 impl Held {
-    fn load(zone: &Zone, jail: Jail) -> Result<Self, RoleError> {
+    fn load(zone: &Zone, jail: Jail, leases: Leases) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         Ok(Self {
             quarantine: identity::read(&layout.quarantine_key())?,
@@ -96,17 +102,18 @@ impl Held {
             deliver: read_recipient(zone)?,
             signatures: SignaturesEngine::load(&zone.signatures())?,
             jail: Arc::new(jail),
+            leases,
         })
     }
 }
 
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { quarantine, signer, deliver, signatures, jail } = held;
+    let Held { quarantine, signer, deliver, signatures, jail, leases } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
     let watch = Watch::new(&zone, signatures, Arc::clone(&jail), identifier_key(&quarantine));
     link.tell(&watch.tested().report(), &[])?;
     let minting = Mutex::default();
-    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, minting, link });
+    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, leases, minting, link });
     let untold = mint::untold(&inspect.zone.layout, &inspect.quarantine).map_err(RoleError::io("untold identities"))?;
     if let Some(recipients) = untold {
         inspect.tell_minted(recipients);
@@ -220,11 +227,16 @@ impl Inspect {
     }
 
     fn take_over(&self, transfer: &TransferId, chunks: u32, chunk_list: Sha256) {
-        let refused = take_over::take_over(&self.zone.layout, transfer, chunks, chunk_list).err();
+        let refused = take_over::take_over(&self.zone.layout, &self.leases, transfer, chunks, chunk_list).err();
         if let Some(refusal) = &refused {
             tracing::warn!(%transfer, code = %refusal.code, "transfer was not taken over");
         }
         self.link.tell_or_end(&InspectRequest::Taken { transfer: transfer.clone(), refused }, &[]);
+        if self.leases.is_lost() {
+            // Whoever starts this role again has it connected anew.
+            tracing::error!("nobody is there any more who sees who still writes");
+            self.link.end();
+        }
     }
 
     fn inspect(&self, transfer: &TransferId, recipient: &str, manifest: Sha256, content: Content) {

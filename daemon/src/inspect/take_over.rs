@@ -4,9 +4,9 @@
 //! has the file open for writing, and in its new place `receive` cannot open it anew. Done twice, it changes nothing; when
 //! it is refused the folder lies where it was.
 
+use crate::leases::{Leases, MAX_FILES};
 use crate::quarantine::folder::Folder;
 use crate::quarantine::{ReadError, index};
-use crate::sys;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use sluse_host::files;
@@ -14,6 +14,7 @@ use sluse_host::layout::{CHUNK_INDEX, Layout, MANIFEST, chunk_file, transfer_fol
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::refusal::{Code, Refusal};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -29,17 +30,23 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// The refusal: what was sealed is not there whole, somebody writes there, or the disk fails.
-pub fn take_over(layout: &Layout, transfer: &TransferId, chunks: u32, chunk_list: Sha256) -> Result<(), Refusal> {
+pub fn take_over(
+    layout: &Layout,
+    leases: &Leases,
+    transfer: &TransferId,
+    chunks: u32,
+    chunk_list: Sha256,
+) -> Result<(), Refusal> {
     let incoming = transfer_folder(&layout.incoming(), transfer);
     let sealed = transfer_folder(&layout.sealed(), transfer);
     let here = incoming.try_exists().map_err(|error| refuse_io("the incoming folder", &error))?;
     if here {
-        check(&incoming, chunks, chunk_list, Leases::No)?;
+        check(&incoming, chunks, chunk_list, None)?;
         move_folder(&incoming, &sealed).map_err(|error| refuse_io("moving the transfer", &error))?;
     }
     let checked = sync_parents(layout)
         .map_err(|error| refuse_io("syncing the quarantine", &error))
-        .and_then(|()| check(&sealed, chunks, chunk_list, Leases::Taken));
+        .and_then(|()| check(&sealed, chunks, chunk_list, Some(leases)));
     if checked.is_err()
         && here
         && let Err(error) = move_folder(&sealed, &incoming).and_then(|()| sync_parents(layout))
@@ -62,33 +69,27 @@ fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Leases {
-    No,
-    Taken,
-}
-
-/// Checks that the folder holds the index that was sealed, and each chunk's file in its length.
-fn check(folder: &Path, chunks: u32, chunk_list: Sha256, leases: Leases) -> Result<(), Refusal> {
+/// Checks that the folder holds the index that was sealed, and each chunk's file in its length; with `leases`, that nobody can write
+/// to any of them.
+fn check(folder: &Path, chunks: u32, chunk_list: Sha256, leases: Option<&Leases>) -> Result<(), Refusal> {
     let folder = Folder::open(folder).map_err(|error| refuse_io("the transfer's folder", &error))?;
     let index = index::read(&folder, chunks, chunk_list).map_err(refuse_read)?;
     let deadline = Instant::now() + CLOSING;
-    for name in [CHUNK_INDEX, MANIFEST] {
-        check_file(&folder, name, None, leases, deadline)?;
+    let named = [CHUNK_INDEX, MANIFEST].map(|name| (name.to_owned(), None));
+    let mut names = named.into_iter().chain((0..chunks).map(|number| (chunk_file(number), index.stored(number))));
+    loop {
+        let open = names.by_ref().take(MAX_FILES).map(|(name, stored)| whole_file(&folder, &name, stored));
+        let open = open.collect::<Result<Vec<_>, _>>()?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        if let Some(leases) = leases {
+            wait_for_writers(leases, &open, deadline)?;
+        }
     }
-    for number in 0..chunks {
-        check_file(&folder, &chunk_file(number), index.stored(number), leases, deadline)?;
-    }
-    Ok(())
 }
 
-fn check_file(
-    folder: &Folder,
-    name: &str,
-    stored: Option<u32>,
-    leases: Leases,
-    deadline: Instant,
-) -> Result<(), Refusal> {
+fn whole_file(folder: &Folder, name: &str, stored: Option<u32>) -> Result<File, Refusal> {
     // Which chunk it was would tell nothing that helps: the transfer is sent again from what is whole.
     let missing = || Refusal::new(Code::MissingChunks, "a chunk that the index names is not there whole");
     let file = folder.file(name).map_err(|error| match error.kind() {
@@ -99,7 +100,11 @@ fn check_file(
     if stored.is_some_and(|stored| u64::from(stored) != length) {
         return Err(missing());
     }
-    while leases == Leases::Taken && !sys::nobody_writes(&file).map_err(|error| refuse_io("a read lease", &error))? {
+    Ok(file)
+}
+
+fn wait_for_writers(leases: &Leases, files: &[File], deadline: Instant) -> Result<(), Refusal> {
+    while !leases.nobody_writes(files).map_err(|error| refuse_io("a read lease", &error))? {
         if Instant::now() > deadline {
             return Err(Refusal::new(Code::Unavailable, "a sealed file is still open for writing"));
         }
@@ -132,7 +137,9 @@ mod tests {
     const ID: &str = "20261122-101500-7f3k9a2m";
 
     fn taken(zone: &TestZone, transfer: &TestTransfer) -> Result<(), Code> {
-        take_over(zone.layout(), &transfer.id, transfer.chunks, transfer.chunk_list).map_err(|refusal| refusal.code)
+        let leases = Leases::open(&zone.zone, None).unwrap();
+        take_over(zone.layout(), &leases, &transfer.id, transfer.chunks, transfer.chunk_list)
+            .map_err(|refusal| refusal.code)
     }
 
     fn prepared() -> (TestZone, TestTransfer) {
@@ -180,6 +187,7 @@ mod tests {
         }
         let (zone, transfer) = prepared();
         let other = Sha256::of(b"other");
-        assert!(take_over(zone.layout(), &transfer.id, transfer.chunks, other).is_err());
+        let leases = Leases::open(&zone.zone, None).unwrap();
+        assert!(take_over(zone.layout(), &leases, &transfer.id, transfer.chunks, other).is_err());
     }
 }

@@ -41,7 +41,7 @@ fn begin(zone: &TestZone) -> Control {
     };
     std::thread::spawn(move || rpc::serve(ours, answer));
     let zone = zone.zone.clone();
-    let held = Held::load(&zone, jail::testing::jail()).unwrap();
+    let held = Held::load(&zone, jail::testing::jail(), Leases::open(&zone, None).unwrap()).unwrap();
     std::thread::spawn(move || work(zone, held, theirs));
     Control { tasks, told }
 }
@@ -110,19 +110,9 @@ fn a_required_engine_that_is_not_there_is_a_finding() {
 
 #[test]
 fn whatever_is_changed_on_disk_is_noticed() {
-    let damages: [fn(&TestTransfer); 8] = [
+    let damages: [fn(&TestTransfer); 6] = [
         |transfer| flip(&transfer.chunk(1), 5000),
         |transfer| fs::remove_file(transfer.chunk(1)).unwrap(),
-        |transfer| {
-            let (one, two) = (fs::read(transfer.chunk(0)).unwrap(), fs::read(transfer.chunk(1)).unwrap());
-            fs::write(transfer.chunk(0), two).unwrap();
-            fs::write(transfer.chunk(1), one).unwrap();
-        },
-        |transfer| {
-            // Another's bytes, properly encrypted to the same identity.
-            let other = crate::quarantine::testing::encrypt(&transfer.identity, &noise(CHUNK as usize, 9));
-            fs::write(transfer.chunk(1), other).unwrap();
-        },
         |transfer| flip(&transfer.folder.join("manifest.age"), 300),
         |transfer| fs::remove_file(transfer.folder.join("manifest.age")).unwrap(),
         |transfer| flip(&transfer.folder.join("chunks.index"), 60),
@@ -139,6 +129,29 @@ fn whatever_is_changed_on_disk_is_noticed() {
         damage(&transfer);
         let (outcome, _) = control.inspect(&transfer, Content::default());
         assert!(matches!(outcome, InspectOutcome::Integrity { file: None, .. }), "{number}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_chunk_in_anothers_place_is_noticed_by_the_file_whose_bytes_it_has() {
+    let damages: [fn(&TestTransfer); 3] = [
+        |transfer| {
+            let (one, two) = (transfer.plain(0), transfer.plain(1));
+            transfer.exchange(0, &two);
+            transfer.exchange(1, &one);
+        },
+        |transfer| transfer.exchange(1, &transfer.plain(0)),
+        |transfer| transfer.exchange(1, &noise(CHUNK as usize, 9)),
+    ];
+    let zone = TestZone::new();
+    let control = begin(&zone);
+    control.told();
+    for (number, damage) in damages.into_iter().enumerate() {
+        let transfer = zone.sealed(&format!("20261122-101500-7f3k9a2{number}"), &dataset());
+        damage(&transfer);
+        let (outcome, _) = control.inspect(&transfer, Content::default());
+        let InspectOutcome::Integrity { file: Some(file), .. } = outcome else { panic!("{number}: {outcome:?}") };
+        assert_eq!(file.as_str(), "a/big.dcm", "{number}");
     }
 }
 
@@ -196,6 +209,7 @@ fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: 
         room: "lab".parse().unwrap(),
         room_folder: "lab".into(),
         room_names: NameRule::Posix,
+        delivery: Default::default(),
         deliver: deliver.to_public().to_string(),
     };
     let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, key);

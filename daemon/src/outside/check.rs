@@ -9,7 +9,7 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::time::Timestamp;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use webpki::{EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptions, RevocationOptionsBuilder};
 use x509_parser::certificate::X509Certificate;
@@ -30,7 +30,10 @@ const VERDICTS: usize = 4096;
 /// What an authority's lists say of certificates whose chain holds, by the certificate's SHA-256. To ask a list costs as much
 /// as the list is long, and whoever shows a certificate has not shown yet that it is his: so each is asked about once.
 #[derive(Debug, Default)]
-pub struct Verdicts(Mutex<HashMap<Sha256, (Timestamp, Result<(), Denied>)>>);
+pub struct Verdicts(Mutex<HashMap<Sha256, Verdict>>);
+
+/// Until when it is good, where the certificate was taken, and what it is.
+type Verdict = (Timestamp, Result<(), Denied>);
 
 impl Verdicts {
     /// The verdict on a certificate at `now`: the one that is kept, or the one of `ask`, which is good until `until`. A
@@ -57,7 +60,7 @@ impl Verdicts {
         verdict
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, (Timestamp, Result<(), Denied>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Sha256, Verdict>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@
 //! 2. [`identity`]: the transfer's identity, unwrapped;
 //! 3. [`manifest`]: decrypted twice as a stream; the first pass must give the digest that was decided on;
 //! 4. [`index`]: the chunk index, whose digests must add up to the manifest's `chunk_list`;
-//! 5. [`chunks`]: threads decrypt chunk after chunk ahead of the reader and check each one's BLAKE3;
+//! 5. [`chunks`]: threads decrypt chunk after chunk ahead of the reader;
 //! 6. [`dataset`]: the stream of chunks is cut into files again and handed to a [`dataset::Visitor`];
 //! 7. [`hashed`]: a visitor that checks every file's SHA-256 before it lets the next one see the file's end.
 

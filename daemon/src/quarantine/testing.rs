@@ -10,9 +10,10 @@ use sluse_protocol::digest::{ChunkDigest, Sha256, chunk_list_digest};
 use sluse_protocol::document::{Entry, Header, Kind, Totals};
 use sluse_protocol::finding::Report;
 use sluse_protocol::ids::TransferId;
-use sluse_protocol::policy::{Cleared, decide_by_operator};
+use sluse_protocol::policy::{Cleared, decide_by_reviews};
+use sluse_protocol::review::{Choice, Review};
 use sluse_protocol::roles::Role;
-use sluse_protocol::sshsig::SigningKey;
+use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, SigningKey};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ impl TestZone {
         fs::write(layout.deliver_recipient(), format!("{}\n", deliver.to_public())).unwrap();
         let signer = SigningKey::from_seed(&[7; 32]).unwrap();
         fs::write(layout.signer(), signer.public().to_openssh() + "\n").unwrap();
+        let allowed = signer.public().to_allowed_signer(settings().zone.name.as_str(), &[NAMESPACE_RECEIPT]);
+        fs::write(layout.allowed_signers(), allowed).unwrap();
         Self { _folder: folder, zone: Zone { settings: settings(), layout }, quarantine, deliver, signer }
     }
 
@@ -180,12 +183,27 @@ impl TestTransfer {
             findings: Vec::new(),
         };
         let agreement = agreement::parse(include_str!("../../../config/agreements/epic-nightly.toml")).unwrap();
-        decide_by_operator(&agreement, self.manifest, self.totals.files, &report).unwrap()
+        let review = Review { by: 1, choice: Choice::Release, manifest: self.manifest };
+        decide_by_reviews(&agreement, self.manifest, self.totals.files, &report, &[review]).unwrap()
     }
 
     /// The path of a chunk's file.
     pub fn chunk(&self, number: u32) -> PathBuf {
         self.folder.join(chunk_file(number))
+    }
+
+    /// A chunk's plain bytes.
+    pub fn plain(&self, number: u32) -> Vec<u8> {
+        age::decrypt(&self.identity, &fs::read(self.chunk(number)).unwrap()).unwrap()
+    }
+
+    /// Puts other bytes in a chunk's place: encrypted to the right identity, and as long as what was sealed, so that nothing but
+    /// a digest can tell.
+    pub fn exchange(&self, number: u32, plain: &[u8]) {
+        let length = fs::read(self.chunk(number)).unwrap().len();
+        // age pads its header at random; in so many attempts each length comes.
+        let sealed = (0..100_000).map(|_| encrypt(&self.identity, plain)).find(|sealed| sealed.len() == length);
+        fs::write(self.chunk(number), sealed.expect("as long")).unwrap();
     }
 }
 

@@ -47,7 +47,7 @@ impl Control {
         let result = match tokio::time::timeout(limits::ROLE_TIMEOUT, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(CallError::Lost),
-            Err(_) => Err(CallError::TimedOut),
+            Err(_) => Err(CallError::TimedOut(limits::ROLE_TIMEOUT)),
         };
         match result {
             Ok((ReceiveReply::Refused(refusal), _)) => Err(refusal),
@@ -68,7 +68,7 @@ impl Control {
                 self.lost.send_replace(true);
                 unavailable()
             }
-            CallError::TimedOut => {
+            CallError::TimedOut(_) => {
                 tracing::error!("control did not answer in time");
                 unavailable()
             }

@@ -59,7 +59,7 @@ impl Spawner {
         // A group of its own: a Ctrl-C at the terminal reaches the supervisor alone, which stops the roles in order.
         command.stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/").process_group(0);
         let user = user(role)?;
-        // To take a lease on files that belong to receive's user, and so to see that nobody writes to them any more.
+        // For the process that it starts to take leases; it gives the capability up itself.
         let capability = user.as_ref().and((role == Role::Inspect).then_some(CAP_LEASE));
         sys::start(&mut command, Start { keep, user, capability });
         let process = command.spawn().map_err(RoleError::io(format!("starting the role {role}")))?;

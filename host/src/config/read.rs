@@ -21,6 +21,9 @@ const MAX_DAYS: u64 = 3653;
 const SHORTEST_LIFE: Duration = Duration::from_secs(10);
 const LONGEST_LIFE: Duration = Duration::from_secs(MAX_DAYS * 86_400);
 
+/// The shortest time between two readings of an archived bag.
+const SHORTEST_CHECK: Duration = Duration::from_secs(1);
+
 /// Folders of the zone that belong to one role or to the quarantine: no setting may point into them.
 const TAKEN: [&str; 7] = ["receive", "control", "inspect", "deliver", "quarantine", "trust", "run"];
 
@@ -78,11 +81,22 @@ fn receive(fields: &Fields<'_>) -> Option<ReceiveSettings> {
 
 fn control(fields: &Fields<'_>) -> Option<ControlSettings> {
     let default = ControlSettings::default();
-    let group = fields.may("operators_group", "\"sluse-operators\"", text(32));
+    let operators = fields.may("operators_group", "\"sluse-operators\"", text(32));
+    let reviewers = fields.may("reviewers_group", "\"sluse-reviewers\"", text(32));
+    let auditors = fields.may("auditors_group", "\"sluse-auditors\"", text(32));
+    let administrators = fields.may("administrators_group", "\"sluse-admins\"", text(32));
+    let groups: Vec<&String> = [&operators, &reviewers, &auditors, &administrators].into_iter().flatten().collect();
+    if groups.iter().enumerate().any(|(at, group)| groups[at + 1..].contains(group)) {
+        let message = "two powers have the same group: one person may not have both";
+        fields.wrong_at("operators_group", message, "name a group of its own for each");
+    }
     let receiving = fields.may("receiving_days", "14", number(1..=MAX_DAYS));
     let certificate = fields.may("certificate_life", "\"365d\"", lasting(SHORTEST_LIFE..=LONGEST_LIFE));
     Some(ControlSettings {
-        operators_group: group,
+        operators_group: operators,
+        reviewers_group: reviewers,
+        auditors_group: auditors,
+        administrators_group: administrators,
         receiving_days: receiving.unwrap_or(default.receiving_days),
         certificate_life: certificate.unwrap_or(default.certificate_life),
     })
@@ -104,7 +118,12 @@ fn inspect(fields: &Fields<'_>) -> Option<InspectSettings> {
 
 fn deliver(fields: &Fields<'_>) -> Option<DeliverSettings> {
     let rooms = fields.may("rooms", "\"rooms\"", folder);
-    Some(DeliverSettings { rooms: rooms.unwrap_or(DeliverSettings::default().rooms) })
+    let check = fields.may("archive_check", "\"90d\"", lasting(SHORTEST_CHECK..=LONGEST_LIFE));
+    let default = DeliverSettings::default();
+    Some(DeliverSettings {
+        rooms: rooms.unwrap_or(default.rooms),
+        archive_check: check.unwrap_or(default.archive_check),
+    })
 }
 
 fn listen(value: &Value<'_>) -> Read<SocketAddr> {

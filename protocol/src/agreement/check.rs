@@ -1,8 +1,8 @@
 //! Reading and checking an agreement's text, with line and hint for everything that is wrong.
 
 use super::{
-    Agreement, Content, Identifiability, LegalBasis, LegalBasisKind, Limits, NamedPattern, Pattern, Reference, Rek,
-    Release, ReleaseRule, Retention,
+    Agreement, Content, Delivery, Identifiability, LegalBasis, LegalBasisKind, Limits, NamedPattern, Pattern,
+    Reference, Rek, Release, ReleaseRule, Retention,
 };
 use crate::finding::{Action, Class};
 use crate::limits::{CHUNK_BYTES, MAX_CHUNKS, MAX_ENTRIES};
@@ -43,6 +43,7 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
     let identifiability = file.need("identifiability", "\"pseudonymised\"", choice(IDENTIFIABILITY));
     let variables = file.may("variables", "[\"age\", \"diagnosis\"]", list(10_000, text(NAME)));
     let (from, to) = (file.need("from", "\"epic\"", parsed), file.need("to", "\"hjerte\"", parsed));
+    let delivery = file.may("delivery", "\"archive\"", choice(DELIVERIES));
     let (valid_from, valid_to) = validity(file);
     let legal_basis = file.need_table(
         "legal_basis",
@@ -98,6 +99,7 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         valid_to: valid_to?,
         from: from?,
         to: to?,
+        delivery: delivery.unwrap_or_default(),
         legal_basis: legal_basis?,
         rek,
         dpia: dpia?,
@@ -115,11 +117,16 @@ const IDENTIFIABILITY: &[(&str, Identifiability)] = &[
     ("identifiable", Identifiability::Identifiable),
 ];
 
+const DELIVERIES: &[(&str, Delivery)] = &[("bag", Delivery::Bag), ("archive", Delivery::Archive)];
+
 const KINDS: &[(&str, LegalBasisKind)] =
     &[("consent", LegalBasisKind::Consent), ("exemption", LegalBasisKind::Exemption), ("law", LegalBasisKind::Law)];
 
-const RULES: &[(&str, ReleaseRule)] =
-    &[("automatic", ReleaseRule::Automatic), ("one-reviewer", ReleaseRule::OneReviewer)];
+const RULES: &[(&str, ReleaseRule)] = &[
+    ("automatic", ReleaseRule::Automatic),
+    ("one-reviewer", ReleaseRule::OneReviewer),
+    ("two-reviewers", ReleaseRule::TwoReviewers),
+];
 
 const ACTIONS: &[(&str, Action)] =
     &[("allow", Action::Allow), ("warn", Action::Warn), ("hold", Action::Hold), ("block", Action::Block)];

@@ -3,6 +3,7 @@
 use super::*;
 use crate::agreement;
 use crate::finding::{EngineReport, Finding};
+use crate::review::Choice;
 
 const TEXT: &str = r#"
 id = "lab"
@@ -63,7 +64,7 @@ struct Case {
     agreement: Agreement,
     source: SourceName,
     room: Option<RoomName>,
-    revoked: bool,
+    standing: Standing,
     totals: Totals,
     open_bytes: u64,
     delivered: u64,
@@ -76,7 +77,7 @@ impl Case {
             agreement: lab(),
             source: "lab".parse().unwrap(),
             room: Some("room".parse().unwrap()),
-            revoked: false,
+            standing: Standing::Added,
             totals: Totals { files: 9, folders: 1, bytes: 1000 },
             open_bytes: 1000,
             delivered: 5,
@@ -87,7 +88,7 @@ impl Case {
     fn check(&self) -> Result<(), Code> {
         let facts = OfferFacts {
             source: &self.source,
-            revoked: self.revoked,
+            standing: self.standing,
             room: self.room.as_ref(),
             totals: self.totals,
             open_bytes: self.open_bytes,
@@ -107,7 +108,8 @@ fn an_offer_within_its_agreement_is_accepted_and_each_way_out_of_it_has_its_code
         case.check().unwrap_err()
     };
     assert_eq!(other(&|case| case.source = "pacs".parse().unwrap()), Code::UnknownAgreement);
-    assert_eq!(other(&|case| case.revoked = true), Code::AgreementInactive);
+    assert_eq!(other(&|case| case.standing = Standing::Suspended), Code::AgreementSuspended);
+    assert_eq!(other(&|case| case.standing = Standing::Ended), Code::AgreementInactive);
     assert_eq!(other(&|case| case.room = None), Code::ForbiddenRoom);
     assert_eq!(other(&|case| case.room = Some("elsewhere".parse().unwrap())), Code::ForbiddenRoom);
     assert_eq!(other(&|case| case.agreement.legal_basis.periodic = false), Code::AgreementExpired);
@@ -133,7 +135,7 @@ fn what_the_protocol_cannot_carry_is_refused_whatever_the_agreement_says() {
 
 #[test]
 fn the_narrowest_of_agreement_legal_basis_and_approval_is_when_it_holds() {
-    let check = |now: &str| check_in_force(&lab(), false, at(now)).map_err(|refusal| refusal.code);
+    let check = |now: &str| check_in_force(&lab(), Standing::Added, at(now)).map_err(|refusal| refusal.code);
     assert_eq!(in_force(&lab()), (at("2026-03-01T00:00:00Z"), at("2026-09-30T00:00:00Z")));
     assert_eq!(check("2026-02-28T23:59:59Z"), Err(Code::AgreementNotYetValid));
     assert_eq!(check("2026-03-01T00:00:00Z"), Ok(()));
@@ -149,15 +151,16 @@ fn the_narrowest_of_agreement_legal_basis_and_approval_is_when_it_holds() {
 #[test]
 fn a_release_needs_the_agreement_in_force_and_a_single_disclosure_not_made_yet() {
     let now = at("2026-06-01T00:00:00Z");
-    let check = |agreement: &Agreement, revoked, others| {
-        check_release(agreement, revoked, others, now).map_err(|refusal| refusal.code)
+    let check = |agreement: &Agreement, standing, others| {
+        check_release(agreement, standing, others, now).map_err(|refusal| refusal.code)
     };
-    assert_eq!(check(&lab(), false, 7), Ok(()));
-    assert_eq!(check(&lab(), true, 0), Err(Code::AgreementInactive));
+    assert_eq!(check(&lab(), Standing::Added, 7), Ok(()));
+    assert_eq!(check(&lab(), Standing::Suspended, 0), Err(Code::AgreementSuspended));
+    assert_eq!(check(&lab(), Standing::Ended, 0), Err(Code::AgreementInactive));
     let mut once = lab();
     once.legal_basis.periodic = false;
-    assert_eq!(check(&once, false, 0), Ok(()));
-    assert_eq!(check(&once, false, 1), Err(Code::AgreementExpired));
+    assert_eq!(check(&once, Standing::Added, 0), Ok(()));
+    assert_eq!(check(&once, Standing::Added, 1), Err(Code::AgreementExpired));
 }
 
 fn paths(names: NameRule, paths: &[&str]) -> Result<(), (u64, Code)> {
@@ -316,8 +319,14 @@ fn a_dataset_of_folders_alone_needs_its_engines_too_and_is_released() {
 
 #[test]
 fn a_person_may_release_what_is_held_but_not_what_is_blocked_or_was_not_inspected_whole() {
-    let decide =
-        |report: &Report| decide_by_operator(&lab(), manifest(), FILES, report).map_err(|refusal| refusal.code);
+    let by_all = |report: &Report, reviews: &[Review]| {
+        decide_by_reviews(&lab(), manifest(), FILES, report, reviews).map_err(|refusal| refusal.code)
+    };
+    let review = |choice, manifest| Review { by: 1, choice, manifest };
+    let decide = |report: &Report| by_all(report, &[review(Choice::Release, manifest())]);
+    assert_eq!(by_all(&report(), &[]), Err(Code::Held));
+    assert_eq!(by_all(&report(), &[review(Choice::Reject, manifest())]), Err(Code::Held));
+    assert_eq!(by_all(&report(), &[review(Choice::Release, Sha256::of(b"other"))]), Err(Code::Held));
     assert!(decide(&found(Class::Encrypted)).is_ok());
     assert!(decide(&Report { engines: vec![], ..report() }).is_ok());
     assert_eq!(decide(&counted(Class::Malware)), Err(Code::Forbidden));

@@ -102,7 +102,9 @@ impl Failure {
             | Code::Forbidden
             | Code::NoIdentity => Failure::Zone(why),
             Code::UnknownAgreement
+            | Code::AgreementDraft
             | Code::AgreementInactive
+            | Code::AgreementSuspended
             | Code::AgreementNotYetValid
             | Code::AgreementExpired
             | Code::ForbiddenRoom => Failure::Outbox(why),

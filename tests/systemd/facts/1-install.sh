@@ -8,6 +8,8 @@ fact 'the package installs' zone dpkg -i /root/sluse.deb
 fact 'and starts nothing' zone sh -c '! systemctl is-active sluse.target sluse-control.service sluse-watch.service'
 fact 'its manual pages and completions are there' zone test -e /usr/share/man/man1/sluse-send.1.gz -a \
   -e /usr/share/man/man8/slused.8.gz -a -e /usr/share/bash-completion/completions/sluse.bash
+fact 'so are its pages, why it is as it is, and the verifier' zone test -e /usr/share/doc/sluse/hardening.md -a \
+  -e /usr/share/doc/sluse/decisions/0002-losing-write-access.md -a -x /usr/share/doc/sluse/check.py
 fact 'its configuration is known to dpkg' zone sh -c "dpkg-query -W -f '\${Conffiles}' sluse | grep -q /etc/sluse/watch.toml"
 fact 'started without a zone, nothing fails' zone sh -c 'systemctl start sluse.target && ! systemctl --failed | grep -q sluse'
 zone systemctl stop sluse.target
@@ -42,7 +44,7 @@ zone systemctl enable -q --now sluse.target
 eventually zone sluse health
 fact 'the roles run' zone systemctl is-active sluse.target sluse-receive.socket sluse-{control,receive,inspect,deliver}.service
 exposed() {
-  for unit in receive:3 control:3 deliver:3 inspect:4; do
+  for unit in receive:3 control:3 deliver:3 inspect:3 lease:4; do
     zone systemd-analyze security --no-pager --threshold="${unit#*:}" "sluse-${unit%:*}.service"
   done
 }
@@ -55,7 +57,7 @@ confined() {
     zone grep -q '^NoNewPrivs:.1$' "/proc/$pid/status"
     # The unit's filters, and the role's own.
     [ "$(zone sed -n 's/^Seccomp_filters:.//p' "/proc/$pid/status")" -gt 10 ]
-    [ "$role" = inspect ] || zone grep -q '^CapPrm:.0*$' "/proc/$pid/status"
+    zone grep -q '^CapPrm:.0*$' "/proc/$pid/status"
   done
 }
 fact 'each as its user, confined from outside and from inside' confined

@@ -13,7 +13,7 @@ extract() {
   mkdir -p "$work/extracts"
   openssl rand -base64 $((3 * $2 * 1024 * 1024 / 4)) >"$work/extracts/$1.txt"
 }
-send() { from_source "$sluse" send "$work/extracts/$1.txt" --identity "$work/identity" --agreement hjerte-epic --dataset "$1" --wait delivered --wait-timeout 20s; }
+send() { from_source "$sluse" send "$work/extracts/$1.txt" --identity "$work/identity" --agreement hjerte-epic --dataset "$1" --wait delivered --wait-timeout 60s; }
 same_in_room() {
   local bags
   bags=$(zone sh -c "ls -d /var/lib/sluse/rooms/hjerte/$1/*/data")
@@ -28,6 +28,16 @@ fact 'the role was started by its socket' zone systemctl is-active sluse-receive
 extract first 20
 fact 'what it sends is delivered' send first
 fact 'and lies in the room as it was' same_in_room first
+one_capability() {
+  local pid
+  pid=$(zone systemctl show -P MainPID sluse-lease)
+  zone grep -q "^Uid:.$(zone id -u sluse-lease)" "/proc/$pid/status"
+  # CAP_LEASE, and in no other set than those by which it may use it.
+  for set in CapPrm CapEff CapBnd; do zone grep -q "^$set:.0000000010000000\$" "/proc/$pid/status"; done
+  for set in CapInh CapAmb; do zone grep -q "^$set:.0*\$" "/proc/$pid/status"; done
+  zone grep -q '^NoNewPrivs:.1$' "/proc/$pid/status"
+}
+fact 'who saw that nobody wrote was started by the question, and has one capability' one_capability
 receipt_verifies() {
   zone sh -c 'cat /var/lib/sluse/rooms/hjerte/first/*.receipts/delivered.json' >"$work/delivered.json"
   zone sh -c 'cat /var/lib/sluse/rooms/hjerte/first/*.receipts/delivered.json.sig' >"$work/delivered.json.sig"

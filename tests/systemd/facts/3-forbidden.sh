@@ -29,7 +29,7 @@ END
   zone systemctl start "$unit"
   return "$ended"
 }
-for role in receive control inspect deliver; do
+for role in receive control inspect deliver lease; do
   fact "$role can do what it must and nothing else" probe "$role"
 done
 eventually zone sluse health

@@ -18,7 +18,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The bag's list of its own files.
-const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
+pub const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
 
 /// The source's manifest in a bag.
 const SOURCE_MANIFEST: &str = "source-manifest.jsonl";

@@ -24,6 +24,14 @@ pub struct Listed {
     payload: BTreeMap<String, Sha256>,
     tags: BTreeMap<String, Sha256>,
     oxum: Option<String>,
+    archive: bool,
+}
+
+impl Listed {
+    /// Whether the bag says that it is an archived one.
+    pub fn is_archive(&self) -> bool {
+        self.archive
+    }
 }
 
 /// Reads the bag's lists.
@@ -43,6 +51,7 @@ pub fn read(dir: &Path, problems: &mut Problems) -> Result<Listed, Failure> {
         payload: list(dir, PAYLOAD, problems)?,
         tags: list(dir, TAGS, problems)?,
         oxum: oxum.map(str::to_owned),
+        archive: info.lines().any(|line| line == "Sluse-Delivery: archive"),
     })
 }
 

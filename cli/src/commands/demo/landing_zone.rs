@@ -90,7 +90,7 @@ impl LandingZone {
             let zone = Zone::load(&self.layout.config())?;
             room::add(&self.operator, &zone, &agreement.to, agreement.to.as_str(), NameRule::Posix)?;
         }
-        self.operator.act(&OperatorRequest::AgreementAdd, text.as_bytes())?;
+        self.operator.ask(&OperatorRequest::AgreementAdd, text.as_bytes())?;
         self.agreed.push(agreement.id.to_string());
         if !self.admitted.contains(&agreement.from) {
             self.enrol(&agreement.from)?;

@@ -10,7 +10,8 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::ZoneName;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::time::Timestamp;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 
 /// The list's name in the archive.
 pub const LIST: &str = "backup.json";
@@ -61,8 +62,9 @@ pub struct Member {
     pub sha256: Sha256,
 }
 
-/// The files of a zone that go into a backup as they are: configuration, keys, plans and manifests, signatures. Neither what lies in
-/// quarantine nor any transfer's identity is among them. The database and its checkpoint come by way of `control`.
+/// The files of a zone that go into a backup as they are: configuration, public keys, plans and manifests, signatures. Neither what lies in
+/// quarantine nor any transfer's identity is among them. The database and its checkpoint come by way of `control`, the
+/// private keys ([`keys_of`]) as they are in the clear.
 ///
 /// # Errors
 /// When a folder cannot be read.
@@ -85,6 +87,18 @@ pub fn files_of(zone: &Zone) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
+/// Certificates and revocation lists of outside authorities, each once.
+pub fn authorities_of(zone: &Zone) -> BTreeSet<PathBuf> {
+    let authorities = zone.settings.authorities.iter();
+    let files = authorities.flat_map(|authority| authority.revocation_lists.iter().chain([&authority.certificates]));
+    files.map(|file| zone.layout.root().join(file)).collect()
+}
+
+/// Whether a file of the configuration lies in the zone's folder, as a backup can hold it.
+pub fn is_within(layout: &Layout, file: &Path) -> bool {
+    file.starts_with(layout.root()) && !file.components().any(|part| part == Component::ParentDir)
+}
+
 /// Those that every zone has.
 fn fixed(layout: &Layout) -> Vec<PathBuf> {
     vec![
@@ -94,10 +108,16 @@ fn fixed(layout: &Layout) -> Vec<PathBuf> {
         layout.allowed_signers(),
         layout.quarantine_recipient(),
         layout.deliver_recipient(),
+        layout.tls_certificate(),
+    ]
+}
+
+/// The zone's private keys, each under the name that it has in the clear; the signing key among them.
+pub fn keys_of(layout: &Layout) -> [PathBuf; 6] {
+    [
         layout.ca_key(),
         layout.signing_key(),
         layout.tls_key(),
-        layout.tls_certificate(),
         layout.reset_key(),
         layout.quarantine_key(),
         layout.deliver_key(),

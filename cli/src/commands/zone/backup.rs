@@ -4,6 +4,7 @@
 //! root, or for whoever made a zone whose roles are all one user.
 
 use super::archive::{self, CHECKPOINT, DATABASE, Format, LIST, LIST_SIGNATURE, List, Member};
+use super::sealed;
 use crate::failure::{Ended, Failure};
 use crate::operator::{Operator, unexpected};
 use crate::output::Output;
@@ -11,6 +12,7 @@ use crate::zone_folder::ZoneFolder;
 use age::x25519::Recipient;
 use sha2::Digest as _;
 use sluse_host::config::Zone;
+use sluse_host::layout::Layout;
 use sluse_host::{clock, files, keys};
 use sluse_protocol::audit::{Position, parse_checkpoint};
 use sluse_protocol::digest::Sha256;
@@ -22,6 +24,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long `control` may take to copy the database, which goes at the pace of its disk.
+const COPYING: Duration = Duration::from_secs(4 * 3600);
 
 /// `sluse zone backup`
 #[derive(Debug, clap::Args)]
@@ -55,19 +61,24 @@ impl Args {
         let failed = |error: io::Error| Failure::file(Exit::Fault, "write", &self.file, &error);
         // Under its name it is whole, or not there.
         let written = write(&zone, &operator, &self.to, &partial)
-            .and_then(|list| std::fs::rename(&partial, &self.file).map(|()| list).map_err(failed));
+            .and_then(|written| std::fs::rename(&partial, &self.file).map(|()| written).map_err(failed));
         if written.is_err() {
             // The first failure is the one to report.
             let _ = std::fs::remove_file(&partial);
         }
-        let list = written?;
+        let Written { list, left_out } = written?;
         sync_parent(&self.file).map_err(failed)?;
         if out.is_json() {
             let (made, audit, files) = (list.made, list.audit, list.files.len());
-            out.object(&serde_json::json!({"file": self.file, "made": made, "audit": audit, "files": files}));
+            out.object(&serde_json::json!({
+                "file": self.file, "made": made, "audit": audit, "files": files, "left_out": left_out,
+            }));
         } else {
             out.line(self.file.display().to_string());
             out.note(format!("{} files, an audit log of {} entries.", list.files.len(), list.audit.size));
+            for file in &left_out {
+                out.note(format!("Not in it, since it is not in the zone's folder: {}", file.display()));
+            }
             out.note("It holds every key of the zone: who has the age identity has the zone. It holds no data.");
         }
         Ok(Exit::Done)
@@ -85,8 +96,15 @@ fn sync_parent(file: &Path) -> io::Result<()> {
     files::sync_folder(parent.unwrap_or(Path::new(".")))
 }
 
+/// A backup that was written.
+struct Written {
+    list: List,
+    /// Files of outside authorities that are not there, or lie elsewhere than in the zone's folder.
+    left_out: Vec<PathBuf>,
+}
+
 /// Writes the whole backup to a new file, durably.
-fn write(zone: &Zone, operator: &Operator, to: &Recipient, file: &Path) -> Result<List, Failure> {
+fn write(zone: &Zone, operator: &Operator, to: &Recipient, file: &Path) -> Result<Written, Failure> {
     let failed = |error: io::Error| Failure::file(Exit::Fault, "write", file, &error);
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -95,22 +113,36 @@ fn write(zone: &Zone, operator: &Operator, to: &Recipient, file: &Path) -> Resul
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
     let encryptor = age::Encryptor::with_recipients(std::iter::once(to as _))
         .map_err(|error| Failure::new(Exit::Usage, "cannot encrypt to this recipient").because(&error))?;
-    let sealed = encryptor.wrap_output(io::BufWriter::with_capacity(256 * 1024, created)).map_err(failed)?;
-    let mut archive = Archive { tar: tar::Builder::new(sealed), members: Vec::new() };
+    let encrypted = encryptor.wrap_output(io::BufWriter::with_capacity(256 * 1024, created)).map_err(failed)?;
+    let mut archive = Archive { tar: tar::Builder::new(encrypted), members: Vec::new() };
+    let layout = &zone.layout;
+    let signing_key = keys::parse_signing_key(&sealed::read(layout, &layout.signing_key())?, &layout.signing_key())?;
     let audit = archive.database(operator)?;
     for path in archive::files_of(zone)? {
-        archive.file(zone, &path)?;
+        // A document that was purged meanwhile is left out.
+        archive.file(layout, &path, path.starts_with(layout.documents()))?;
+    }
+    let mut left_out = Vec::new();
+    for path in archive::authorities_of(zone) {
+        if !archive::is_within(layout, &path) || !archive.file(layout, &path, true)? {
+            left_out.push(path);
+        }
+    }
+    for path in archive::keys_of(layout) {
+        let key = sealed::read(layout, &path)?;
+        archive.add(&archive::name_of(layout, &path)?, key.len() as u64, &key[..])?;
     }
     let Archive { mut tar, members } = archive;
     let name = zone.settings.zone.name.clone();
     let list = List { sluse: Format::V1, zone: name, made: clock::now(), audit, files: members };
     let text = serde_json::to_vec(&list).map_err(|error| failed(error.into()))?;
-    let signature = keys::read_signing_key(&zone.layout.signing_key())?.sign(NAMESPACE_BACKUP, &text);
+    let signature = signing_key.sign(NAMESPACE_BACKUP, &text);
     append(&mut tar, LIST, text.len() as u64, &text[..]).map_err(failed)?;
     append(&mut tar, LIST_SIGNATURE, signature.len() as u64, signature.as_bytes()).map_err(failed)?;
-    let finished = tar.into_inner().and_then(|sealed| sealed.finish()).and_then(|writer| Ok(writer.into_inner()?));
+    let finished =
+        tar.into_inner().and_then(|encrypted| encrypted.finish()).and_then(|writer| Ok(writer.into_inner()?));
     finished.and_then(|file| file.sync_all()).map_err(failed)?;
-    Ok(list)
+    Ok(Written { list, left_out })
 }
 
 struct Archive<W: Write> {
@@ -121,7 +153,7 @@ struct Archive<W: Write> {
 impl<W: Write> Archive<W> {
     /// The copy of the database that `control` takes now, and its checkpoint; where the log ends in it.
     fn database(&mut self, operator: &Operator) -> Result<Position, Failure> {
-        let (reply, text) = operator.ask(&OperatorRequest::Snapshot, &[])?;
+        let (reply, text) = operator.ask_within(COPYING, &OperatorRequest::Snapshot, &[])?;
         let OperatorReply::Snapshot { bytes, sha256, signature } = reply else { return Err(unexpected()) };
         let checkpoint = String::from_utf8(text).map_err(|_| unexpected())?;
         let (_, position) = parse_checkpoint(&checkpoint).ok_or_else(unexpected)?;
@@ -141,20 +173,18 @@ impl<W: Write> Archive<W> {
         Ok(position)
     }
 
-    /// A file of the zone. A document that was purged meanwhile is left out.
-    fn file(&mut self, zone: &Zone, path: &Path) -> Result<(), Failure> {
+    /// A file of the zone; whether it was there, where it need not be.
+    fn file(&mut self, layout: &Layout, path: &Path, optional: bool) -> Result<bool, Failure> {
         let failed = |error: io::Error| {
             let failure = Failure::file(Exit::Configuration, "read", path, &error);
             if error.kind() == io::ErrorKind::PermissionDenied { failure.hint("run this as root") } else { failure }
         };
         let file = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.starts_with(zone.layout.documents()) => {
-                return Ok(());
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && optional => return Ok(false),
             other => other.map_err(failed)?,
         };
         let bytes = file.metadata().map_err(failed)?.len();
-        self.add(&archive::name_of(&zone.layout, path)?, bytes, file).map(drop)
+        self.add(&archive::name_of(layout, path)?, bytes, file).map(|_| true)
     }
 
     fn add(&mut self, name: &str, bytes: u64, content: impl Read) -> Result<Sha256, Failure> {

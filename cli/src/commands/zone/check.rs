@@ -6,9 +6,10 @@ use crate::failure::{Ended, Failure};
 use crate::output::{Output, bytes};
 use crate::zone_folder::ZoneFolder;
 use nix::sys::statvfs::statvfs;
-use nix::unistd::Uid;
+use nix::unistd::{Group, Uid};
 use serde::Serialize;
 use sluse_host::config::{KeyExchange, Zone};
+use sluse_protocol::powers::Power;
 use sluse_protocol::refusal::Exit;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -101,7 +102,7 @@ fn look(zone: &Zone, found: &mut Found) -> Result<(), Failure> {
     if !init::sockets_fit(&zone.layout) {
         found.problem("the zone's path is too long for its sockets", "move it to a folder with a shorter path");
     }
-    operators(zone, found);
+    people(zone, found);
     keys::look(zone, found);
     authorities::look(zone, &accounts, found);
     disk(zone, found);
@@ -121,15 +122,36 @@ fn look(zone: &Zone, found: &mut Found) -> Result<(), Failure> {
     Ok(())
 }
 
-fn operators(zone: &Zone, found: &mut Found) {
-    let Some(name) = &zone.settings.control.operators_group else { return };
-    match nix::unistd::Group::from_name(name) {
-        Ok(Some(_)) => {}
-        Ok(None) => found.problem(
-            format!("control.operators_group names the group {name}, which does not exist"),
-            format!("groupadd --system {name}"),
-        ),
-        Err(error) => found.unchecked(format!("group {name}: {error}")),
+fn people(zone: &Zone, found: &mut Found) {
+    let control = &zone.settings.control;
+    let mut members: Vec<(Power, &str, Vec<String>)> = Vec::new();
+    for (power, name) in control.groups() {
+        match Group::from_name(name) {
+            Ok(Some(group)) => members.push((power, name, group.mem)),
+            Ok(None) => found.problem(
+                format!("control.{} names the group {name}, which does not exist", power.setting()),
+                format!("groupadd --system {name}"),
+            ),
+            Err(error) => found.unchecked(format!("group {name}: {error}")),
+        }
+    }
+    if !control.separated() {
+        return;
+    }
+    for power in [Power::Operator, Power::Reviewer] {
+        if !members.iter().any(|(one, ..)| *one == power) {
+            let what = format!("powers are separated, and nobody is {power}");
+            found.warning(what, format!("name a group as control.{}", power.setting()));
+        }
+    }
+    for (at, (power, group, people)) in members.iter().enumerate() {
+        let excluded = members[at + 1..].iter().filter(|(other, ..)| power.excludes(*other));
+        for (_, other, others) in excluded {
+            for person in people.iter().filter(|person| others.contains(person)) {
+                let what = format!("{person} is in the groups {group} and {other}, and may nothing therefore");
+                found.problem(what, format!("gpasswd --delete {person} {group}, or {other}"));
+            }
+        }
     }
 }
 

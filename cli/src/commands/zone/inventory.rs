@@ -1,6 +1,7 @@
 //! `sluse zone inventory`: each key and certificate of a zone, and the algorithms that it relies on. Private keys are not shown, and
 //! not needed: what names them is their public half.
 
+use super::sealed;
 use crate::failure::{Ended, Failure};
 use crate::operator::Operator;
 use crate::output::Output;
@@ -92,14 +93,16 @@ impl Args {
 
 /// The zone's own.
 fn own(layout: &Layout) -> Vec<Item> {
+    let held = |key: PathBuf| sealed::held(layout, key);
+    let reset = held(layout.reset_key());
     vec![
-        certificate("certificate authority", &layout.ca_certificate(), layout.ca_key()),
-        certificate("TLS of receive", &layout.tls_certificate(), layout.tls_key()),
-        signing(layout),
-        age("quarantine", &layout.quarantine_recipient(), layout.quarantine_key()),
-        age("deliver", &layout.deliver_recipient(), layout.deliver_key()),
-        looked_at("stateless resets", "secret", vec![layout.reset_key()], |item| {
-            (item.algorithm, item.since) = ("HMAC-SHA-256".into(), Some(written(&layout.reset_key())?));
+        certificate("certificate authority", &layout.ca_certificate(), held(layout.ca_key())),
+        certificate("TLS of receive", &layout.tls_certificate(), held(layout.tls_key())),
+        signing(&layout.signer(), held(layout.signing_key())),
+        age("quarantine", &layout.quarantine_recipient(), held(layout.quarantine_key())),
+        age("deliver", &layout.deliver_recipient(), held(layout.deliver_key())),
+        looked_at("stateless resets", "secret", vec![reset.clone()], |item| {
+            (item.algorithm, item.since) = ("HMAC-SHA-256".into(), Some(written(&reset)?));
             Ok(())
         }),
     ]
@@ -145,17 +148,16 @@ fn certificate(name: &str, file: &Path, key: PathBuf) -> Item {
     })
 }
 
-fn signing(layout: &Layout) -> Item {
-    let public = layout.signer();
-    looked_at("signing", "key", vec![layout.signing_key(), public.clone()], |item| {
-        let key = keys::read_public_key(&public).map_err(io::Error::other)?;
+fn signing(public: &Path, private: PathBuf) -> Item {
+    looked_at("signing", "key", vec![private, public.to_owned()], |item| {
+        let key = keys::read_public_key(public).map_err(io::Error::other)?;
         let line = key.to_openssh();
         let blob = line.split(' ').nth(1).unwrap_or_default();
         let blob = base64::engine::general_purpose::STANDARD.decode(blob).map_err(io::Error::other)?;
         // As `ssh-keygen -l` shows it.
         let digest = base64::engine::general_purpose::STANDARD_NO_PAD.encode(Sha256::of(&blob).0);
         (item.algorithm, item.fingerprint) = ("Ed25519".into(), Some(format!("SHA256:{digest}")));
-        item.since = Some(written(&public)?);
+        item.since = Some(written(public)?);
         Ok(())
     })
 }

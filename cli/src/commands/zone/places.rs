@@ -6,6 +6,7 @@
 //! else, `receive` among them, can enter. What `receive` writes has its own group, so that `inspect` and `deliver`, which are
 //! in it, can read. Where all roles are one user, the modes are the same and only the owner differs.
 
+use super::sealed;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use sluse_host::config::Zone;
 use sluse_protocol::roles::Role;
@@ -98,7 +99,7 @@ pub fn all(zone: &Zone) -> Vec<Place> {
     ];
     places.extend(public.map(|path| file(path, 0o644, Owner::Maker)));
     let key = |path: PathBuf, role| {
-        let credential = path.file_name().map(|name| layout.credentials().join(name)).filter(|it| it.exists());
+        let credential = sealed::credential(layout, &path);
         Place { credential, ..file(path, 0o600, owned(role)) }
     };
     places.extend([

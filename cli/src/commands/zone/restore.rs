@@ -3,27 +3,29 @@
 //! Everything is made in a folder beside the new zone's, checked there, and takes its name in one step. What a kill leaves behind is
 //! that folder, which means nothing and is removed by the next restore. The zone's first start does the rest (`control`, `restored`).
 
-use super::archive::{self, CHECKPOINT, DATABASE, LIST, LIST_SIGNATURE, List, Member};
+use super::archive::{self, CHECKPOINT, LIST, LIST_SIGNATURE, List};
 use super::init::sockets_fit;
 use super::newer::{Newer, Search};
 use super::places::{self, Accounts, Place};
+use super::unpack::unpack;
 use crate::evidence::Signers;
 use crate::failure::{Ended, Failure};
 use crate::output::Output;
 use age::x25519::Identity;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::unistd::{Uid, User};
-use sha2::Digest as _;
 use sluse_host::config::Zone;
 use sluse_host::files;
 use sluse_host::layout::Layout;
-use sluse_protocol::digest::Sha256;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::restored::Restored;
+use sluse_protocol::roles::Role;
 use sluse_protocol::sshsig::{self, NAMESPACE_BACKUP, NAMESPACE_CHECKPOINT, PublicKey};
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// `sluse zone restore`
@@ -51,6 +53,14 @@ pub struct Args {
     checkpoint: Vec<PathBuf>,
 }
 
+/// A zone that was made.
+struct Made {
+    list: List,
+    newer: Newer,
+    /// Files that the configuration names by another path than they have now, and that.
+    elsewhere: Vec<(PathBuf, PathBuf)>,
+}
+
 impl Args {
     /// Runs the command.
     ///
@@ -60,19 +70,19 @@ impl Args {
         let whole =
             std::path::absolute(&self.dir).map_err(|e| Failure::file(Exit::Usage, "restore to", &self.dir, &e))?;
         let work = claim(&whole)?;
-        let made = self.make(&work);
+        let made = self.make(&work, &whole);
         let placed = made.and_then(|made| place(&work, &whole).map(|()| made));
         if placed.is_err() {
             // The first failure is the one to report.
             let _ = std::fs::remove_dir_all(&work);
         }
-        let (list, newer) = placed?;
-        self.tell(out, &whole, &list, &newer);
+        let made = placed?;
+        self.tell(out, &whole, &made);
         Ok(Exit::Done)
     }
 
-    /// Makes the zone in the folder `work`.
-    fn make(&self, work: &Path) -> Result<(List, Newer), Failure> {
+    /// Makes the zone in the folder `work`; it will be `dir`.
+    fn make(&self, work: &Path, dir: &Path) -> Result<Made, Failure> {
         let identity = read_identity(&self.identity)?;
         let list = unpack(&self.file, &identity, work)?;
         let layout = Layout::new(work);
@@ -85,15 +95,16 @@ impl Args {
         self.rooms.iter().try_for_each(|folder| search.rooms(folder))?;
         let newer = search.newer;
         let failed = |error: io::Error| Failure::file(Exit::Fault, "make a zone in", work, &error);
-        leave_note(&layout, &list, &newer).and_then(|()| settle(&zone)).map_err(failed)?;
-        Ok((list, newer))
+        leave_note(&layout, &list, &newer).and_then(|()| settle(&zone, &list)).map_err(failed)?;
+        let elsewhere = named_elsewhere(&zone, &list, dir);
+        Ok(Made { list, newer, elsewhere })
     }
 
-    fn tell(&self, out: &Output, zone: &Path, list: &List, newer: &Newer) {
+    fn tell(&self, out: &Output, zone: &Path, Made { list, newer, elsewhere }: &Made) {
         if out.is_json() {
             out.object(&serde_json::json!({
                 "zone": zone, "made": list.made, "audit": list.audit, "attested": newer.attested, "newer": newer.receipts,
-                "signer_checked": self.signer.is_some(),
+                "signer_checked": self.signer.is_some(), "named_elsewhere": elsewhere,
             }));
             return;
         }
@@ -105,11 +116,19 @@ impl Args {
         for found in &newer.receipts {
             out.note(format!("newer than the backup: {} was {}: {}", found.transfer, found.kind, found.file.display()));
         }
+        for (named, place) in elsewhere {
+            let (named, place) = (named.display(), place.display());
+            out.note(format!("Change sluse.toml before the start: it names {named}, which is {place} now."));
+        }
         if self.signer.is_none() {
             out.note("Nothing shows who made this backup: --signer names a kept allowed_signers file.");
         }
-        out.note("It has no data: at its first start it gives up what was in quarantine, and sources send that again.");
+        let made = list.made;
+        out.note(format!("It does not know what was revoked since: revoke again each source and agreement that was revoked after {made}."));
+        out.note("It has no data: at its first start it gives up what was in quarantine, and sources send that again. Invites that");
+        out.note("were not used are taken back then.");
         out.note(format!("Start it: slused all --config {}", zone.join("sluse.toml").display()));
+        out.note("or, where it is the package's zone, encrypt its keys for this host first: sluse-setup --encrypt");
     }
 }
 
@@ -124,13 +143,14 @@ fn claim(zone: &Path) -> Result<PathBuf, Failure> {
         return Err(Failure::new(Exit::Usage, format!("{} is not empty", zone.display()))
             .hint("a zone is restored to a folder of its own: name a new one"));
     }
+    let (Some(parent), Some(name)) = (zone.parent(), zone.file_name()) else {
+        return Err(failed(io::ErrorKind::InvalidInput.into()));
+    };
+    check_replaceable(&File::open(parent).map_err(failed)?, name).map_err(|why| failed(why.into()).hint(HINT))?;
     if !sockets_fit(&Layout::new(zone)) {
         let message = format!("{} is too long a path: the zone's sockets could not be made", zone.display());
         return Err(Failure::new(Exit::Usage, message));
     }
-    let (Some(parent), Some(name)) = (zone.parent(), zone.file_name()) else {
-        return Err(failed(io::ErrorKind::InvalidInput.into()));
-    };
     let work = parent.join(format!(".{}.sluse-restoring", name.to_string_lossy()));
     match std::fs::remove_dir_all(&work) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -138,6 +158,20 @@ fn claim(zone: &Path) -> Result<PathBuf, Failure> {
     }
     files::create_folder(&work, 0o700).map_err(failed)?;
     Ok(work)
+}
+
+const HINT: &str =
+    "the zone takes its name by one rename: name a folder below the mount point, or what the link leads to";
+
+/// Whether what has a name in a folder can be replaced by a folder that is made beside it: it is not there, or neither a mount point nor
+/// a link.
+fn check_replaceable(parent: &File, name: &OsStr) -> nix::Result<()> {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC);
+    let how = how.resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(parent, name, how) {
+        Ok(_) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Gives the finished zone its name.
@@ -155,61 +189,6 @@ fn read_identity(file: &Path) -> Result<Identity, Failure> {
     let line = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1"));
     let bad = || Failure::new(Exit::Usage, format!("{} is not an age identity", file.display()));
     line.and_then(|line| line.trim().parse().ok()).ok_or_else(bad)
-}
-
-/// Decrypts and unpacks; each member must be the one in the list, which comes last.
-fn unpack(file: &Path, identity: &Identity, work: &Path) -> Result<List, Failure> {
-    let damaged = |what: &str| Failure::new(Exit::Integrity, format!("{} {what}", file.display()));
-    let broken = |error: io::Error| damaged("is damaged").because(&error);
-    let opened = File::open(file).map_err(|e| Failure::file(Exit::Usage, "read", file, &e))?;
-    let decryptor = age::Decryptor::new_buffered(io::BufReader::with_capacity(256 * 1024, opened));
-    let decryptor = decryptor.map_err(|e| damaged("is not an age file").because(&e))?;
-    let stream = decryptor.decrypt(std::iter::once(identity as _));
-    let stream = stream.map_err(|e| damaged("does not open with this identity").because(&e))?;
-    let (mut archive, mut unpacked, mut names) = (tar::Archive::new(stream), Vec::new(), BTreeSet::new());
-    for entry in archive.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let plain = entry.header().entry_type() == tar::EntryType::Regular;
-        if !plain || !archive::is_sound(&name) || !names.insert(name.clone()) {
-            return Err(damaged("has a member that no backup has"));
-        }
-        let path = work.join(&name);
-        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        made.map_err(|e| Failure::file(Exit::Fault, "write", &path, &e))?;
-        let (bytes, sha256) = keep(&mut entry, &path).map_err(broken)?;
-        unpacked.push(Member { path: name, bytes, sha256 });
-    }
-    // What follows the archive's end is read too, so that a backup whose tail was cut off or changed is noticed.
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
-    let ends: Vec<String> = unpacked.iter().rev().take(2).map(|member| member.path.clone()).collect();
-    if ends != [LIST_SIGNATURE, LIST] {
-        return Err(damaged("does not end with its list and signature"));
-    }
-    unpacked.truncate(unpacked.len() - 2);
-    let text = files::read_bounded(&work.join(LIST), archive::MAX_LIST_BYTES).map_err(broken)?;
-    let list: List =
-        serde_json::from_slice(&text).map_err(|e| damaged("has a list that cannot be read").because(&e))?;
-    let needed = [DATABASE, CHECKPOINT, "sluse.toml"];
-    if list.files != unpacked || !needed.iter().all(|name| names.contains(*name)) {
-        return Err(damaged("does not hold what its list says"));
-    }
-    Ok(list)
-}
-
-fn keep(content: &mut impl Read, path: &Path) -> io::Result<(u64, Sha256)> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let (mut hash, mut bytes, mut step) = (sha2::Sha256::new(), 0, vec![0; 256 * 1024]);
-    loop {
-        let count = content.read(&mut step)?;
-        if count == 0 {
-            file.sync_all()?;
-            return Ok((bytes, Sha256(hash.finalize().into())));
-        }
-        hash.update(&step[..count]);
-        file.write_all(&step[..count])?;
-        bytes += count as u64;
-    }
 }
 
 /// The list must be signed by the zone that it names: by the keys that were kept elsewhere, or else by the one within. The
@@ -255,7 +234,7 @@ fn leave_note(layout: &Layout, list: &List, newer: &Newer) -> io::Result<()> {
 }
 
 /// Makes what a zone has besides, gives everything its owner and mode, and makes it durable.
-fn settle(zone: &Zone) -> io::Result<()> {
+fn settle(zone: &Zone, list: &List) -> io::Result<()> {
     let (layout, accounts) = (&zone.layout, Accounts::look_up()?);
     let mut places = places::all(zone);
     places.retain(|place| place.path.starts_with(layout.root()));
@@ -265,13 +244,38 @@ fn settle(zone: &Zone) -> io::Result<()> {
     // What a new zone does not have yet: as closed as `control`'s key, or as open as the configuration.
     let own = [layout.database(), layout.checkpoint(), layout.restored()];
     let closed = own.into_iter().chain(within(&layout.documents())?).map(|path| (path, layout.signing_key()));
-    let open = within(&zone.signatures())?.into_iter().map(|path| (path, layout.config()));
-    for (path, like) in closed.chain(open) {
+    let open: Vec<PathBuf> = open_files(layout, list, &places).collect();
+    let mut folders = BTreeSet::new();
+    for file in &open {
+        folders.extend(file.ancestors().skip(1).take_while(|folder| *folder != layout.root()).map(Path::to_owned));
+    }
+    let open = open.into_iter().map(|path| (path, layout.config()));
+    let folders = folders.into_iter().map(|path| (path, layout.trust()));
+    for (path, like) in closed.chain(open).chain(folders) {
         let like = places.iter().find(|place| place.path == like).cloned();
-        places.extend(like.filter(|_| path.starts_with(layout.root())).map(|like| Place { path, ..like }));
+        places.extend(like.map(|like| Place { path, ..like }));
     }
     places.iter().try_for_each(|place| place.settle(&accounts))?;
     places.iter().filter(|place| place.folder).try_for_each(|place| files::sync_folder(&place.path))
+}
+
+/// The backup's files that every role may read, and of which a new zone has none: signatures, files of outside authorities. They are known
+/// by their names in the backup: the configuration may name them by the path of the zone that was lost.
+fn open_files<'a>(layout: &'a Layout, list: &'a List, places: &'a [Place]) -> impl Iterator<Item = PathBuf> + 'a {
+    let paths = list.files.iter().map(|member| layout.root().join(&member.path));
+    let closed = move |path: &Path| Role::ALL.iter().any(|role| path.starts_with(layout.role(*role)));
+    paths.filter(move |path| !closed(path) && !places.iter().any(|place| place.path == *path))
+}
+
+/// What the configuration names by a path in the folder of the zone that was lost, and where in the new one that is.
+fn named_elsewhere(zone: &Zone, list: &List, dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let named = archive::authorities_of(zone).into_iter().filter(|path| !path.starts_with(zone.layout.root()));
+    let placed = named.filter_map(|path| {
+        let member = list.files.iter().find(|member| path.ends_with(&member.path))?;
+        let place = dir.join(&member.path);
+        Some((path, place))
+    });
+    placed.filter(|(path, place)| path != place).collect()
 }
 
 /// What lies in a folder, where there is one.

@@ -6,6 +6,12 @@ fn encode(bytes: &[u8]) -> String {
     ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
+/// Whether the test file stands in a member of a document with this text.
+fn shows_eicar(text: &str) -> bool {
+    let seen = walk("a.xml", &odm(text));
+    seen.members[1..].iter().any(|member| memchr::memmem::find(&member.bytes, &eicar()).is_some())
+}
+
 /// A document with a file in it.
 fn odm(text: &str) -> Vec<u8> {
     format!("<?xml version=\"1.0\"?>\n<ODM><ItemDataBase64 ItemOID=\"i\">{text}</ItemDataBase64></ODM>\n").into_bytes()
@@ -36,6 +42,43 @@ fn lines_and_escapes_change_nothing() {
     assert_eq!(walk("a.json", escaped.as_bytes()).member("a.json![base64]").bytes, file);
     let zeros = walk("a.xml", &odm(&encode(&[0; 500])));
     assert_eq!(zeros.member("a.xml![base64]").bytes, [0; 500]);
+}
+
+#[test]
+fn a_file_is_found_whatever_it_begins_with() {
+    // As base64: one letter, words, hexadecimal digits, nucleotides.
+    let beginnings = ["i".repeat(64), "words/and/paths/".repeat(4), "0a1b".repeat(16), "GATTACA0".repeat(8)];
+    let archive = zip(&[Entry::deflated("x.txt", &eicar())]);
+    for beginning in beginnings {
+        for times in [1, 3, 40] {
+            for phase in 0..3 {
+                let blank = vec![0xa6; phase];
+                let start = ::base64::engine::general_purpose::STANDARD.decode(beginning.repeat(times)).unwrap();
+                let file = [&start[..], &blank, &eicar(), &blank].concat();
+                let seen = walk("a.xml", &odm(&encode(&file)));
+                assert_eq!(seen.member("a.xml![base64]").bytes, file, "{beginning} × {times}");
+                let seen = walk("a.xml", &odm(&encode(&[&start[..], &blank, &archive].concat())));
+                assert!(seen.shows(&eicar()), "{beginning} × {times}: zip");
+                // In lines, and behind words that are none of it.
+                let lines = format!("{}\n{}", beginning.repeat(times), encode(&file));
+                assert!(shows_eicar(&lines), "{beginning} × {times}: lines");
+                let words = format!("{}s {}", "words/and/paths/".repeat(4 * times), encode(&file));
+                assert!(shows_eicar(&words), "{beginning} × {times}: words");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_behind_the_end_of_another_is_found() {
+    assert!(shows_eicar(&format!("{}{}", encode(&[7; 100]), encode(&eicar()))));
+}
+
+#[test]
+fn a_long_run_is_a_file_whatever_it_looks_like() {
+    let seen = walk("a.xml", &odm(&"i".repeat(100_000)));
+    assert_eq!(seen.member("a.xml![base64]").bytes.len(), 75_000);
+    assert_eq!(walk("a.xml", &odm(&"i".repeat(80_000))).members.len(), 1);
 }
 
 #[test]

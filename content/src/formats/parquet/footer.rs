@@ -16,12 +16,11 @@ pub struct Footer<'f> {
     pub rows_of_groups: i64,
     /// Where the last byte of a column lies.
     pub end: u64,
-    /// The parts of columns in row groups: start, end, column.
+    /// The parts of columns in row groups: start, end, column. Where no start is stated it is beyond any file's end.
     pub parts: Vec<(u64, u64, usize)>,
 }
 
 /// One column.
-#[derive(Default)]
 pub struct Column<'f> {
     /// Its name, with those of the groups that it lies in.
     pub path: Vec<&'f [u8]>,
@@ -29,6 +28,8 @@ pub struct Column<'f> {
     pub kind: i64,
     /// Values that stand in the footer: the least and the greatest of row groups.
     pub values: Vec<&'f [u8]>,
+    /// Whether these are the least and the greatest of all row groups.
+    pub is_bounded: bool,
 }
 
 /// Values of one column that are kept.
@@ -41,7 +42,7 @@ const MAX_VALUES: usize = 64;
 pub fn read(bytes: &[u8]) -> Result<Footer<'_>, Wrong> {
     let mut footer = Footer::default();
     let mut elements = Vec::new();
-    let mut chunks = 0;
+    let (mut groups, mut chunks) = (0usize, 0usize);
     let mut has_schema = false;
     Thrift::new(bytes).structure(|thrift, field, kind| match (field, kind) {
         (2, LIST) => {
@@ -58,11 +59,18 @@ pub fn read(bytes: &[u8]) -> Result<Footer<'_>, Wrong> {
         }
         (3, I64) => thrift.integer().map(|rows| footer.rows = rows),
         (4, LIST) => thrift.list(|thrift, kind| {
+            groups += 1;
             if kind == STRUCT { group(thrift, &mut footer, &mut chunks) } else { Err("a row group that is none") }
         }),
         _ => thrift.skip(kind),
     })?;
-    if has_schema { Ok(footer) } else { Err("a footer without a schema") }
+    let columns = footer.columns.len();
+    let agrees = groups.checked_mul(columns) == Some(footer.parts.len());
+    match has_schema {
+        false => Err("a footer without a schema"),
+        true if agrees && footer.parts.iter().all(|(_, _, column)| *column < columns) => Ok(footer),
+        true => Err("a row group of other columns than the schema has"),
+    }
 }
 
 /// One element of the schema: name, children, type.
@@ -94,7 +102,7 @@ fn leaves<'f>(elements: &[(&'f [u8], i64, i64)]) -> Result<Vec<Column<'f>>, Wron
             open.push((name, *children));
         } else if columns.len() < MAX_COLUMNS {
             let path = open.iter().skip(1).map(|(name, _)| *name).chain([*name]).collect();
-            columns.push(Column { path, kind: *kind, values: Vec::new() });
+            columns.push(Column { path, kind: *kind, values: Vec::new(), is_bounded: true });
         } else {
             return Err("a schema of too many columns");
         }
@@ -111,11 +119,19 @@ fn group<'f>(thrift: &mut Thrift<'f>, footer: &mut Footer<'f>, chunks: &mut usiz
                 if *chunks > MAX_CHUNKS || kind != STRUCT {
                     return Err("row groups of too many columns");
                 }
-                column += 1;
+                let mut part = (u64::MAX, u64::MAX, column);
                 thrift.structure(|thrift, field, kind| match (field, kind) {
-                    (3, STRUCT) => chunk(thrift, footer, column - 1),
+                    (3, STRUCT) => chunk(thrift, footer, column).map(|place| (part.0, part.1) = place),
                     _ => thrift.skip(kind),
-                })
+                })?;
+                if part.0 == u64::MAX
+                    && let Some(column) = footer.columns.get_mut(column)
+                {
+                    column.is_bounded = false;
+                }
+                footer.parts.push(part);
+                column += 1;
+                Ok(())
             })
         }
         (3, I64) => {
@@ -127,32 +143,40 @@ fn group<'f>(thrift: &mut Thrift<'f>, footer: &mut Footer<'f>, chunks: &mut usiz
     })
 }
 
-/// What the footer says of a column's part in a row group.
-fn chunk<'f>(thrift: &mut Thrift<'f>, footer: &mut Footer<'f>, column: usize) -> Result<(), Wrong> {
+/// What the footer says of a column's part in a row group: where it begins and ends.
+fn chunk<'f>(thrift: &mut Thrift<'f>, footer: &mut Footer<'f>, column: usize) -> Result<(u64, u64), Wrong> {
     let (mut size, mut start) = (0u64, u64::MAX);
+    let (mut least, mut greatest) = (false, false);
+    let mut column = footer.columns.get_mut(column);
     let unsigned = |number: i64| u64::try_from(number).map_err(|_| "a negative place or size in the footer");
     thrift.structure(|thrift, field, kind| match (field, kind) {
         (7, I64) => thrift.integer().and_then(unsigned).map(|number| size = number),
         // Data pages and, before them, a dictionary.
         (9 | 11, I64) => thrift.integer().and_then(unsigned).map(|number| start = start.min(number.max(1))),
-        (12, STRUCT) => thrift.structure(|thrift, _, kind| {
+        (12, STRUCT) => thrift.structure(|thrift, field, kind| {
             if kind != BINARY {
                 return thrift.skip(kind);
             }
             let value = thrift.binary()?;
-            if let Some(column) = footer.columns.get_mut(column)
+            if let Some(column) = &mut column
                 && column.values.len() < MAX_VALUES
             {
                 column.values.push(value);
+                // In an old and in a new way.
+                least |= matches!(field, 2 | 6);
+                greatest |= matches!(field, 1 | 5);
             }
             Ok(())
         }),
         _ => thrift.skip(kind),
     })?;
-    if start != u64::MAX {
-        let end = start.checked_add(size).ok_or("a column beyond the end of any file")?;
-        footer.end = footer.end.max(end);
-        footer.parts.push((start, end, column));
+    if let Some(column) = column {
+        column.is_bounded &= least && greatest;
     }
-    Ok(())
+    if start == u64::MAX {
+        return Ok((start, start));
+    }
+    let end = start.checked_add(size).ok_or("a column beyond the end of any file")?;
+    footer.end = footer.end.max(end);
+    Ok((start, end))
 }

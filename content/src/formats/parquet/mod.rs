@@ -13,7 +13,7 @@ use crate::identifiers::{Token, meant_for_numbers, scan_whole};
 use crate::policy::Policy;
 use crate::reader::{Notice, Reader, Sink};
 use footer::{Column, Footer};
-use pages::{Pages, Values};
+use pages::Pages;
 use sluse_protocol::finding::Class;
 use std::sync::Arc;
 
@@ -27,10 +27,13 @@ const MAX_FOOTER: usize = 8 << 20;
 const END: usize = 8;
 
 /// Types that hold text: bytes of any length, and of one length.
-const TEXT: [i64; 2] = [6, 7];
+const TEXT: [i64; 2] = [BYTES, 7];
 const INT64: i64 = 2;
 const DOUBLE: i64 = 5;
 const BYTES: i64 = 6;
+
+/// Types as which pages are read.
+const READ: [i64; 3] = [BYTES, INT64, DOUBLE];
 
 /// Reads one file.
 pub struct Parquet {
@@ -102,12 +105,10 @@ impl Parquet {
             }
         }
         let read = self.take_pages(footer);
-        let matters =
-            |column: &Column<'_>| TEXT.contains(&column.kind) || column.path.iter().any(|name| meant_for_numbers(name));
-        let unread = footer.columns.iter().zip(read).filter(|(column, read)| !read && matters(column)).count();
+        let unread = footer.columns.iter().zip(read).filter(|(column, read)| !read && may_hold(column)).count();
         if unread > 0 && footer.rows > 0 {
             let message = format!(
-                "{unread} columns have pages whose compression or encoding is not read here: of these only the least and the \
+                "{unread} columns have pages whose compression, encoding or type is not read here: of these only the least and the \
                  greatest values were looked at for identifiers"
             );
             sink.notice(Notice { class: Class::IdentifierReview, offset: None, message });
@@ -127,16 +128,11 @@ impl Parquet {
             let Some(read) = read.get_mut(*column) else { continue };
             *read &= good;
             let kind = footer.columns.get(*column).map_or(-1, |column| column.kind);
+            let kind = READ.iter().position(|one| *one == kind);
             for page in pages[first..].iter().take_while(|page| page.start < *end) {
-                let found = match (&page.values, kind) {
-                    (Values::Read(found), BYTES) => &found[0],
-                    (Values::Read(found), INT64) => &found[1],
-                    (Values::Read(found), DOUBLE) => &found[2],
-                    (Values::None, _) => continue,
-                    _ => {
-                        *read = false;
-                        continue;
-                    }
+                let Some(found) = page.found(kind) else {
+                    *read = false;
+                    continue;
                 };
                 self.columns.miss(*column, found.tokens - found.count);
                 let Some(last) = found.numbers.last() else { continue };
@@ -149,6 +145,22 @@ impl Parquet {
         }
         read
     }
+}
+
+/// Whether national numbers may stand in a column of which not all was read.
+fn may_hold(column: &Column<'_>) -> bool {
+    TEXT.contains(&column.kind) || has_room(column) || column.path.iter().any(|name| meant_for_numbers(name))
+}
+
+/// Whether the least and the greatest value of a column of numbers leave room for a national number.
+fn has_room(column: &Column<'_>) -> bool {
+    let number = |bytes: [u8; 8]| match column.kind {
+        INT64 => i64::from_le_bytes(bytes) as f64,
+        _ => f64::from_le_bytes(bytes),
+    };
+    let values = || column.values.iter().filter_map(|value| value.first_chunk::<8>()).map(|bytes| number(*bytes));
+    let reaches = values().any(|value| value >= 1e9) && values().any(|value| value < 1e11);
+    [INT64, DOUBLE].contains(&column.kind) && (reaches || !column.is_bounded)
 }
 
 impl Reader for Parquet {

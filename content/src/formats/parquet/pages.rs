@@ -56,19 +56,21 @@ enum At {
 pub struct Page {
     /// Where its header begins.
     pub start: u64,
-    /// What was read of it.
-    pub values: Values,
+    values: Values,
 }
 
 /// What was read of a page.
-pub enum Values {
+enum Values {
     /// It holds no values of its own.
     None,
     /// Its compression or encoding is not read here, or it is too large.
     Unread,
-    /// Its values, read as texts, whole numbers and floating ones.
-    Read(Box<[Found; 3]>),
+    /// Its values were read.
+    Read(Fits, Option<Box<[Found; 3]>>),
 }
+
+/// Whether texts, whole numbers and floating ones fill a page: values of another type may be in it where they do not.
+type Fits = [bool; 3];
 
 /// What was found in values of one type.
 #[derive(Default)]
@@ -79,6 +81,22 @@ pub struct Found {
     pub count: u64,
     /// Some of these.
     pub numbers: Vec<[u8; 11]>,
+}
+
+static NOTHING: Found = Found { tokens: 0, count: 0, numbers: Vec::new() };
+
+impl Page {
+    /// What was found in its values if these are texts, whole numbers or floating ones (0, 1, 2); none if not all of it was read
+    /// as such.
+    pub fn found(&self, kind: Option<usize>) -> Option<&Found> {
+        match (&self.values, kind) {
+            (Values::None, _) => Some(&NOTHING),
+            (Values::Read(fits, found), Some(kind)) if fits[kind] => {
+                Some(found.as_ref().map_or(&NOTHING, |found| &found[kind]))
+            }
+            _ => None,
+        }
+    }
 }
 
 struct Head {
@@ -179,13 +197,10 @@ impl Pages {
     }
 
     fn push(&mut self, mut values: Values) {
-        if let Values::Read(found) = &mut values {
+        if let Values::Read(_, Some(found)) = &mut values {
             for found in found.iter_mut() {
                 found.numbers.truncate(MAX_NUMBERS.saturating_sub(self.numbers).max(1));
                 self.numbers += found.numbers.len();
-            }
-            if found.iter().all(|found| found.tokens == 0) {
-                values = Values::None;
             }
         }
         self.list.push(Page { start: self.start, values });
@@ -229,7 +244,7 @@ fn head(bytes: &[u8]) -> Result<(Head, usize), Wrong> {
 fn values(head: &Head, page: &[u8]) -> Values {
     let plain = head.encoding == PLAIN || (head.kind == DICTIONARY && head.encoding == PLAIN_DICTIONARY);
     let of_values = [DATA, DICTIONARY, DATA_V2].contains(&head.kind) && head.values > 0;
-    if !of_values || (!plain && INDICES.contains(&head.encoding)) {
+    if !of_values || (head.kind != DICTIONARY && INDICES.contains(&head.encoding)) {
         return Values::None;
     }
     let levels = if head.kind == DATA_V2 { head.levels } else { 0 };
@@ -241,9 +256,11 @@ fn values(head: &Head, page: &[u8]) -> Values {
     }
     let unpacked = if head.compressed { unpack(packed, length) } else { Some(packed.to_vec()) };
     let Some(data) = unpacked else { return Values::Unread };
-    let [text, whole, floating] =
-        [texts(&data, head.values), eights(&data, head, whole), eights(&data, head, floating)];
-    Values::Read(Box::new([text, whole, floating]))
+    let read = [texts(&data, head.values), eights(&data, head, whole), eights(&data, head, floating)];
+    let fits = read.each_ref().map(Option::is_some);
+    let found = read.map(Option::unwrap_or_default);
+    let some = found.iter().any(|found| found.tokens > 0);
+    Values::Read(fits, some.then(|| Box::new(found)))
 }
 
 /// Unpacks by whatever of snappy, Zstandard and gzip, or nothing, gives just so many bytes.
@@ -262,26 +279,25 @@ fn unpack(packed: &[u8], length: usize) -> Option<Vec<u8>> {
     snappy::unpack(packed, length).or_else(|| (packed.len() == length).then(|| packed.to_vec()))
 }
 
-/// Texts with their lengths before them, if they fill the page. Levels, which come first, have a length as well, and are
-/// taken for up to two more texts.
-fn texts(data: &[u8], values: usize) -> Found {
+/// Texts with their lengths before them; none if they do not fill the page. Levels, which come first, have a length as well, and
+/// are taken for up to two more texts.
+fn texts(data: &[u8], values: usize) -> Option<Found> {
     let mut found = Found::default();
     let (mut rest, mut count) = (data, 0);
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        let Some(text) = after.get(..u32::from_le_bytes(*length) as usize) else { return Found::default() };
+        let text = after.get(..u32::from_le_bytes(*length) as usize)?;
         count += 1;
         if count > values + 2 {
-            return Found::default();
+            return None;
         }
         scan_whole(text, &mut |token| found.take(token.digits));
         rest = &after[text.len()..];
     }
-    if rest.is_empty() { found } else { Found::default() }
+    rest.is_empty().then_some(found)
 }
 
-/// Values of eight bytes, behind as many levels as leave a whole number of them.
-fn eights(data: &[u8], head: &Head, number: fn([u8; 8]) -> Option<u64>) -> Found {
-    let mut found = Found::default();
+/// Values of eight bytes, behind as many levels as leave a whole number of them; none if that is never so.
+fn eights(data: &[u8], head: &Head, number: fn([u8; 8]) -> Option<u64>) -> Option<Found> {
     let mut rest = data;
     for _ in 0..3 {
         let (eights, behind) = rest.as_chunks::<8>();
@@ -290,14 +306,14 @@ fn eights(data: &[u8], head: &Head, number: fn([u8; 8]) -> Option<u64>) -> Found
             && (eights.len() == head.values
                 || (rest.len() < data.len() || head.levels > 0) && eights.len() < head.values)
         {
+            let mut found = Found::default();
             eights.iter().filter_map(|bytes| number(*bytes)).for_each(|number| found.take(digits(number)));
-            return found;
+            return Some(found);
         }
-        let Some((length, after)) = rest.split_first_chunk::<4>() else { break };
-        let Some(after) = after.get(u32::from_le_bytes(*length) as usize..) else { break };
-        rest = after;
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        rest = after.get(u32::from_le_bytes(*length) as usize..)?;
     }
-    found
+    None
 }
 
 /// Ten digits are eleven of which the first was a zero.

@@ -1,5 +1,6 @@
 //! What `deliver` asks and reports.
 
+use crate::control::archives;
 use crate::control::deliveries;
 use crate::control::failure::Failure;
 use crate::control::live::LinkId;
@@ -22,6 +23,14 @@ fn handle(control: &Control, link: LinkId, request: DeliverRequest) -> Result<(D
         DeliverRequest::Document { transfer, name, offset } => {
             let bytes = deliveries::document(control, &transfer, &name, offset)?;
             Ok((DeliverReply::Document, bytes))
+        }
+        DeliverRequest::Sign { transfer, tagmanifest } => {
+            let (statement, signature) = archives::sign(control, link, &transfer, &tagmanifest)?;
+            Ok((DeliverReply::Signed { signature }, statement.into()))
+        }
+        DeliverRequest::Checked { transfer, outcome } => {
+            archives::checked(control, link, &transfer, outcome)?;
+            Ok((DeliverReply::Done, Vec::new()))
         }
         DeliverRequest::Delivered { transfer, outcome } => {
             Ok(match deliveries::delivered(control, link, &transfer, outcome)? {

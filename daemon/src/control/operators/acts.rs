@@ -4,27 +4,18 @@
 use super::Answer;
 use crate::control::enrolment;
 use crate::control::failure::{Failure, refuse};
-use crate::control::releases::{self, OPERATOR};
+use crate::control::releases;
 use crate::control::shared::Control;
-use crate::control::store::transfers::{self, Transfer};
-use crate::control::store::{Who, Write, agreements, rooms, sources, transition};
+use crate::control::store::{Who, Write, reviews, rooms, sources, transfers, transition};
 use serde_json::json;
-use sluse_protocol::agreement::{self, Problem};
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::ids::{AgreementId, RoomName, SourceName, TransferId};
+use sluse_protocol::ids::{RoomName, SourceName, TransferId};
 use sluse_protocol::limits::MAX_REASON_BYTES;
 use sluse_protocol::operator::{OperatorReply, RoomInfo};
 use sluse_protocol::path::{self, DataPath, NameRule};
-use sluse_protocol::policy;
-use sluse_protocol::receipt::DecisionRecord;
 use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::review::Choice;
 use sluse_protocol::transfer::{Event, State};
-
-/// Bytes of an agreement's text.
-const MAX_AGREEMENT_BYTES: usize = 64 * 1024;
-
-/// Problems of an agreement's text that are told at once.
-const MAX_PROBLEMS: usize = 20;
 
 pub fn invite(control: &Control, operator: &Who, name: &SourceName, hours: u16) -> Answer {
     let (text, expires) = enrolment::invite(control, operator, name, hours)?;
@@ -52,7 +43,7 @@ pub fn revoke_source(control: &Control, operator: &Who, name: &SourceName, reaso
             transition::apply(write, &transfer.id, Event::Cancel, operator, details)?;
         }
         for transfer in transfers::of_source_in(&write.sql, name, State::Released)? {
-            releases::hold(write, &transfer.id, "the source was shut out since", Code::RevokedSource.as_str())?;
+            releases::hold(write, &transfer.id, &Refusal::new(Code::RevokedSource, "the source was shut out since"))?;
         }
         Ok(())
     })
@@ -101,70 +92,6 @@ fn overlap(path: &DataPath, other: &str) -> bool {
     below(&one, &two) || below(&two, &one)
 }
 
-/// Adds an agreement. An id stands for one text, for ever.
-pub fn add_agreement(control: &Control, operator: &Who, body: &[u8]) -> Result<(), Failure> {
-    if body.len() > MAX_AGREEMENT_BYTES {
-        return refuse(Code::TooLarge, format!("an agreement has at most {MAX_AGREEMENT_BYTES} bytes"));
-    }
-    let Ok(text) = std::str::from_utf8(body) else { return refuse(Code::Invalid, "the agreement is not UTF-8") };
-    let agreement = agreement::parse(text).map_err(|problems| wrong(&problems))?;
-    let sha256 = Sha256::of(body);
-    control.store.write(|write| {
-        match agreements::find(&write.sql, &agreement.id)? {
-            Some(stored) if stored.sha256 == sha256 && stored.revoked.is_none() => return Ok(()),
-            Some(stored) if stored.revoked.is_some() => {
-                return refuse(Code::NameTaken, format!("agreement {} was revoked", agreement.id));
-            }
-            Some(_) => return refuse(Code::NameTaken, format!("agreement {} has another text", agreement.id)),
-            None => {}
-        }
-        agreements::insert(write, &agreement, text)?;
-        let details = json!({
-            "agreement": agreement.id, "from": agreement.from, "to": agreement.to, "sha256": sha256,
-        });
-        write.record(operator, "agreement-added", None, details)?;
-        Ok(())
-    })
-}
-
-/// Each problem with its line; the first one's hint.
-fn wrong(problems: &[Problem]) -> Failure {
-    let lines: Vec<String> = problems
-        .iter()
-        .take(MAX_PROBLEMS)
-        .map(|problem| match problem.line {
-            0 => problem.message.clone(),
-            line => format!("line {line}: {}", problem.message),
-        })
-        .collect();
-    let hint = problems.first().map(|problem| problem.hint.clone()).filter(|hint| !hint.is_empty());
-    let refusal = Refusal::new(Code::Invalid, format!("the agreement cannot be used: {}", lines.join("; ")));
-    match hint {
-        Some(hint) => refusal.hint(hint).into(),
-        None => refusal.into(),
-    }
-}
-
-/// Ends an agreement: what was released under it and is not being delivered yet is held.
-pub fn revoke_agreement(control: &Control, operator: &Who, id: &AgreementId, reason: &str) -> Result<(), Failure> {
-    check_reason(reason)?;
-    control.store.write(|write| {
-        if agreements::get(&write.sql, id)?.revoked.is_some() {
-            return Ok(());
-        }
-        agreements::set_revoked(write, id, reason)?;
-        let details = json!({"agreement": id, "reason_sha256": digest(reason)});
-        write.record(operator, "agreement-revoked", None, details)?;
-        for transfer in transfers::all_in(&write.sql, &[State::Released])? {
-            if transfer.agreement == *id {
-                let message = format!("agreement {id} was revoked");
-                releases::hold(write, &transfer.id, &message, Code::AgreementInactive.as_str())?;
-            }
-        }
-        Ok(())
-    })
-}
-
 /// Ends a transfer.
 pub fn cancel(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
     check_reason(reason)?;
@@ -174,61 +101,19 @@ pub fn cancel(control: &Control, operator: &Who, id: &TransferId, reason: &str) 
     })
 }
 
-/// Releases a held transfer.
-pub fn release(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
-    check_reason(reason)?;
-    control.store.write(|write| {
-        let transfer = held(write, id)?;
-        releases::check_allowed(&write.sql, &transfer, write.now)?;
-        let stored = agreements::get(&write.sql, &transfer.agreement)?;
-        let (Some(seal), Some(report)) = (&transfer.seal, transfers::full_report(&write.sql, &transfer)?) else {
-            return refuse(Code::WrongState, "the transfer was not inspected");
-        };
-        let files = transfer.totals.files;
-        policy::decide_by_operator(&stored.agreement, seal.manifest_sha256, files, &report)?;
-        decided(write, operator, &transfer, reason)?;
-        transfers::set_reason(write, id, None)?;
-        act(write, operator, id, Event::Release, reason)
-    })
-}
-
-/// Rejects a held transfer.
-pub fn reject(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
-    check_reason(reason)?;
-    control.store.write(|write| {
-        let transfer = held(write, id)?;
-        decided(write, operator, &transfer, reason)?;
-        transfers::set_reason(write, id, Some(&Refusal::new(Code::Rejected, reason)))?;
-        act(write, operator, id, Event::Reject, reason)
-    })
-}
-
 /// Has a held transfer inspected once more.
 pub fn inspect_again(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
     check_reason(reason)?;
     control.store.write(|write| {
-        held(write, id)?;
+        let transfer = transfers::get(&write.sql, id)?;
+        if transfer.state != State::Held {
+            return refuse(Code::WrongState, format!("the transfer is {}, not held", transfer.state));
+        }
         transfers::set_reason(write, id, None)?;
+        // The manifest is the same: who keeps it out does so whatever else is found in it.
+        reviews::void(write, operator, id, |made| made.choice == Choice::Release, "inspected again")?;
         act(write, operator, id, Event::InspectAgain, reason)
     })
-}
-
-fn held(write: &Write<'_>, id: &TransferId) -> Result<Transfer, Failure> {
-    let transfer = transfers::get(&write.sql, id)?;
-    if transfer.state != State::Held {
-        return refuse(Code::WrongState, format!("the transfer is {}, not held", transfer.state));
-    }
-    Ok(transfer)
-}
-
-/// Keeps a person's decision, which the receipt will carry.
-fn decided(write: &Write<'_>, operator: &Who, transfer: &Transfer, reason: &str) -> Result<(), Failure> {
-    let by = match operator {
-        Who::Operator(name) => Some(name.clone()),
-        _ => None,
-    };
-    let decision = DecisionRecord { rule: OPERATOR.into(), by, reason: reason.to_owned() };
-    transfers::set_decision(write, &transfer.id, &decision)
 }
 
 fn act(write: &mut Write<'_>, operator: &Who, id: &TransferId, event: Event, reason: &str) -> Result<(), Failure> {

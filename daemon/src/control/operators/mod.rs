@@ -1,127 +1,155 @@
-//! The operators' socket: who is there, and what is asked. Only root, the user that `control` runs as, and members of the
-//! operators' group are answered; the person's name stands in the audit entry of each act.
+//! The operators' socket: who is there, and what is asked. Who may ask what follows from the system's groups at the time of each
+//! request; the person's name stands in the audit entry of each act.
 
 mod acts;
-mod peer;
+mod agreements;
+mod archives;
+mod places;
 mod questions;
 mod register;
 mod retention;
+mod versions;
+
+pub use acts::{check_reason, digest};
+use places::Places;
 
 use super::failure::Failure;
+use super::people::{self, People, Person, Stranger};
 use super::shared::Control;
 use super::store::Who;
+use super::{readings, reviews};
 use crate::RoleError;
-use peer::Operators;
 use sluse_host::config::Zone;
 use sluse_host::rpc;
+use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
-use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::refusal::Refusal;
+use sluse_protocol::review::Choice;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-/// Operators connected at once.
-const MAX_CONNECTIONS: usize = 64;
+/// Requests of one person that are answered at the same time.
+const MAX_IN_FLIGHT: usize = 8;
 
-/// The socket, listening.
-#[derive(Debug)]
-pub struct Listener {
-    listener: UnixListener,
-    operators: Operators,
-}
-
-/// Makes the socket: mode 0660, of the operators' group where there is one.
+/// Makes the socket. Where one group has every power it is of that group, mode 0660; where powers are separated anybody may
+/// connect, since a file has one group, and is known by the kernel's word.
 ///
 /// # Errors
-/// When it cannot be made, or the group is not known.
-pub fn listen(zone: &Zone) -> Result<Listener, RoleError> {
-    let operators = Operators::new(zone.settings.control.operators_group.as_deref())?;
+/// When it cannot be made.
+pub fn listen(zone: &Zone, people: &People) -> Result<UnixListener, RoleError> {
     let path = zone.layout.operator_socket();
-    let listener = bind(&path, &operators).map_err(RoleError::io(path.display().to_string()))?;
-    Ok(Listener { listener, operators })
+    bind(&path, people).map_err(RoleError::io(path.display().to_string()))
 }
 
-fn bind(path: &Path, operators: &Operators) -> io::Result<UnixListener> {
+fn bind(path: &Path, people: &People) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
     // Where it has its group already, as in the unit, the role needs no call to change it, and has none.
-    if let Some(group) = operators.group()
+    if let Some(group) = people.operators()
         && std::fs::metadata(path)?.gid() != group
     {
         std::os::unix::fs::chown(path, None, Some(group))?;
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let mode = if people.separated() { 0o666 } else { 0o660 };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
 /// Answers whoever connects, each on a thread of its own.
-pub fn accept(control: &Arc<Control>, listener: &Listener) {
-    let connected = Arc::new(AtomicUsize::new(0));
-    for stream in listener.listener.incoming() {
+pub fn accept(control: &Arc<Control>, listener: &UnixListener) {
+    let places = Arc::new(Places::default());
+    for stream in listener.incoming() {
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::warn!(%error, "an operator could not connect");
+                tracing::warn!(%error, "a person could not connect");
                 // Out of descriptors, most likely: they come back when connections end.
                 std::thread::sleep(std::time::Duration::from_millis(100));
                 continue;
             }
         };
-        if connected.load(Ordering::SeqCst) >= MAX_CONNECTIONS {
-            tracing::warn!("too many operators are connected");
+        let uid = match people::peer(&stream) {
+            Ok(uid) => uid,
+            Err(error) => {
+                tracing::warn!(%error, "the kernel does not say who connected");
+                continue;
+            }
+        };
+        let known = control.people.look_up(uid).map(drop);
+        let Some(place) = places.take(uid, known.is_ok()) else {
+            if control.people.is_news(uid, Instant::now()) {
+                tracing::warn!(uid, "too many people are connected");
+            }
             continue;
-        }
-        let person = listener.operators.identify(&stream);
+        };
         let control = Arc::clone(control);
-        let slot = Slot::take(&connected);
         let started = std::thread::Builder::new().name("operator".into()).spawn(move || {
-            serve(control, stream, person);
-            drop(slot);
+            match known {
+                Ok(()) => serve(control, stream, uid),
+                Err(stranger) => turn_away(&control, stream, uid, &stranger),
+            }
+            drop(place);
         });
         if let Err(error) = started {
-            tracing::error!(%error, "no thread for an operator");
+            tracing::error!(%error, "no thread for a person");
         }
     }
 }
 
-struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    fn take(connected: &Arc<AtomicUsize>) -> Self {
-        connected.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(connected))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-fn serve(control: Arc<Control>, stream: UnixStream, person: Result<String, peer::Stranger>) {
-    let operator = person.map(Who::Operator);
-    if let Err(stranger) = &operator {
-        tracing::warn!(code = Code::Forbidden.as_str(), %stranger, "an operator was refused");
-    }
-    let ended = rpc::serve(stream, move |request, body| match &operator {
-        Ok(operator) => answer(&control, operator, request, &body),
-        Err(stranger) => (OperatorReply::Refused(Refusal::new(Code::Forbidden, stranger.to_string())), Vec::new()),
-    });
+fn serve(control: Arc<Control>, stream: UnixStream, uid: u32) {
+    let ended = rpc::serve_within(MAX_IN_FLIGHT, stream, move |request, body| ask(&control, uid, request, &body));
     if let Err(error) = ended {
         tracing::debug!(%error, "an operator's connection ended");
     }
 }
 
-/// Answers one request of a person.
-pub fn answer(control: &Control, operator: &Who, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
-    let answered = handle(control, operator, request, body);
+/// Says once why nothing is answered. Nothing that a stranger sends is decoded.
+fn turn_away(control: &Control, stream: UnixStream, uid: u32, stranger: &Stranger) {
+    let refusal = stranger.refusal();
+    note_refused(control, uid, &refusal);
+    if let Err(error) = rpc::turn_away(stream, &OperatorReply::Refused(refusal)) {
+        tracing::debug!(%error, "a stranger's connection ended");
+    }
+}
+
+fn note_refused(control: &Control, uid: u32, refusal: &Refusal) {
+    if control.people.is_news(uid, Instant::now()) {
+        tracing::warn!(uid, code = refusal.code.as_str(), reason = refusal.message, "a person was refused");
+    }
+}
+
+/// Answers one request of whoever has a user id now.
+pub fn ask(control: &Control, uid: u32, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
+    match control.people.admit(uid, &request) {
+        Ok(person) => {
+            let asked = request.clone();
+            let answered = answer(control, &person, request, body);
+            if matches!(answered.0, OperatorReply::Refused(_)) {
+                return answered;
+            }
+            match readings::note(control, &person, &asked) {
+                Ok(()) => answered,
+                Err(failure) => (OperatorReply::Refused(failure.into_refusal()), Vec::new()),
+            }
+        }
+        Err(refusal) => {
+            note_refused(control, uid, &refusal);
+            (OperatorReply::Refused(refusal), Vec::new())
+        }
+    }
+}
+
+/// Answers one request of a person who may ask it.
+pub fn answer(control: &Control, person: &Person, request: OperatorRequest, body: &[u8]) -> (OperatorReply, Vec<u8>) {
+    let operator = Who::Operator(person.name.clone());
+    let answered = handle(control, person, &operator, request, body);
     if let Err(Failure::Refused(refusal)) = &answered {
         tracing::info!(by = %operator, code = refusal.code.as_str(), "refused");
     }
@@ -130,7 +158,7 @@ pub fn answer(control: &Control, operator: &Who, request: OperatorRequest, body:
 
 type Answer = Result<(OperatorReply, Vec<u8>), Failure>;
 
-fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u8]) -> Answer {
+fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorRequest, body: &[u8]) -> Answer {
     let done = |act: Result<(), Failure>| act.map(|()| (OperatorReply::Done, Vec::new()));
     match request {
         OperatorRequest::SourceInvite { name, hours } => acts::invite(control, operator, &name, hours),
@@ -138,13 +166,17 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::RoomAdd { name, folder, names } => {
             done(acts::add_room(control, operator, name, folder, names))
         }
-        OperatorRequest::AgreementAdd => done(acts::add_agreement(control, operator, body)),
-        OperatorRequest::AgreementRevoke { id, reason } => {
-            done(acts::revoke_agreement(control, operator, &id, &reason))
+        OperatorRequest::AgreementAdd => versions::add(control, person, body),
+        OperatorRequest::AgreementChange { reason } => versions::change(control, person, &reason, body),
+        OperatorRequest::AgreementActivate { id, version, reason } => {
+            done(versions::activate(control, person, &id, version, &reason))
         }
+        OperatorRequest::AgreementSuspend { id, reason } => done(agreements::suspend(control, operator, &id, &reason)),
+        OperatorRequest::AgreementResume { id, reason } => done(agreements::resume(control, operator, &id, &reason)),
+        OperatorRequest::AgreementEnd { id, reason } => done(agreements::end(control, operator, &id, &reason)),
         OperatorRequest::Cancel { transfer, reason } => done(acts::cancel(control, operator, &transfer, &reason)),
-        OperatorRequest::Release { transfer, reason } => done(acts::release(control, operator, &transfer, &reason)),
-        OperatorRequest::Reject { transfer, reason } => done(acts::reject(control, operator, &transfer, &reason)),
+        OperatorRequest::Release { transfer, reason } => chosen(control, person, &transfer, Choice::Release, &reason),
+        OperatorRequest::Reject { transfer, reason } => chosen(control, person, &transfer, Choice::Reject, &reason),
         OperatorRequest::InspectAgain { transfer, reason } => {
             done(acts::inspect_again(control, operator, &transfer, &reason))
         }
@@ -155,9 +187,9 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::SourceList { after } => questions::sources(control, after.as_ref()),
         OperatorRequest::RoomList { after } => questions::rooms(control, after.as_ref()),
         OperatorRequest::AgreementList { after } => questions::agreements(control, after.as_ref()),
-        OperatorRequest::AgreementShow { id } => questions::agreement(control, &id),
+        OperatorRequest::AgreementShow { id, version } => questions::agreement(control, &id, version),
         OperatorRequest::Transfers { state, before } => questions::transfers(control, state, before.as_ref()),
-        OperatorRequest::Show { transfer } => questions::show(control, &transfer),
+        OperatorRequest::Show { transfer } => questions::show(control, person, &transfer),
         OperatorRequest::Manifest { transfer, offset } => questions::manifest(control, &transfer, offset),
         OperatorRequest::Receipt { transfer, kind } => questions::receipt(control, &transfer, kind),
         OperatorRequest::AuditLines { from } => questions::audit_lines(control, from),
@@ -166,8 +198,18 @@ fn handle(control: &Control, operator: &Who, request: OperatorRequest, body: &[u
         OperatorRequest::RegisterCorrect { number, reason, changes } => {
             register::correct(control, operator, number, &reason, &changes)
         }
+        OperatorRequest::ArchiveList { after } => archives::list(control, after.as_ref()),
+        OperatorRequest::ArchiveEnd { transfer, reason } => done(archives::end(control, operator, &transfer, &reason)),
         OperatorRequest::Snapshot => questions::snapshot(control, operator),
         OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
     }
+}
+
+fn chosen(control: &Control, person: &Person, id: &TransferId, choice: Choice, reason: &str) -> Answer {
+    let reply = match reviews::choose(control, person, id, choice, reason)? {
+        0 => OperatorReply::Done,
+        missing => OperatorReply::Reviewed { missing: u32::try_from(missing).unwrap_or(u32::MAX) },
+    };
+    Ok((reply, Vec::new()))
 }

@@ -3,9 +3,10 @@
 use super::Answer;
 use crate::control::documents::Which;
 use crate::control::failure::refuse;
+use crate::control::people::Person;
 use crate::control::shared::Control;
 use crate::control::snapshot;
-use crate::control::store::{Who, agreements, audit, receipts, rooms, sources, transfers};
+use crate::control::store::{Who, audit, receipts, rooms, sources, transfers};
 use crate::control::views;
 use serde::Serialize;
 use sluse_protocol::audit::checkpoint as checkpoint_text;
@@ -34,21 +35,29 @@ pub fn rooms(control: &Control, after: Option<&RoomName>) -> Answer {
 
 pub fn agreements(control: &Control, after: Option<&AgreementId>) -> Answer {
     let now = control.store.now();
-    let all = control.store.read(agreements::all)?;
-    let infos = all.iter().map(|stored| views::agreement(stored, now)).collect();
+    let infos = control.store.read(|sql| views::agreements(sql, now))?;
     let (agreements, more) = page(infos, after, |agreement| &agreement.id);
     Ok((OperatorReply::Agreements { agreements, more }, Vec::new()))
 }
 
 /// What of a list, which is in the order of its names, comes after a name and fits one answer; and whether more follows.
-fn page<T: Serialize, N: Ord>(items: Vec<T>, after: Option<&N>, name: impl Fn(&T) -> &N) -> (Vec<T>, bool) {
+pub fn page<T: Serialize, N: Ord>(items: Vec<T>, after: Option<&N>, name: impl Fn(&T) -> &N) -> (Vec<T>, bool) {
     views::fitting(items.into_iter().skip_while(|item| after.is_some_and(|after| name(item) <= after)).collect())
 }
 
-pub fn agreement(control: &Control, id: &AgreementId) -> Answer {
-    let stored = control.store.read(|sql| agreements::get(sql, id))?;
-    let info = views::agreement(&stored, control.store.now());
-    Ok((OperatorReply::Agreement(info), stored.text.into_bytes()))
+pub fn agreement(control: &Control, id: &AgreementId, version: Option<u32>) -> Answer {
+    let now = control.store.now();
+    control.store.read(|sql| {
+        let (info, versions) = views::whole_agreement(sql, id, now)?;
+        let shown = match version {
+            Some(number) => versions.iter().find(|one| one.number == number),
+            None => versions.iter().rfind(|one| one.activated.is_some()).or(versions.last()),
+        };
+        match shown {
+            Some(shown) => Ok((OperatorReply::Agreement(info), shown.text.clone().into_bytes())),
+            None => refuse(Code::UnknownName, format!("agreement {id} has no such version")),
+        }
+    })
 }
 
 pub fn transfers(control: &Control, state: Option<State>, before: Option<&TransferId>) -> Answer {
@@ -64,10 +73,10 @@ pub fn transfers(control: &Control, state: Option<State>, before: Option<&Transf
     Ok((OperatorReply::Transfers { transfers, more: longer || cut }, Vec::new()))
 }
 
-pub fn show(control: &Control, id: &TransferId) -> Answer {
+pub fn show(control: &Control, person: &Person, id: &TransferId) -> Answer {
     control.store.read(|sql| {
         let transfer = transfers::get(sql, id)?;
-        let details = views::details(sql, &control.progress, &transfer)?;
+        let details = views::details(sql, &control.progress, &transfer, person)?;
         Ok((OperatorReply::Transfer(Box::new(details)), transfers::findings_json(sql, id)?))
     })
 }

@@ -5,10 +5,13 @@
 //! receipt. What is not committed leaves no trace, in the Merkle tree in memory neither.
 
 pub mod agreements;
+pub mod archives;
 pub mod audit;
+mod copy;
 pub mod identities;
 pub mod receipts;
 pub mod register;
+pub mod reviews;
 pub mod rooms;
 mod row;
 pub use row::to_json;
@@ -16,6 +19,7 @@ mod schema;
 pub mod sources;
 pub mod transfers;
 pub mod transition;
+pub mod versions;
 
 use super::changes::Changes;
 use super::failure::{Failure, Fault};
@@ -26,6 +30,7 @@ use sluse_protocol::audit::{Position, Tree};
 use sluse_protocol::ids::{SourceName, TransferId, ZoneName};
 use sluse_protocol::sshsig::SigningKey;
 use sluse_protocol::time::Timestamp;
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +49,8 @@ pub struct Signer {
 /// The zone's state.
 pub struct Store {
     inner: Mutex<Inner>,
+    /// The database's file. Open for as long as the database is: closing it would give up the locks that SQLite has on it.
+    file: Mutex<File>,
     /// Who signs.
     pub signer: Signer,
     /// Woken by each commit.
@@ -149,10 +156,12 @@ impl Store {
                 _ => RoleError::State(message),
             }
         })?;
+        let file = File::open(path).map_err(RoleError::io(path.display().to_string()))?;
         let position = tree.position();
         tracing::info!(entries = position.size, root = %position.root, "the audit log is whole");
         Ok(Self {
             inner: Mutex::new(Inner { sql, tree }),
+            file: Mutex::new(file),
             signer,
             wake: Wake::default(),
             changes: Changes::default(),
@@ -176,29 +185,6 @@ impl Store {
     /// Where the audit log ends.
     pub fn audit_position(&self) -> Position {
         self.lock().tree.position()
-    }
-
-    /// Copies the database, as it is after the last commit, to a new file: where its audit log ends. Others wait meanwhile.
-    ///
-    /// # Errors
-    /// When the disk or the database fails.
-    pub fn copy_to(&self, path: &Path) -> Result<Position, Failure> {
-        let inner = self.lock();
-        let mut copy = Connection::open(path)?;
-        let step = rusqlite::backup::Backup::new(&inner.sql, &mut copy)?.step(-1)?;
-        match step {
-            rusqlite::backup::StepResult::Done => Ok(inner.tree.position()),
-            other => Err(Failure::broken(format!("copying the database ended as {other:?}"))),
-        }
-    }
-
-    /// Takes what was deleted out of the write-ahead log too, where earlier versions of pages stand.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn forget_deleted(&self) -> Result<(), Failure> {
-        let busy: i64 = self.lock().sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy == 0 { Ok(()) } else { Err(Failure::broken("the write-ahead log is in use by somebody else")) }
     }
 
     /// Changes, all of it or nothing.

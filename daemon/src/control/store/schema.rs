@@ -5,7 +5,15 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// Each step from one version of the schema to the next; the version is how many were taken. A step that was released is
 /// never changed.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
+    include_str!("schema_7.sql"),
+];
 
 /// Brings the database to this build's schema.
 ///
@@ -49,6 +57,40 @@ mod tests {
         migrate_with(&mut sql, &["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"]).unwrap();
         assert_eq!(version(&sql), 2);
         sql.execute("INSERT INTO a (x, y) VALUES (1, 2)", []).unwrap();
+    }
+
+    #[test]
+    fn what_was_agreed_and_decided_before_there_were_versions_and_reviews_stands() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        migrate_with(&mut sql, &MIGRATIONS[..5]).unwrap();
+        let text = crate::control::testing::agreement("lab");
+        let agreement = sluse_protocol::agreement::parse(&text).unwrap();
+        let checked = serde_json::to_string(&agreement).unwrap();
+        let sha256 = sluse_protocol::digest::Sha256::of(text.as_bytes()).to_string();
+        sql.execute(
+            "INSERT INTO agreements (id, text, sha256, checked, added) VALUES ('lab', ?, ?, ?, 7)",
+            [&text, &sha256, &checked],
+        )
+        .unwrap();
+        let id = "20261122-101500-7f3k9a2m";
+        sql.execute_batch(&format!(
+            "INSERT INTO sources (name, identity, enrolled) VALUES ('lab', 'key', 1);
+             INSERT INTO rooms (name, folder, names, added) VALUES ('room', 'room', '\"posix\"', 1);
+             INSERT INTO identities (recipient, minted, transfer) VALUES ('age1', 1, '{id}');
+             INSERT INTO transfers (id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, bytes,
+                 identity, state, since, offered, progressed, manifest_sha256, decision)
+             VALUES ('{id}', 'lab', 'lab', 'room', 'd', 'k', 'p', 1, 1, 0, 1, 'age1', 'released', 8, 8, 8, '{sha256}',
+                 '{{\"rule\":\"operator\",\"by\":\"kari\",\"reason\":\"seen\"}}');"
+        ))
+        .unwrap();
+        migrate(&mut sql).unwrap();
+        let version = super::super::versions::latest(&sql, &agreement.id).unwrap().unwrap();
+        assert_eq!((version.number, version.text, version.lacks.len()), (1, text, 0));
+        assert_eq!((version.head.from, version.head.valid_to), (agreement.from, agreement.valid_to));
+        assert_eq!((version.author, version.activated.map(|time| time.unix())), (None, Some(7)));
+        let reviews = super::super::reviews::standing(&sql, &id.parse().unwrap()).unwrap();
+        assert_eq!((reviews.len(), reviews[0].by.name.as_str(), reviews[0].reason.as_str()), (1, "kari", "seen"));
+        assert_eq!(reviews[0].manifest.to_string(), sha256);
     }
 
     #[test]

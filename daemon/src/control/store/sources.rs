@@ -161,6 +161,12 @@ pub fn insert_invite(
     Ok(())
 }
 
+/// Takes back every invite that was not used: how many.
+pub fn withdraw_all_invites(write: &Write<'_>) -> Result<usize, Failure> {
+    let text = "UPDATE invites SET withdrawn = ? WHERE used IS NULL AND withdrawn IS NULL";
+    Ok(write.sql.execute(text, [write.now.unix()])?)
+}
+
 /// Takes back a source's invites that were not used: how many.
 pub fn withdraw_invites(write: &Write<'_>, source: &SourceName) -> Result<usize, Failure> {
     let text = "UPDATE invites SET withdrawn = ? WHERE source = ? AND used IS NULL AND withdrawn IS NULL";

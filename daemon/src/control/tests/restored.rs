@@ -1,5 +1,6 @@
 //! The first start after a restore: said once in the log, and every transfer without bytes given up.
 
+use crate::control::failure::Failure;
 use crate::control::testing::*;
 use sluse_host::layout::Layout;
 use sluse_protocol::ids::TransferId;
@@ -53,6 +54,60 @@ fn what_was_in_quarantine_is_given_up_whatever_its_state_and_its_source_may_offe
     let bench = Bench::reopen(folder).unwrap();
     assert_eq!(bench.acts().iter().filter(|act| *act == RESTORED).count(), 1);
     assert_eq!(bench.state(&again), State::Receiving);
+}
+
+#[test]
+fn while_the_database_is_copied_others_write_the_timer_goes_on_and_the_copy_is_of_before() {
+    let bench = Bench::new();
+    let settled = bench.delivered(&Dataset::default());
+    let (end, path) = (bench.control.store.audit_position(), bench.folder.path().join("copy.db"));
+    let mut key = 1;
+    let copied = bench.control.store.copy_to(&path, || {
+        key += 1;
+        bench.accepted(&Dataset { key, ..Dataset::default() });
+        crate::control::deadlines::tick(&bench.control).unwrap();
+        // What would change the file waits: a purge, and another copy.
+        let busy =
+            |answer: Result<(), Failure>| assert!(matches!(answer, Err(Failure::Refused(it)) if it.code == Code::Busy));
+        busy(bench.control.store.forget_deleted());
+        busy(bench.control.store.copy_to(&path, || {}).map(drop));
+    });
+    assert_eq!(copied.unwrap(), end);
+    assert!(key > 2, "something was written before the last piece was read");
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    let transfers: Vec<String> = sql
+        .prepare("SELECT id FROM transfers")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    assert_eq!(transfers, [settled.to_string()]);
+    assert_eq!(sql.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).unwrap(), "ok");
+    // Afterwards commits empty the log again, and what was written meanwhile is there.
+    bench.control.store.forget_deleted().unwrap();
+    let pages =
+        |sql: &rusqlite::Connection| Ok(sql.query_row("PRAGMA wal_autocheckpoint", [], |row| row.get::<_, i64>(0))?);
+    assert_eq!(bench.control.store.read(pages).unwrap(), 1000);
+    let bench = Bench::reopen(bench.stop()).unwrap();
+    assert_eq!(bench.control.store.read(crate::control::store::transfers::counts).unwrap().len(), 2);
+}
+
+#[test]
+fn invites_that_were_not_used_are_taken_back_by_a_restore() {
+    let bench = Bench::new();
+    let invited = bench.operate(OperatorRequest::SourceInvite { name: "new".parse().unwrap(), hours: 24 });
+    assert!(matches!(invited, OperatorReply::Invite { .. }), "{invited:?}");
+    let (layout, end) = (bench.layout(), bench.control.store.audit_position());
+    let folder = bench.stop();
+    note(&layout, end, Vec::new());
+    let bench = Bench::reopen(folder).unwrap();
+    let sources = bench.control.store.read(crate::control::store::sources::all).unwrap();
+    let status = |name: &str| sources.iter().find(|source| source.name.as_str() == name).unwrap().status.clone();
+    assert_eq!(status("new"), "revoked");
+    assert!(sources.iter().any(|source| source.status == "enrolled"), "who is enrolled stays");
+    let entry = bench.audit().into_iter().find(|entry| entry.act == RESTORED).unwrap();
+    assert_eq!(entry.details["invites"], 1);
 }
 
 #[test]

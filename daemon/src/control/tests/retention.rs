@@ -54,3 +54,25 @@ fn a_purge_that_has_begun_cannot_be_forbidden_any_more() {
     assert_eq!(bench.state(&transfer), State::Purged);
     assert_operator_refused(&bench.operate(retain(&transfer)), Code::WrongState);
 }
+
+#[test]
+fn a_purge_that_control_cannot_take_down_is_tried_again_after_seconds() {
+    let bench = Bench::new();
+    let transfer = bench.delivered(&Dataset::default());
+    bench.wait(31 * DAY);
+    assert!(is_purged_next(&bench, &transfer));
+    // A disk that does not give a file up.
+    let plan = bench.layout().documents().join(format!("{transfer}.plan"));
+    let text = std::fs::read(&plan).unwrap();
+    std::fs::remove_file(&plan).unwrap();
+    std::fs::create_dir(&plan).unwrap();
+    let purged = || bench.inspect(InspectRequest::Purged { transfer: transfer.clone() }, &[]);
+    assert!(matches!(purged(), InspectReply::Refused(_)));
+    assert_ne!(bench.state(&transfer), State::Purged);
+    std::fs::remove_dir(&plan).unwrap();
+    std::fs::write(&plan, text).unwrap();
+    bench.wait(5);
+    assert!(is_purged_next(&bench, &transfer));
+    assert_eq!(purged(), InspectReply::Done);
+    assert_eq!(bench.state(&transfer), State::Purged);
+}

@@ -41,9 +41,13 @@ fn a_source_with_many_transfers_waiting_does_not_keep_another_ones_waiting() {
     let bench = Bench::new();
     bench.enrol("edc");
     bench.agree(&agreement("edc").replacen("from = \"lab\"", "from = \"edc\"", 1));
-    let many: Vec<_> = (1..=5).map(|key| bench.received(&Dataset { key, ..Dataset::default() })).collect();
+    let received = |dataset: &Dataset| {
+        bench.wait(1);
+        bench.received(dataset)
+    };
+    let many: Vec<_> = (1..=5).map(|key| received(&Dataset { key, ..Dataset::default() })).collect();
     let tick = Dataset { source: "edc", agreement: "edc", files: vec![("a.csv", 3_000_000)], ..Dataset::default() };
-    let tick = bench.received(&tick);
+    let tick = received(&tick);
     // Those that wait long come before the source's own only.
     bench.wait(3601);
     let next = || match bench.next_task() {
@@ -151,14 +155,14 @@ fn what_an_agreement_no_longer_allows_is_held_before_it_is_wrapped_and_before_it
 }
 
 #[test]
-fn a_revoked_agreement_holds_what_was_released_at_once() {
+fn an_ended_agreement_holds_what_was_released_at_once() {
     let bench = Bench::new();
     let transfer = bench.released(&Dataset::default());
     bench.wrap(&transfer);
-    bench.operate(OperatorRequest::AgreementRevoke { id: "lab".parse().unwrap(), reason: "withdrawn".into() });
+    bench.operate(OperatorRequest::AgreementEnd { id: "lab".parse().unwrap(), reason: "withdrawn".into() });
     assert_eq!(bench.state(&transfer), State::Held);
     let reason = bench.show(&transfer).info.status.reason.unwrap();
-    assert!(reason.message.contains("revoked"), "{reason:?}");
+    assert!(reason.message.contains("was ended"), "{reason:?}");
 }
 
 #[test]

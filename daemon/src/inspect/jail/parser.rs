@@ -12,6 +12,8 @@ use sluse_protocol::finding::Class;
 use sluse_protocol::frame::{self, Lengths, PREFIX_BYTES};
 use sluse_protocol::path::DataPath;
 use std::collections::BTreeSet;
+use std::hash::RandomState;
+use std::hint::black_box;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::Arc;
 
@@ -50,6 +52,8 @@ pub fn run(args: Args, readers: Readers) -> Result<(), RoleError> {
     std::panic::set_hook(Box::new(|_| {}));
     // The first pattern that a process makes asks how many processors there are, once: that opens files.
     "any".parse::<Pattern>().map_err(|error| failed("its patterns")(io::Error::other(error)))?;
+    // The keys of hash tables, which cannot be made to collide, are drawn once: that takes a call that a parser has not.
+    black_box(RandomState::new());
     let limits = ParserLimits { memory: PARSER_MEMORY, cpu_seconds: args.cpu_seconds };
     confine::parser(&limits, args.allow_unconfined)?;
     let served = std::panic::catch_unwind(|| serve(&StandardInput(io::stdin()), readers));

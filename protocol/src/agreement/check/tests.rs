@@ -25,6 +25,9 @@ fn the_shipped_examples_are_agreements() {
     assert_eq!(pacs.release.rule, ReleaseRule::OneReviewer);
     let genome = parse(include_str!("../../../../config/agreements/genome-once.toml")).unwrap();
     assert!(!genome.legal_basis.periodic);
+    let trial = parse(include_str!("../../../../config/agreements/trial-archive.toml")).unwrap();
+    assert_eq!((trial.delivery, epic.delivery), (Delivery::Archive, Delivery::Bag));
+    assert!(told("to = \"hjerte\"\n", "to = \"hjerte\"\ndelivery = \"archiv\"\n").contains("\"archive\""));
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
         (
             "rule = \"automatic\"",
             "rule = \"auto\"",
-            "80: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer",
+            "80: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer, two-reviewers",
         ),
         (
             "hold_days = 30",

@@ -73,6 +73,8 @@ pub struct Transfer {
     pub purge_after: Option<Timestamp>,
     /// That it may not, although its time is over.
     pub retained: Option<Retained>,
+    /// Since when it was held when its waiting was escalated.
+    pub escalated: Option<Timestamp>,
 }
 
 /// What a checked manifest binds.
@@ -95,7 +97,7 @@ impl Transfer {
 
 const COLUMNS: &str = "id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, bytes, identity, \
     state, since, offered, durable, progressed, manifest_sha256, manifest_signature, chunk_list, seal_refusal, report, \
-    decision, reason, wrapped_to, bag, delivered, purge_after, retained";
+    decision, reason, wrapped_to, bag, delivered, purge_after, retained, escalated";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
     let manifest: Option<Sha256> = row::maybe_text(row, "manifest_sha256")?;
@@ -137,5 +139,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
         delivered: row::maybe_time(row, "delivered")?,
         purge_after: row::maybe_time(row, "purge_after")?,
         retained: row::maybe_json(row, "retained")?,
+        escalated: row::maybe_time(row, "escalated")?,
     })
 }

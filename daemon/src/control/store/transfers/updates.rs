@@ -143,3 +143,9 @@ pub fn free_key(write: &Write<'_>, id: &TransferId) -> Result<(), Failure> {
 pub fn clear_findings(write: &Write<'_>, id: &TransferId) -> Result<(), Failure> {
     update(write, id, "findings = NULL", &[])
 }
+
+/// Notes that its waiting was escalated, since when it is held.
+pub fn set_escalated(write: &Write<'_>, id: &TransferId, since: Timestamp) -> Result<(), Failure> {
+    write.sql.execute("UPDATE transfers SET escalated = ? WHERE id = ?", params![since.unix(), id.as_str()])?;
+    Ok(())
+}
