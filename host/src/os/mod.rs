@@ -1,0 +1,8 @@
+//! What files and UDP sockets ask of the operating system beyond the standard library: all of it but what only zones need
+//! (role sockets, the journal), in one place.
+
+#[cfg(unix)]
+mod unix;
+
+#[cfg(unix)]
+pub(crate) use unix::*;
