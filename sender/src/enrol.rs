@@ -279,7 +279,7 @@ fn keep(invite: &Invite, folder: &Path, certificate: &str, asked: Asked) -> Resu
         own: asked.own,
         network: Network::default(),
     };
-    let settings = toml::to_string(&settings).map_err(|error| Error::Invite(error.to_string()))?;
+    let settings = with_network(&settings, folder)?;
     let signer = format!("{}\n", invite.signer.trim_end());
     let certificate = (!own).then_some((identity::TLS_CERTIFICATE, certificate));
     let others = [
@@ -292,6 +292,18 @@ fn keep(invite: &Invite, folder: &Path, certificate: &str, asked: Asked) -> Resu
         files::replace(&path, text.as_bytes(), 0o600).map_err(Error::file(&path))?;
     }
     Ok(())
+}
+
+/// `identity.toml`, with the `[network]` that a person gave the one that it replaces.
+fn with_network(settings: &Settings, folder: &Path) -> Result<String, Error> {
+    let unusable = |error: &dyn std::fmt::Display| Error::Invite(error.to_string());
+    let mut table = toml::Table::try_from(settings).map_err(|error| unusable(&error))?;
+    if folder.join(identity::SETTINGS).exists() {
+        let mut before: toml::Table =
+            identity::text(folder, identity::SETTINGS)?.parse().map_err(|error| unusable(&error))?;
+        table.extend(before.remove_entry("network"));
+    }
+    toml::to_string(&table).map_err(|error| unusable(&error))
 }
 
 fn zone_keys(signer: &str, zone: &ZoneName) -> Vec<PublicKey> {

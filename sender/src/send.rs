@@ -17,8 +17,9 @@ use sluse_protocol::transfer::State;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Clocks further apart than this are named. Nothing depends on them: the zone's decides what is valid.
-const CLOCK_SECONDS: u64 = 300;
+/// Clocks further apart than this are named. Nothing depends on them up to five minutes, by which certificates are good before they are
+/// issued; the zone's clock decides what is valid.
+const CLOCK_SECONDS: u64 = 30;
 
 /// What is to be sent, and how long it is waited for.
 #[derive(Debug, Clone)]

@@ -124,6 +124,19 @@ fn small_transfers_are_delivered_while_large_ones_before_them_are_inspected_and_
 }
 
 #[test]
+fn forty_sources_that_send_at_once_are_all_served() {
+    let zone = Zone::start();
+    let sources: Vec<Source> = (0..40).map(|number| zone.source(&format!("source{number}"))).collect();
+    let files: Vec<PathBuf> = (0..40).map(|seed| small(&zone, seed)).collect();
+    std::thread::scope(|scope| {
+        let all = sources.iter().zip(&files);
+        let sending: Vec<_> = all.map(|(source, file)| scope.spawn(|| source.deliver(file, "tick"))).collect();
+        sending.into_iter().for_each(|sent| assert!(!sent.join().unwrap().is_empty()));
+    });
+    assert_eq!(fs::read_dir(zone.room().join("tick")).unwrap().count(), 80, "a bag and its receipts of each");
+}
+
+#[test]
 fn a_source_has_no_more_open_than_the_zone_lets_it_and_others_are_not_bound_by_that() {
     let mut zone = Zone::prepare();
     zone.configure(|settings| format!("{settings}\n[source.genome]\nweight = 2\nmax_open_bytes = 5000\n"));

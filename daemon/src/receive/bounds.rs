@@ -81,8 +81,9 @@ pub const WINDOWS_BYTES: u64 = 96 * 1024 * 1024;
 /// Bytes of answers to one peer that it has not confirmed yet.
 pub const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
 
-/// Seconds by which a source's clock may differ from ours before it is logged.
-pub const CLOCK_SECONDS: u64 = 300;
+/// Seconds by which a source's clock may differ from ours before it is logged: more than a day without time servers costs, and far
+/// less than the five minutes at which a certificate may begin too late for it.
+pub const CLOCK_SECONDS: u64 = 30;
 
 /// How often certificates of outside authorities are checked again while their connections are open, besides after each change
 /// of the authorities' files.

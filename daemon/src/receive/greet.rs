@@ -115,7 +115,7 @@ fn check_clock(connection: &Connection, source: Option<&SourceName>, theirs: Tim
     let apart = theirs.unix().abs_diff(clock::now().unix());
     if apart > bounds::CLOCK_SECONDS {
         let source = source.map_or("an invite", SourceName::as_str);
-        tracing::warn!(source, peer = %connection.remote_address(), seconds = apart, "clocks are far apart");
+        tracing::warn!(source, peer = %connection.remote_address(), seconds = apart, "clocks are apart");
     }
 }
 

@@ -105,7 +105,7 @@ impl Session {
     pub fn widen(&self, intake: &Intake) {
         let mut window = lock(&self.window);
         if window.is_none() {
-            *window = Some(intake.windows.widen(&self.connection));
+            *window = Some(intake.windows.widen(self.source(), &self.connection));
         }
     }
 
