@@ -23,6 +23,9 @@ pub mod receive;
 pub mod start;
 pub mod supervise;
 pub mod sys;
+#[cfg(test)]
+mod traced;
 pub mod work;
+mod zone_signers;
 
 pub use error::RoleError;

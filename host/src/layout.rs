@@ -68,6 +68,12 @@ impl Layout {
         self.trust().join("allowed_signers")
     }
 
+    /// What the zone stated of its keys each time that one was exchanged, a line each
+    /// ([`sluse_protocol::key_statement::Signed`]); not there before the first time.
+    pub fn key_statements(&self) -> PathBuf {
+        self.trust().join("keys.jsonl")
+    }
+
     /// The quarantine key's public half, an age recipient line.
     pub fn quarantine_recipient(&self) -> PathBuf {
         self.trust().join("quarantine.pub")

@@ -219,6 +219,9 @@ pub enum OperatorRequest {
         /// From which byte on.
         offset: u64,
     },
+    /// Sign and change nothing more until this connection ends, and then end, so as to be started again with other keys. Answered by
+    /// `Done` when nothing is signed any more.
+    Rest,
     /// What is wrong. Answered by `Health`.
     Health,
 }

@@ -159,6 +159,13 @@ pub enum ReceiveRequest {
         /// How many.
         limit: u16,
     },
+    /// Another certificate for the key of the one of `receive`'s own in the body (DER). Answered by `Renewed`.
+    Certify,
+    /// Statements of the zone's keys after that of a number. Answered by `Keys`.
+    Keys {
+        /// The number.
+        after: u64,
+    },
     /// A receipt. Answered by `Receipt` with the statement in the body.
     Receipt {
         /// Who asks: it must be the transfer's source.
@@ -207,6 +214,8 @@ pub enum ReceiveReply {
         /// The new one, PEM.
         certificate: String,
     },
+    /// Statements of the zone's keys, a line of JSON each, in the body.
+    Keys,
     /// The offer is accepted, or was before.
     Accepted {
         /// The transfer.

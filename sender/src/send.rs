@@ -182,12 +182,13 @@ pub(crate) async fn open(identity: &Identity) -> Result<Link, Error> {
     }
 }
 
-/// A connection to the zone that this identity belongs to.
+/// A connection to the zone that this identity belongs to; what the zone stated of its keys is followed.
 pub(crate) async fn connect(identity: &Identity) -> Result<Link, Error> {
-    let link = Link::open(identity.addresses(), identity.tls(), identity.network()).await?;
+    let mut link = Link::open(identity.addresses(), &identity.tls(), identity.network()).await?;
     if link.zone() != identity.zone() || link.source() != Some(identity.source()) {
         return Err(Error::Protocol("it takes this identity for another one, or is another zone"));
     }
+    crate::trust::follow(identity, &mut link).await?;
     Ok(link)
 }
 

@@ -14,8 +14,10 @@ import base64
 import hashlib
 import json
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 
 
 class Wrong(Exception):
@@ -112,16 +114,59 @@ def extends(old, new, path):
 # --- Signed statements -----------------------------------------------------------------------------------------------
 
 class Signers:
-    def __init__(self, file, zone):
-        self.file, self.zone = file, zone
+    """Who may sign. Keys are exchanged: each new one is introduced by a statement, in the log, that the one before signed."""
 
-    def check(self, file, namespace):
+    def __init__(self, file, zone):
+        self.zone, self.lines = zone, pathlib.Path(file).read_text().splitlines()
+        self.lines = [line for line in self.lines if line.strip() and not line.startswith("#")]
+
+    def verify(self, line, namespace, statement, signature, time=None):
+        """Whether the key of a line of `allowed_signers` signed it; at a time, where the line is good for a time."""
+        with tempfile.TemporaryDirectory() as folder:
+            files = [pathlib.Path(folder, name) for name in ("signers", "signature")]
+            for file, text in zip(files, (line + "\n", signature)):
+                file.write_text(text)
+            command = ["ssh-keygen", "-Y", "verify", "-f", files[0], "-I", self.zone, "-n", namespace, "-s", files[1]]
+            if time:
+                command.append("-Overify-time=" + re.sub("[-:T]", "", time))
+            return subprocess.run(command, input=statement, capture_output=True).returncode == 0
+
+    def check(self, file, namespace, time=lambda statement: None):
         """The statement's bytes, when the zone signed them."""
-        statement = pathlib.Path(file).read_bytes()
-        command = ["ssh-keygen", "-Y", "verify", "-f", str(self.file), "-I", self.zone, "-n", namespace]
-        ended = subprocess.run(command + ["-s", f"{file}.sig"], input=statement, capture_output=True)
-        require(ended.returncode == 0, "the signature is not good")
+        statement, signature = pathlib.Path(file).read_bytes(), pathlib.Path(f"{file}.sig").read_text()
+        at = time(statement)
+        # Where no time is known, the times of the keys are left out: whatever key the zone had may have signed it.
+        lines = self.lines if at else [re.sub(r',valid-(after|before)="[^"]*"', "", line) for line in self.lines]
+        good = any(self.verify(line, namespace, statement, signature, at) for line in lines)
+        require(good, "the signature is not good")
         return statement
+
+    def follow(self, log):
+        """Takes over the keys that the log's statements lead to from the last one that is known."""
+        for line in pathlib.Path(log).read_bytes().splitlines():
+            if b'"act":"key-rotated"' not in line:
+                continue
+            details = json.loads(line)["details"]
+            statement = json.loads(details["statement"])
+            before, signer, time = (statement[name] for name in ("before", "signer", "time"))
+            require(statement["zone"] == self.zone, "a statement of its keys is another zone's")
+            if before not in self.lines[-1] or before == signer or statement["change"] == "replaced":
+                continue
+            named = f"{self.zone} {before}"
+            good = self.verify(named, "sluse-keys", details["statement"].encode(), details["signature"])
+            require(good, "the key before did not sign the statement of the next one")
+            when = re.sub("[-:T]", "", time)
+            space = 'namespaces="sluse-receipt,sluse-checkpoint"'
+            old = self.lines.pop()
+            after = re.search(r'valid-after="[^"]*"', old)
+            times = ([after.group(0)] if after else []) + [f'valid-before="{when}"']
+            self.lines.append(f"{self.zone} {','.join([space] + times)} {before}")
+            self.lines.append(f'{self.zone} {space},valid-after="{when}" {signer}')
+
+
+def when(statement):
+    """When a receipt, or an archived bag's statement, was signed."""
+    return json.loads(statement)["time"]
 
 
 def checkpoint(signers, file):
@@ -139,7 +184,7 @@ class Receipt:
     """A receipt whose signature and proof are good."""
 
     def __init__(self, signers, file):
-        self.bytes = signers.check(file, "sluse-receipt")
+        self.bytes = signers.check(file, "sluse-receipt", when)
         self.fields = fields = json.loads(self.bytes)
         require(fields["sluse"] == "receipt/1", "it is not a receipt of version 1")
         require(fields["zone"] == signers.zone, "it is another zone's")
@@ -331,7 +376,7 @@ def bag(signers, folder):
 
 def archive(signers, folder, tagmanifest, released):
     """An archived bag's own statement: signed, of this bag, following its release, and standing in the log."""
-    stated = json.loads(signers.check(folder / "archive.json", "sluse-receipt"))
+    stated = json.loads(signers.check(folder / "archive.json", "sluse-receipt", when))
     require(stated["sluse"] == "archive/1" and stated["zone"] == signers.zone, "its statement is another zone's")
     require(stated["tagmanifest"] == tagmanifest, "its statement is of another bag")
     require(stated["previous"] == released.sha256(), "its statement follows another release")
@@ -367,6 +412,8 @@ def main():
             problems.append(f"{name}: cannot be read: {type(error).__name__} {error}")
         return None
 
+    if given.log:
+        attempt(given.log, lambda: signers.follow(given.log))
     for file in given.receipt:
         receipt = attempt(file, lambda: Receipt(signers, file))
         receipts += [receipt] if receipt else []

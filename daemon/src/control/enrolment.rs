@@ -13,11 +13,10 @@ use sluse_host::random;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::invite;
+use sluse_protocol::key_statement;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::ReceiveReply;
-use sluse_protocol::sshsig::{
-    self, NAMESPACE_CHECKPOINT, NAMESPACE_ENROL, NAMESPACE_RECEIPT, NAMESPACE_RENEW, PublicKey,
-};
+use sluse_protocol::sshsig::{self, NAMESPACE_ENROL, NAMESPACE_RENEW, PublicKey};
 use sluse_protocol::time::Timestamp;
 
 /// Bytes of a certificate request; one for a P-256 key has about 400.
@@ -46,10 +45,10 @@ struct Invite<'a> {
     signer: &'a str,
 }
 
-/// The zone's signing key as a line of an `allowed_signers` file.
-fn signer_line(control: &Control) -> String {
+/// The zone's signing keys, those that were in force included, as lines of an `allowed_signers` file.
+fn signer_lines(control: &Control) -> String {
     let signer = &control.store.signer;
-    signer.key.public().to_allowed_signer(signer.zone.as_str(), &[NAMESPACE_RECEIPT, NAMESPACE_CHECKPOINT])
+    key_statement::allowed_signers(&signer.zone, signer.chain.signers())
 }
 
 /// Makes an invite: its text, and until when it is good.
@@ -78,7 +77,7 @@ pub fn invite(
         certificate: &bootstrap.certificate_pem,
         key: &bootstrap.key_pem,
         ca: control.authority.ca_pem(),
-        signer: &signer_line(control),
+        signer: &signer_lines(control),
     });
     let text = zeroize::Zeroizing::new(text.map_err(|error| Failure::broken(error.to_string()))?);
     control.store.write(|write| {
@@ -213,7 +212,7 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
         write.record(&Who::Source(invite.source.clone()), "source-enrolled", None, details)?;
         Ok((invite.source, certificate))
     })?;
-    Ok(ReceiveReply::Enrolled { source, certificate, signer: signer_line(control) })
+    Ok(ReceiveReply::Enrolled { source, certificate, signer: signer_lines(control) })
 }
 
 fn is_certificate(request: &str) -> bool {
@@ -268,7 +267,10 @@ pub fn renew(control: &Control, asked: &Renewal) -> Result<ReceiveReply, Failure
             return refuse(Code::CertificateExpired, format!("the certificate was good until {}", shown.expires));
         }
         let half = i64::try_from(life.as_secs() / 2).unwrap_or(i64::MAX);
-        if shown.expires > write.now.plus(half) {
+        // One of an authority that is being left is exchanged at once; in the same second either may have issued it.
+        let issued = shown.expires.plus(-i64::try_from(life.as_secs()).unwrap_or(i64::MAX));
+        let left = control.store.signer.chain.authority_since().is_some_and(|since| issued <= since);
+        if shown.expires > write.now.plus(half) && !left {
             let until = shown.expires;
             return refuse(Code::WrongState, format!("the certificate is good until {until}: it is renewed later"));
         }
@@ -299,8 +301,10 @@ fn check_request(request: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn authority(error: AuthorityError) -> Failure {
+/// What is told of a certificate that was not issued.
+pub fn authority(error: AuthorityError) -> Failure {
     match error {
+        AuthorityError::Shown(_) => Failure::Refused(Refusal::new(Code::UnknownCertificate, error.to_string())),
         AuthorityError::Request(what) => {
             Failure::Refused(Refusal::new(Code::BadProof, format!("the certificate request: {what}")))
         }

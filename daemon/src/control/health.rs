@@ -1,6 +1,7 @@
 //! What is wrong with the zone, and what a person should know.
 
 use super::archives;
+use super::authority;
 use super::deadlines;
 use super::endings;
 use super::failure::Failure;
@@ -20,6 +21,9 @@ pub const NO_FULL_MALWARE_ENGINE: &str = "no-full-malware-engine";
 
 /// Agreements and certificates that end within so many days are pointed out.
 const ENDS_SOON: u16 = 30;
+
+/// The authority that ends within so many days is pointed out: sources that rarely come must move to another one meanwhile.
+const AUTHORITY_ENDS_SOON: i64 = 90;
 
 /// A transfer may be in a state in which a role works on it for so many seconds before it is pointed out: hours, since
 /// hundreds of gigabytes are read at disk speed.
@@ -43,6 +47,7 @@ pub fn health(control: &Control) -> Result<Health, Failure> {
     check_engines(control, &mut found)?;
     check_transfers(control, now, &mut found)?;
     ending(control, now, &mut found)?;
+    authorities(control, now, &mut found);
     space(control, &mut found)?;
     for trouble in control.outside.troubles(now) {
         let list = if trouble.problem { &mut found.problems } else { &mut found.warnings };
@@ -213,6 +218,20 @@ fn ending(control: &Control, now: Timestamp, found: &mut Found) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+fn authorities(control: &Control, now: Timestamp, found: &mut Found) {
+    let expires = control.authority.expires();
+    if expires <= now.plus(AUTHORITY_ENDS_SOON * 86_400) {
+        let message = format!("the certificate authority ends at {expires}");
+        let hint = "`sluse zone rotate ca` makes another one; sources move to it by themselves.";
+        found.warning("authority-ends", message, hint);
+    }
+    if authority::certificates(control.authority.ca_pem()).len() > 1 {
+        let hint =
+            "When every source has moved to the new one: `sluse zone rotate ca --end-old`, which says who has not.";
+        found.warning("old-authority", "an old certificate authority is still in force".into(), hint);
+    }
 }
 
 fn space(control: &Control, found: &mut Found) -> Result<(), Failure> {

@@ -173,8 +173,8 @@ impl People {
     pub fn admit(&self, uid: u32, request: &OperatorRequest) -> Result<Person, Refusal> {
         let (person, powers) = self.look_up(uid).map_err(|stranger| stranger.refusal())?;
         powers::check(&powers, request)?;
-        if self.separated && self.is_person(uid) && powers::is_of_the_host(request) {
-            return Err(Refusal::new(Code::Forbidden, "only root may do this: a copy shows what persons may not see"));
+        if let Some(reason) = powers::of_the_host(request, self.separated).filter(|_| self.is_person(uid)) {
+            return Err(Refusal::new(Code::Forbidden, format!("only root may do this: {reason}")));
         }
         Ok(person)
     }

@@ -9,22 +9,20 @@ use crate::RoleError;
 use crate::confine;
 use crate::control_link::Link;
 use crate::pulse;
-use crate::quarantine::identity;
+use crate::quarantine::identity::{self, RoleKey};
 use crate::work::Pool;
+use crate::zone_signers::ZoneSigners;
 use age::x25519::Identity;
 use nix::sys::stat::{Mode, umask};
 use sluse_host::config::Zone;
-use sluse_host::layout::transfer_folder;
-use sluse_host::{files, keys};
+use sluse_host::files;
+use sluse_host::layout::{Layout, transfer_folder};
 use sluse_protocol::grant::ReleaseGrant;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
 use sluse_protocol::roles::{CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
-use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, PublicKey};
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 mod bag;
@@ -59,16 +57,11 @@ const QUEUED: usize = 1024;
 /// Archived bags that wait to be read again: `control` hands them out one at a time.
 const CHECKS: usize = 4;
 
-/// Bytes of the longest `allowed_signers`.
-const MAX_SIGNERS_BYTES: u64 = 1024 * 1024;
-
 /// What the role works with.
 struct Deliver {
     zone: Zone,
     key: Identity,
-    signer: PublicKey,
-    /// The zone's `allowed_signers`.
-    signers: String,
+    signers: ZoneSigners,
     rooms: Place,
     pending: PendingFolder,
     settling: Mutex<()>,
@@ -78,8 +71,7 @@ struct Deliver {
 /// What the role reads before it gives up the right to.
 struct Held {
     key: Identity,
-    signer: PublicKey,
-    signers: String,
+    signers: ZoneSigners,
     rooms: Place,
     pending: PendingFolder,
 }
@@ -101,25 +93,26 @@ impl Held {
     fn load(zone: &Zone) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         Ok(Self {
-            key: identity::read(&layout.deliver_key())?,
-            signer: keys::read_public_key(&layout.signer())?,
-            signers: read_signers(&layout.allowed_signers())?,
+            key: own_key(layout)?,
+            signers: ZoneSigners::load(zone)?,
             rooms: Place::root(&zone.rooms()).map_err(RoleError::io("the folder of rooms"))?,
             pending: PendingFolder::open(&layout.pending()).map_err(RoleError::io("the folder of pending receipts"))?,
         })
     }
 }
 
-fn read_signers(file: &Path) -> Result<String, RoleError> {
-    let failed = || RoleError::io(file.display().to_string());
-    let bytes = files::read_bounded(file, MAX_SIGNERS_BYTES).map_err(failed())?;
-    String::from_utf8(bytes).map_err(|error| failed()(io::Error::other(error)))
+/// The key that `trust/deliver.pub` names: while it is exchanged the file has the old one and the new one.
+fn own_key(layout: &Layout) -> Result<Identity, RoleError> {
+    let path = layout.deliver_recipient();
+    let public = files::read_bounded(&path, 4096).map_err(RoleError::io(path.display().to_string()))?;
+    let key = RoleKey::read(&layout.deliver_key())?.named(String::from_utf8_lossy(&public).trim());
+    key.ok_or_else(|| RoleError::State("deliver.key and trust/deliver.pub do not belong together".into()))
 }
 
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { key, signer, signers, rooms, pending } = held;
+    let Held { key, signers, rooms, pending } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let deliver = Arc::new(Deliver { zone, key, signer, signers, rooms, pending, settling: Mutex::default(), link });
+    let deliver = Arc::new(Deliver { zone, key, signers, rooms, pending, settling: Mutex::default(), link });
     let recipient = deliver.key.to_public().to_string();
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
@@ -197,10 +190,9 @@ impl Deliver {
         if self.link.is_lost() {
             return;
         }
-        let signers =
-            PublicKey::find_allowed(&self.signers, Some(self.zone.settings.zone.name.as_str()), NAMESPACE_RECEIPT);
         let transfer = archived.transfer.clone();
-        let read = || self.rooms.folder(room_folder).map(|room| fixity::check(&room, archived, &signers));
+        let read =
+            || self.rooms.folder(room_folder).map(|room| fixity::check(&room, archived, self.signers.of_receipts()));
         let outcome = match catch_unwind(AssertUnwindSafe(read)) {
             Ok(Ok(fixity)) => CheckOutcome::Read { fixity },
             Ok(Err(error)) => CheckOutcome::Fault { reason: format!("reading an archived bag: {error}") },
@@ -215,7 +207,7 @@ impl Deliver {
 
     /// The grant, if it is `control`'s, for this transfer and this key; or why it is not.
     fn check(&self, transfer: &TransferId, (statement, signature): (&str, &str)) -> Result<ReleaseGrant, String> {
-        let grant = ReleaseGrant::verify(statement, signature, &self.signer).map_err(|error| error.to_string())?;
+        let grant = self.signers.grant(statement, signature).map_err(|error| error.to_string())?;
         if grant.statement().transfer != *transfer {
             return Err("the grant is for another transfer".into());
         }
@@ -231,24 +223,26 @@ impl Deliver {
             .map_err(|error| DeliverError::Fault(format!("the transfer's identity: {error}")))?;
         let sealed = transfer_folder(&self.zone.layout.sealed(), &granted.transfer);
         let documents =
-            FromControl { link: &self.link, signer: &self.signer, transfer: &granted.transfer, names: documents };
+            FromControl { link: &self.link, signers: &self.signers, transfer: &granted.transfer, names: documents };
         let Visible { bag, tagmanifest } = delivery::deliver(&self.rooms, &sealed, grant, &identity, &documents)?;
         tracing::info!(transfer = %granted.transfer, "dataset delivered");
         let (transfer, room_folder) = (granted.transfer.clone(), granted.room_folder.clone());
         let pending = Pending { transfer, room_folder, bag, tagmanifest };
+        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         self.pending.add(&pending).map_err(DeliverError::io("remembering a delivery"))?;
-        Ok(self.settle(&pending)?)
+        Ok(self.tell(&pending)?)
     }
 
     /// Lays every receipt beside its bag that is not there yet.
     fn settle_all(&self) -> Result<(), RoleError> {
+        // Held while they are looked for, too: what somebody settles meanwhile is not told again.
+        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         let all = self.pending.all().map_err(RoleError::io("the folder of pending receipts"))?;
-        Ok(all.iter().try_for_each(|pending| self.settle(pending))?)
+        Ok(all.iter().try_for_each(|pending| self.tell(pending))?)
     }
 
     /// Tells `control` of a visible bag and lays the receipt that it answers beside it.
-    fn settle(&self, pending: &Pending) -> Result<(), sluse_host::rpc::CallError> {
-        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+    fn tell(&self, pending: &Pending) -> Result<(), sluse_host::rpc::CallError> {
         let Visible { bag, tagmanifest } = pending.visible();
         let (transfer, outcome) = (pending.transfer.clone(), DeliverOutcome::Visible { bag, tagmanifest });
         let (answer, statement) = self.link.ask(&DeliverRequest::Delivered { transfer, outcome }, &[])?;
@@ -256,7 +250,7 @@ impl Deliver {
         match answer {
             DeliverReply::Receipt { signature } => {
                 let receipt = (statement.as_slice(), signature.as_str());
-                let laid = receipt::lay_beside(&self.rooms, &pending.room_folder, &pending.bag, receipt, &self.signer);
+                let laid = receipt::lay_beside(&self.rooms, &pending.room_folder, &pending.bag, receipt, &self.signers);
                 if let Err(error) = laid {
                     // It is delivered all the same; the receipt is asked for again when there is nothing else to do.
                     tracing::error!(%transfer, %error, "the delivered receipt is not in the room yet");

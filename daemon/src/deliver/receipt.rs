@@ -2,7 +2,7 @@
 
 use super::error::DeliverError;
 use super::place::Place;
-use sluse_protocol::sshsig::{self, NAMESPACE_RECEIPT, PublicKey};
+use crate::zone_signers::ZoneSigners;
 use std::io::{self, Write as _};
 
 /// Writes statement and signature into `<bag>.receipts/`, durably; those that lie there already are replaced by the same.
@@ -14,9 +14,10 @@ pub fn lay_beside(
     room_folder: &str,
     bag: &str,
     (statement, signature): (&[u8], &str),
-    signer: &PublicKey,
+    signers: &ZoneSigners,
 ) -> Result<(), DeliverError> {
-    sshsig::verify(signer, NAMESPACE_RECEIPT, statement, signature)
+    signers
+        .receipt(statement, signature)
         .map_err(|error| DeliverError::Fault(format!("the delivered receipt: {error}")))?;
     let lay = || -> io::Result<()> {
         let room = rooms.folder(room_folder)?;

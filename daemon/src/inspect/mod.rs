@@ -10,20 +10,21 @@ use crate::confine;
 use crate::control_link::Link;
 use crate::leases::Leases;
 use crate::pulse;
+use crate::quarantine::ReadError;
 use crate::quarantine::dataset::Dataset;
-use crate::quarantine::{ReadError, identity};
+use crate::quarantine::identity::{self, RoleKey};
 use crate::work::Pool;
+use crate::zone_signers::ZoneSigners;
 use age::secrecy::ExposeSecret as _;
 use age::x25519::{Identity, Recipient};
 use sluse_host::config::Zone;
+use sluse_host::files;
 use sluse_host::layout::transfer_folder;
-use sluse_host::{files, keys};
 use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
 use sluse_protocol::roles::{FaultCause, InspectOutcome, InspectReply, InspectRequest, QuickTask, Role};
-use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -37,6 +38,7 @@ mod inspection;
 pub mod jail;
 mod mint;
 mod purge;
+mod rewrap;
 mod self_test;
 mod take_over;
 mod watch;
@@ -58,8 +60,8 @@ const QUICK: (usize, usize) = (4, 256);
 /// What the role works with.
 struct Inspect {
     zone: Zone,
-    quarantine: Identity,
-    signer: PublicKey,
+    quarantine: RoleKey,
+    signers: ZoneSigners,
     deliver: Recipient,
     watch: Watch,
     jail: Arc<Jail>,
@@ -70,8 +72,8 @@ struct Inspect {
 
 /// What the role reads before it gives up the right to.
 struct Held {
-    quarantine: Identity,
-    signer: PublicKey,
+    quarantine: RoleKey,
+    signers: ZoneSigners,
     deliver: Recipient,
     signatures: SignaturesEngine,
     jail: Arc<Jail>,
@@ -98,8 +100,8 @@ impl Held {
     fn load(zone: &Zone, jail: Jail, leases: Leases) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         Ok(Self {
-            quarantine: identity::read(&layout.quarantine_key())?,
-            signer: keys::read_public_key(&layout.signer())?,
+            quarantine: rewrap::settled(layout, RoleKey::read(&layout.quarantine_key())?),
+            signers: ZoneSigners::load(zone)?,
             deliver: read_recipient(zone)?,
             signatures: SignaturesEngine::load(&zone.signatures())?,
             jail: Arc::new(jail),
@@ -109,12 +111,12 @@ impl Held {
 }
 
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { quarantine, signer, deliver, signatures, jail, leases } = held;
+    let Held { quarantine, signers, deliver, signatures, jail, leases } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let watch = Watch::new(&zone, signatures, Arc::clone(&jail), identifier_key(&quarantine));
+    let watch = Watch::new(&zone, signatures, Arc::clone(&jail), identifier_key(&quarantine.newest));
     link.tell(&watch.tested().report(), &[])?;
     let minting = Mutex::default();
-    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, leases, minting, link });
+    let inspect = Arc::new(Inspect { zone, quarantine, signers, deliver, watch, jail, leases, minting, link });
     let untold = mint::untold(&inspect.zone.layout, &inspect.quarantine).map_err(RoleError::io("untold identities"))?;
     if let Some(recipients) = untold {
         inspect.tell_minted(recipients);
@@ -205,7 +207,7 @@ impl Inspect {
 
     fn mint(&self, count: u16) {
         let _one_batch_at_a_time = self.minting.lock().unwrap_or_else(PoisonError::into_inner);
-        match mint::mint(&self.zone.layout, &self.quarantine.to_public(), count) {
+        match mint::mint(&self.zone.layout, &self.quarantine.newest.to_public(), count) {
             Ok(recipients) => self.tell_minted(recipients),
             Err(error) => self.not_done(QuickTask::Mint, FaultCause::Retrying, &format!("making identities: {error}")),
         }
@@ -278,8 +280,8 @@ impl Inspect {
     }
 
     fn wrap(&self, transfer: &TransferId, grant: &str, signature: &str) {
-        let Self { zone, quarantine, signer, deliver, .. } = self;
-        match wrap::wrap(&zone.layout, quarantine, signer, deliver, transfer, (grant, signature)) {
+        let Self { zone, quarantine, signers, deliver, .. } = self;
+        match wrap::wrap(&zone.layout, quarantine, signers, deliver, transfer, (grant, signature)) {
             Ok(wrapped) => self.link.tell_or_end(&InspectRequest::Wrapped { transfer: transfer.clone() }, &wrapped),
             Err(error) => {
                 let task = QuickTask::Wrap { transfer: transfer.clone() };

@@ -50,6 +50,7 @@ mod registry;
 mod seal;
 mod session;
 mod stored;
+mod tls;
 mod transfer;
 mod windows;
 
@@ -66,6 +67,7 @@ use sluse_protocol::roles::Role;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use tls::Tls;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
@@ -101,16 +103,18 @@ pub fn run_until(
 struct Front {
     endpoint: EndpointConfig,
     server: ServerConfig,
+    tls: Tls,
     socket: Prepared,
 }
 
 impl Front {
     fn prepare(zone: &Zone, socket: UdpSocket) -> Result<Self, RoleError> {
-        let server = door::server_config(zone)?;
+        let tls = Tls::read(zone)?;
+        let server = tls.config()?;
         let secret = keys::read_secret(&zone.layout.reset_key())?;
         let endpoint = reset::endpoint_config(&secret).map_err(RoleError::io("random bytes"))?;
         let socket = Prepared::new(&zone.settings.network, socket).map_err(RoleError::io("use the network socket"))?;
-        Ok(Self { endpoint, server, socket })
+        Ok(Self { endpoint, server, tls, socket })
     }
 
     fn serve(
@@ -150,6 +154,7 @@ async fn serve(
     tracing::info!(%address, "receiving");
     let tasks = [
         tokio::spawn(door::open(Arc::clone(intake), endpoint.clone())),
+        tokio::spawn(tls::keep_current(Arc::clone(intake), endpoint.clone(), front.tls)),
         tokio::spawn(changes::follow(Arc::clone(intake))),
         tokio::spawn(changes::report(Arc::clone(intake))),
     ];

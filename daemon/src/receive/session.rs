@@ -185,6 +185,7 @@ impl Session {
                 asks::status(intake, self, transfer, unless, wait_seconds).await
             }
             Request::Renew { request, proof } => asks::renew(intake, self, request, proof).await,
+            Request::Keys { after } => asks::keys(intake, self, after).await,
             Request::List { limit } => asks::list(intake, self, limit).await,
             Request::Receipt { transfer, kind } => asks::receipt(intake, self, transfer, kind).await,
             Request::Enrol { .. } => Err(violation("an enrolled source enrols no more").into()),

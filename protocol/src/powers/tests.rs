@@ -17,6 +17,7 @@ pub fn table() -> Vec<(OperatorRequest, &'static str)> {
         (R::RoomAdd { name: "r".parse().unwrap(), folder: "r".into(), names: NameRule::Posix }, "A"),
         (R::Snapshot, "A"),
         (R::SnapshotBytes { offset: 0 }, "A"),
+        (R::Rest, "A"),
         (R::AgreementAdd, "O"),
         (R::AgreementChange { reason: reason.clone() }, "O"),
         (agreement(|id, reason| R::AgreementActivate { id, version: 1, reason }), "O"),

@@ -309,6 +309,7 @@ impl Served {
                     let (statement, signature) = found.receipts[&kind].clone();
                     (Reply::Receipt { signature }, statement.into_bytes())
                 }
+                Request::Keys { .. } => (Reply::Keys, Vec::new()),
                 Request::Renew { .. } => return Err(Refusal::new(Code::WrongState, "not renewed here")),
                 Request::Part => panic!("a part of nothing"),
             };

@@ -7,13 +7,14 @@ mod archives;
 mod places;
 mod questions;
 mod register;
+mod rest;
 mod retention;
 mod versions;
 
 pub use acts::{check_reason, digest};
 use places::Places;
 
-use super::failure::Failure;
+use super::failure::{Failure, refuse};
 use super::people::{self, People, Person, Stranger};
 use super::shared::Control;
 use super::store::Who;
@@ -23,13 +24,13 @@ use sluse_host::config::Zone;
 use sluse_host::rpc;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
-use sluse_protocol::refusal::Refusal;
+use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::review::Choice;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Requests of one person that are answered at the same time.
@@ -104,7 +105,13 @@ pub fn accept(control: &Arc<Control>, listener: &UnixListener) {
 }
 
 fn serve(control: Arc<Control>, stream: UnixStream, uid: u32) {
-    let ended = rpc::serve_within(MAX_IN_FLIGHT, stream, move |request, body| ask(&control, uid, request, &body));
+    // Dropped when the connection ends, which whoever rests for it hears.
+    let (_connection, ending) = std::sync::mpsc::channel();
+    let ending: rest::Ending = Mutex::new(Some(ending));
+    let ended = rpc::serve_within(MAX_IN_FLIGHT, stream, move |request, body| match request {
+        OperatorRequest::Rest => (rest::ask(&control, uid, &ending), Vec::new()),
+        request => ask(&control, uid, request, &body),
+    });
     if let Err(error) = ended {
         tracing::debug!(%error, "an operator's connection ended");
     }
@@ -202,6 +209,7 @@ fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorR
         OperatorRequest::ArchiveEnd { transfer, reason } => done(archives::end(control, operator, &transfer, &reason)),
         OperatorRequest::Snapshot => questions::snapshot(control, operator),
         OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
+        OperatorRequest::Rest => refuse(Code::WrongState, "the zone rests for a connection, and this is none"),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
     }
 }

@@ -28,7 +28,8 @@ use crate::RoleError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sluse_protocol::audit::{Position, Tree};
 use sluse_protocol::ids::{SourceName, TransferId, ZoneName};
-use sluse_protocol::sshsig::SigningKey;
+use sluse_protocol::key_statement::Chain;
+use sluse_protocol::sshsig::{self, BadSignature, SigningKey};
 use sluse_protocol::time::Timestamp;
 use std::fs::File;
 use std::path::Path;
@@ -44,6 +45,19 @@ pub struct Signer {
     pub zone: ZoneName,
     /// Its key.
     pub key: SigningKey,
+    /// What was stated of the zone's keys, and every key with which it has signed.
+    pub chain: Chain,
+}
+
+impl Signer {
+    /// Checks that this zone signed something, whichever key it had then.
+    ///
+    /// # Errors
+    /// What is wrong with the signature.
+    pub fn verify(&self, namespace: &str, message: &[u8], signature: &str) -> Result<(), BadSignature> {
+        let keys = self.chain.signers().iter().map(|signer| signer.key);
+        sshsig::verify_any(keys, namespace, message, signature).map(drop)
+    }
 }
 
 /// The zone's state.
@@ -63,6 +77,16 @@ pub struct Store {
 struct Inner {
     sql: Connection,
     tree: Tree,
+}
+
+/// The store at rest.
+pub struct Rest<'a>(MutexGuard<'a, Inner>);
+
+impl Rest<'_> {
+    /// Where the audit log ends.
+    pub fn audit_position(&self) -> Position {
+        self.0.tree.position()
+    }
 }
 
 /// Who does something: how the transition table and the audit log name the actor.
@@ -185,6 +209,11 @@ impl Store {
     /// Where the audit log ends.
     pub fn audit_position(&self) -> Position {
         self.lock().tree.position()
+    }
+
+    /// Lets nobody read, change or sign until it is dropped.
+    pub fn rest(&self) -> Rest<'_> {
+        Rest(self.lock())
     }
 
     /// Changes, all of it or nothing.
