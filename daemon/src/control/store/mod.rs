@@ -14,6 +14,7 @@ pub mod register;
 pub mod reviews;
 pub mod rooms;
 mod row;
+mod rows;
 pub use row::to_json;
 mod schema;
 pub mod sources;
@@ -172,7 +173,9 @@ impl Store {
         // What is deleted is overwritten: a wrapped identity must not outlive its transfer in a free page.
         sql.pragma_update(None, "secure_delete", true).map_err(failed)?;
         schema::migrate(&mut sql)?;
-        let tree = audit::verify(&sql, kept).map_err(|failure| {
+        let mut told = rows::Told::default();
+        let tree = audit::verify(&sql, kept, |entry| told.take(entry));
+        let tree = tree.and_then(|tree| told.compare(&sql).map(|()| tree)).map_err(|failure| {
             let message = format!("{}: {failure}", path.display());
             match failure {
                 // Starting again would not mend it: a person must look.
