@@ -10,7 +10,7 @@ use sluse_protocol::sshsig::{self, NAMESPACE_CHECKPOINT, NAMESPACE_RECEIPT, Publ
 use std::path::{Path, PathBuf};
 
 /// Bytes of the longest statement, signature or key file that is read.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Who may sign: the text of an `allowed_signers` file or a public key.
 #[derive(Debug)]

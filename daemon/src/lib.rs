@@ -15,6 +15,7 @@ mod gather;
 pub mod inspect;
 pub mod leases;
 pub mod links;
+pub mod mailer;
 pub mod notify;
 pub mod outside;
 pub mod pulse;

@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 mod authorities;
+mod notify;
 mod read;
 pub use authorities::{AuthoritySettings, Mapping, Subject};
+pub use notify::{NotifySettings, RelayTls};
 pub use read::check_address;
 
 /// A zone's configuration and where its files lie.
@@ -40,6 +42,8 @@ pub struct Settings {
     pub inspect: InspectSettings,
     /// The role that delivers.
     pub deliver: DeliverSettings,
+    /// Who is mailed when something should be noticed.
+    pub notify: Option<NotifySettings>,
     /// Certificate authorities that are not the zone's own.
     pub authorities: Vec<AuthoritySettings>,
 }
@@ -237,6 +241,11 @@ impl Zone {
     /// The folder of signatures.
     pub fn signatures(&self) -> PathBuf {
         self.layout.root().join(&self.settings.inspect.signatures)
+    }
+
+    /// The certificates by which the mail relay's own must be good, where it is encrypted to.
+    pub fn notify_authority(&self) -> Option<PathBuf> {
+        self.settings.notify.as_ref()?.authority.as_ref().map(|path| self.layout.root().join(path))
     }
 
     /// clamd's socket, where one is configured.

@@ -183,6 +183,11 @@ impl Layout {
         self.run().join("operator.sock")
     }
 
+    /// The socket at which `control` gives alerts, in a folder of its own.
+    pub fn alerts_socket(&self) -> PathBuf {
+        self.run().join("alerts/alerts.sock")
+    }
+
     /// The socket on which `control` answers a role, where roles run as units of their own.
     pub fn role_socket(&self, role: Role) -> PathBuf {
         self.run().join(format!("control-{role}.sock"))

@@ -21,6 +21,8 @@ fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
     assert_eq!(spelt_out.inspect.clamd_socket.take(), Some("/run/clamav/clamd.ctl".into()));
     assert_eq!(spelt_out.network.ack_every_packets.take(), Some(10));
     assert_eq!(spelt_out.network.max_bytes_per_second.take(), Some(12_500_000));
+    let notify = spelt_out.notify.take().unwrap();
+    assert_eq!((notify.to[0].as_str(), notify.hello.as_str()), ("drift@sykehus.example", "localhost"));
     let authorities = std::mem::take(&mut spelt_out.authorities);
     let names: Vec<&str> = authorities.iter().map(|authority| authority.name.as_str()).collect();
     assert_eq!((names, authorities[0].revocation_lists.len()), (vec!["buypass"], 1));

@@ -64,6 +64,9 @@ pub struct Agreement {
     pub release: Release,
     /// How long quarantined bytes are kept once nothing more happens to a transfer.
     pub retention: Retention,
+    /// Until when the room must say that it has what was delivered; without it nobody waits for that.
+    #[serde(default)]
+    pub acknowledgement: Option<Awaited>,
 }
 
 /// How identifiable the persons in the data are.
@@ -235,6 +238,14 @@ pub enum ReleaseRule {
     OneReviewer,
     /// Everything is held until two different persons have chosen, and both to release it.
     TwoReviewers,
+}
+
+/// That a room is to say that it has what was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Awaited {
+    /// Days after the delivery. At most as many as the zone keeps its own copy.
+    pub within_days: u32,
 }
 
 /// How long quarantined bytes are kept.

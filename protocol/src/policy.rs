@@ -1,11 +1,12 @@
 //! Decisions: may this be offered, and may it be released? Facts come in, a decision goes out.
 
-use crate::agreement::{Agreement, ReleaseRule};
+use crate::agreement::{Agreement, Delivery, ReleaseRule};
 use crate::digest::Sha256;
 use crate::document::{Kind, Totals};
 use crate::finding::{Action, Class, Report};
 use crate::ids::{RoomName, SourceName, TransferId};
 use crate::limits;
+use crate::operator::RoomInfo;
 use crate::path::{self, DataPath, NameRule};
 use crate::refusal::{Code, Refusal};
 use crate::review::{self, Review, Tally};
@@ -60,6 +61,26 @@ pub fn check_offer(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), 
     }
     check_disclosures(agreement, facts.delivered)?;
     check_size(agreement, facts)
+}
+
+/// Whether a room can keep what an agreement asks of it.
+///
+/// # Errors
+/// The refusal, with its code and what to do.
+pub fn check_room(agreement: &Agreement, room: &RoomInfo) -> Result<(), Refusal> {
+    let (id, name) = (&agreement.id, &room.name);
+    if agreement.acknowledgement.is_some() && room.key.is_none() {
+        let message = format!("agreement {id} waits for room {name} to acknowledge, and the room has no key");
+        return Err(Refusal::new(Code::ForbiddenRoom, message)
+            .hint("The zone's administrator gives it one: `sluse room change NAME --key FILE --reason TEXT`."));
+    }
+    if agreement.delivery == Delivery::Archive && room.recipient.is_some() {
+        let message =
+            format!("agreement {id} archives in room {name}, where everything is encrypted to the room's key");
+        return Err(Refusal::new(Code::ForbiddenRoom, message)
+            .hint("An archive is read for decades: let it go to a room without a recipient."));
+    }
+    Ok(())
 }
 
 /// Whether an agreement allows anything now.

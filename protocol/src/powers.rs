@@ -62,7 +62,9 @@ const REVIEWER: &[Power] = &[Power::Reviewer];
 pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
     use OperatorRequest as R;
     match request {
-        R::SourceInvite { .. } | R::RoomAdd { .. } | R::Snapshot | R::SnapshotBytes { .. } => ADMINISTRATOR,
+        R::SourceInvite { .. } | R::RoomAdd { .. } | R::RoomChange { .. } | R::Snapshot | R::SnapshotBytes { .. } => {
+            ADMINISTRATOR
+        }
         // A stolen host does not wait until the right person is there.
         R::SourceRevoke { .. } => &[Power::Administrator, Power::Operator],
         R::AgreementAdd

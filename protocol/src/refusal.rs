@@ -104,6 +104,7 @@ codes! {
     Held, "held", Held, "A person must decide: wait, or ask the zone's operator.";
     Cancelled, "cancelled", Refused, "The transfer was cancelled: send again if that was not meant.";
     Expired, "expired", Refused, "The transfer waited too long and expired: send again.";
+    NotAcknowledged, "not-acknowledged", Temporary, "The room has not said in time that it has the dataset: ask its people.";
     // Operators.
     Forbidden, "forbidden", Refused, "This user may not do this.";
     UnknownName, "unknown-name", Refused, "No such source, room, agreement or record.";

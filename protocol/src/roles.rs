@@ -61,7 +61,22 @@ pub const PERMITTED: &[(Role, Role, &[&str])] = &[
         ],
     ),
     (Role::Inspect, Role::Control, &["engines", "identities", "next", "taken", "inspected", "wrapped", "purged"]),
-    (Role::Deliver, Role::Control, &["recipient", "next", "document", "sign", "checked", "delivered"]),
+    (
+        Role::Deliver,
+        Role::Control,
+        &[
+            "recipient",
+            "next",
+            "document",
+            "sign",
+            "checked",
+            "delivered",
+            "acknowledged",
+            "laid",
+            "looked",
+            "withdrawn",
+        ],
+    ),
 ];
 
 /// What `receive` may ask of `control`.
@@ -481,6 +496,55 @@ pub enum DeliverRequest {
         /// How.
         outcome: DeliverOutcome,
     },
+    /// A room dropped an acknowledgement; its statement in the body. Answered by `Receipt`, the *acknowledged* one, the same however
+    /// often it is asked.
+    Acknowledged {
+        /// The transfer whose bag it lies for.
+        transfer: TransferId,
+        /// The room's signature.
+        signature: String,
+    },
+    /// The *acknowledged* receipt lies beside the bag. Answered by `Done`.
+    Laid {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// A `Look` was done. Answered by `Done`.
+    Looked,
+    /// A `Withdraw` ended. Answered by `Done`.
+    Withdrawn {
+        /// The transfer.
+        transfer: TransferId,
+        /// How.
+        outcome: WithdrawOutcome,
+    },
+}
+
+/// How taking back a delivery that was begun ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum WithdrawOutcome {
+    /// Nothing of it is in the room.
+    Gone,
+    /// Its bag is visible there: it was delivered.
+    Visible,
+    /// The room cannot be looked into: to be tried again.
+    Fault {
+        /// A sentence.
+        reason: String,
+    },
+}
+
+/// A bag whose room has yet to acknowledge it, or whose *acknowledged* receipt is not beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwaitedBag {
+    /// The transfer that brought it.
+    pub transfer: TransferId,
+    /// The room's folder, relative to the folder of rooms.
+    pub room_folder: String,
+    /// The bag's, relative to the room's.
+    pub bag: String,
 }
 
 /// How reading an archived bag again ended.
@@ -559,6 +623,20 @@ pub enum DeliverReply {
         /// How much the dataset in it is: no more of it is read.
         totals: Totals,
     },
+    /// Take back a delivery that was begun: remove what lies under its temporary name, unless its bag is visible.
+    Withdraw {
+        /// The transfer.
+        transfer: TransferId,
+        /// The room's folder, relative to the folder of rooms.
+        room_folder: String,
+        /// The dataset, below which its bag would be.
+        dataset: DatasetName,
+    },
+    /// Look whether rooms have dropped acknowledgements.
+    Look {
+        /// Of these bags, those of a room together.
+        bags: Vec<AwaitedBag>,
+    },
     /// Bytes of a document in the body; an empty body is its end.
     Document,
     /// The statement of an archived bag stands in the body ([`crate::archive::ArchiveStatement`]).
@@ -566,7 +644,7 @@ pub enum DeliverReply {
         /// Its signature.
         signature: String,
     },
-    /// The *delivered* receipt: its statement stands in the body.
+    /// The *delivered* or *acknowledged* receipt: its statement stands in the body.
     Receipt {
         /// Its signature.
         signature: String,

@@ -21,11 +21,13 @@ pub const NAMESPACE_MANIFEST: &str = "sluse-manifest";
 pub const NAMESPACE_ENROL: &str = "sluse-enrol";
 /// Namespace of a source's request for another certificate.
 pub const NAMESPACE_RENEW: &str = "sluse-renew";
+/// A room's word that a dataset stands there.
+pub const NAMESPACE_ACKNOWLEDGEMENT: &str = "sluse-acknowledgement";
 /// What is in a backup.
 pub const NAMESPACE_BACKUP: &str = "sluse-backup";
 
 const MAGIC: &[u8] = b"SSHSIG";
-const KEY_TYPE: &[u8] = b"ssh-ed25519";
+pub(crate) const KEY_TYPE: &[u8] = b"ssh-ed25519";
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 const END: &str = "-----END SSH SIGNATURE-----";
 /// Bytes of the longest armored signature that is read; ours have about 300.
@@ -84,6 +86,12 @@ impl PublicKey {
     /// public key line.
     pub fn find_allowed(text: &str, principal: Option<&str>, namespace: &str) -> Vec<Self> {
         text.lines().filter_map(|line| allowed_in_line(line.trim(), principal, namespace)).collect()
+    }
+
+    /// The key's fingerprint as `ssh-keygen -l` prints it: `SHA256:` and 43 characters.
+    pub fn fingerprint(&self) -> String {
+        let hash = digest::digest(&digest::SHA256, &self.blob());
+        format!("SHA256:{}", BASE64.encode(hash.as_ref()).trim_end_matches('='))
     }
 
     fn blob(&self) -> Vec<u8> {
@@ -297,7 +305,7 @@ fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn take_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn take_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, tail) = rest.split_first_chunk::<4>()?;
     let (string, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     *rest = tail;

@@ -41,6 +41,11 @@ impl Timestamp {
         self.civil().strftime("%Y%m%d-%H%M%S").to_string()
     }
 
+    /// As the header of a mail has it (RFC 5322): `Sun, 22 Nov 2026 10:15:00 +0000`.
+    pub fn mail(self) -> String {
+        self.civil().strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+    }
+
     fn civil(self) -> jiff::civil::DateTime {
         jiff::Timestamp::from_second(self.0)
             .map(|time| time.to_zoned(jiff::tz::TimeZone::UTC).datetime())

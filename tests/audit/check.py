@@ -16,6 +16,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 
 class Wrong(Exception):
@@ -155,9 +156,34 @@ class Receipt:
         stated = (self.entry.get("transfer"), self.entry["act"], self.entry["time"], self.entry["number"])
         wanted = (self.transfer, f"transfer-{self.kind}", fields["time"], self.size - 1)
         require(stated == wanted, "its audit entry says something else")
+        if self.kind == "acknowledged":
+            self.stated = acknowledgement(fields, self.entry)
 
     def sha256(self):
         return hashlib.sha256(self.bytes).hexdigest()
+
+
+def acknowledgement(fields, entry):
+    """The room's own word in an *acknowledged* receipt: signed by the key that the log names, and about this transfer."""
+    said = fields["acknowledgement"]
+    key = said["key"].split()
+    fingerprint = base64.b64encode(hashlib.sha256(base64.b64decode(key[1], validate=True)).digest()).decode().rstrip("=")
+    require(entry["details"]["key"] == f"SHA256:{fingerprint}", "the room's key is not the one in the log")
+    require(entry["details"]["acknowledgement"] == hashlib.sha256(said["statement"].encode()).hexdigest(),
+            "the room's word is not the one in the log")
+    with tempfile.TemporaryDirectory() as folder:
+        signers, signature = pathlib.Path(folder, "signers"), pathlib.Path(folder, "signature")
+        signers.write_text(f'room namespaces="sluse-acknowledgement" {key[0]} {key[1]}\n')
+        signature.write_text(said["signature"])
+        command = ["ssh-keygen", "-Y", "verify", "-f", str(signers), "-I", "room", "-n", "sluse-acknowledgement"]
+        ended = subprocess.run(command + ["-s", str(signature)], input=said["statement"].encode(), capture_output=True)
+    require(ended.returncode == 0, "the room's signature is not good")
+    stated = json.loads(said["statement"])
+    require(stated["sluse"] == "acknowledgement/1", "the room's word is not of version 1")
+    for field in ("zone", "room", "transfer", "manifest_sha256"):
+        require(stated[field] == fields[field], f"the room's word is about another {field}")
+    require(stated["delivered"] == fields["previous"], "the room's word is about another delivery")
+    return stated
 
 
 def chain(receipts):
@@ -314,11 +340,18 @@ def bag(signers, folder):
     beside = folder.with_name(f"{folder.name}.receipts")
     files = [folder / "receipts/received.json", folder / "receipts/released.json", beside / "delivered.json"]
     receipts = [Receipt(signers, file) for file in files]
-    first, delivered = chain(receipts), receipts[-1]
+    delivered = receipts[-1]
+    if (beside / "acknowledged.json").exists():
+        receipts.append(Receipt(signers, beside / "acknowledged.json"))
+    first = chain(receipts)
     manifest = (folder / "source-manifest.jsonl").read_bytes()
     require(hashlib.sha256(manifest).hexdigest() == first["manifest_sha256"], "its source manifest is not the receipts'")
     entries = [json.loads(line) for line in manifest.splitlines()[1:]]
     declared = {f"data/{entry['path']}": entry["sha256"] for entry in entries if entry.get("kind", "file") == "file"}
+    if (folder / "plaintext-sha256.txt").exists():
+        require("plaintext-sha256.txt" in tags, "its list of plain digests is not listed")
+        require(sorted(payload) == sorted(listed(folder, "plaintext-sha256.txt")), "its two lists name different files")
+        payload = listed(folder, "plaintext-sha256.txt")
     if not (folder / "renamed-paths.tsv").exists():
         require(payload == declared, "its files are not those of the source manifest")
     require(sorted(payload.values()) == sorted(declared.values()), "its files are not those that the source declared")

@@ -16,14 +16,35 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When the kernel has no seccomp filters.
 pub fn restrict(role: Role, clamd: bool) -> Result<(), RoleError> {
+    filter(denied(role, clamd).map_err(|error| RoleError::State(error.to_string()))?)
+}
+
+fn filter(denied: Rules) -> Result<(), RoleError> {
     // The C library falls back to `clone`, whose flags a filter can see, when `clone3` is not there.
     let absent = BTreeMap::from([(libc::SYS_clone3, vec![])]);
-    let denied = denied(role, clamd).map_err(|error| RoleError::State(error.to_string()))?;
     for (rules, errno) in [(absent, libc::ENOSYS), (denied, libc::EPERM)] {
         let program = compile(rules, errno).map_err(|error| RoleError::State(error.to_string()))?;
         install(&program)?;
     }
     Ok(())
+}
+
+/// Restricts the process that mails alerts: as a role, but it connects, by Unix sockets and the internet's.
+///
+/// # Errors
+/// When the kernel has no seccomp filters.
+pub fn restrict_mailer() -> Result<(), RoleError> {
+    let rules = || -> Result<Rules, BackendError> {
+        // Of everything else as `deliver`, which listens on nothing.
+        let mut rules = denied(Role::Deliver, false)?;
+        rules.remove(&libc::SYS_connect);
+        let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+        let others = families.map(|family| is_not(0, u64::from(family.cast_unsigned())));
+        let others = others.into_iter().collect::<Result<Vec<_>, _>>()?;
+        rules.insert(libc::SYS_socket, vec![when(&others)?]);
+        Ok(rules)
+    };
+    filter(rules().map_err(|error| RoleError::State(error.to_string()))?)
 }
 
 /// Restricts the nursery, and what it starts: as a role, but it starts programs (Landlock says which), gives signals to

@@ -136,12 +136,14 @@ pub fn troubles(control: &Control, now: Timestamp) -> Result<(Vec<HealthProblem>
             wrong.extend((!fixity.signed).then(|| "not signed".to_owned()));
             problems.push(HealthProblem {
                 code: "archive-damaged".into(),
+                count: 1,
                 message: format!("the archived bag of {transfer}, read at {since}: {}", wrong.join(", ")),
                 hint: "`sluse archive check` names each file; put the bag back from another copy.".into(),
             });
         } else if since.plus(2 * period(control)) < now {
             warnings.push(HealthProblem {
                 code: "archive-not-checked".into(),
+                count: 1,
                 message: format!("the archived bag of {transfer} was not read since {since}"),
                 hint:
                     "deliver reads one after another: it is away, or they take longer than `[deliver] archive_check`."

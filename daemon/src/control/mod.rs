@@ -14,6 +14,8 @@
 //! [`store`] is the state, and the only place where a transfer's state changes. What the other roles are to do follows from
 //! it ([`tasks`]) and is fetched by them; nothing true lives only in memory.
 
+mod acknowledgements;
+mod alerts;
 mod archives;
 pub mod authority;
 mod changes;
@@ -68,6 +70,7 @@ use std::sync::mpsc::{self, Receiver};
 pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleError> {
     let control = Arc::new(Control::load(&zone, Box::new(clock::now))?);
     let listener = operators::listen(&zone, &control.people)?;
+    let (alerted, mailer) = (alerts::listen(&zone)?, alerts::reader()?);
     crate::confine::apply(Role::Control, &zone)?;
     let (running, stop) = mpsc::channel();
     let timer = Arc::clone(&control);
@@ -75,6 +78,9 @@ pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleEr
     let following = Arc::clone(&control);
     // Ends with the process too: a checkpoint is replaced in one step.
     start("checkpoint", move || last_checkpoint::follow(&following))?;
+    let alerting = Arc::clone(&control);
+    // Ends with the process.
+    start("alerts", move || alerts::serve(&alerting, &alerted, mailer))?;
     let answering = Arc::clone(&control);
     // Ends with the process: what an operator does is one transaction, or has not happened.
     start("operators", move || operators::accept(&answering, &listener))?;

@@ -130,7 +130,10 @@ fn judge(sql: &rusqlite::Connection, offer: &Offer, now: Timestamp) -> Result<(A
     };
     policy::check_offer(&stored.agreement, &facts)?;
     match room {
-        Some(room) => Ok((stored.agreement, room)),
+        Some(room) => {
+            policy::check_room(&stored.agreement, &room)?;
+            Ok((stored.agreement, room))
+        }
         None => refuse(Code::ForbiddenRoom, "the agreement's room is not known"),
     }
 }

@@ -190,13 +190,14 @@ impl People {
         true
     }
 
-    /// Whether a user id is still that of a person with a power.
+    /// Whether a person still has a power. An account under the same user id with another name is somebody else: the id was given
+    /// to a newcomer.
     ///
     /// # Errors
     /// [`Code::Unavailable`] when the system cannot be asked.
-    pub fn still(&self, uid: u32, power: Power) -> Result<bool, Refusal> {
-        match self.look_up(uid) {
-            Ok((_, powers)) => Ok(powers.contains(&power)),
+    pub fn still(&self, person: &Person, power: Power) -> Result<bool, Refusal> {
+        match self.look_up(person.uid) {
+            Ok((now, powers)) => Ok(now == *person && powers.contains(&power)),
             Err(unknown @ Stranger::Unknown(..)) => Err(unknown.refusal()),
             Err(Stranger::Powerless(_) | Stranger::Torn { .. }) => Ok(false),
         }
@@ -293,17 +294,23 @@ mod tests {
         assert!(zone().look_up(23).unwrap_err().to_string().contains("group-2 and group-3"));
     }
 
+    fn person(uid: u32) -> Person {
+        Person { uid, name: format!("u{uid}") }
+    }
+
     #[test]
     fn who_has_no_account_any_more_may_nothing() {
         assert!(zone().look_up(98).is_err());
-        let still = |uid, power| zone().still(uid, power).map_err(|refusal| refusal.code);
+        let still = |uid, power| zone().still(&person(uid), power).map_err(|refusal| refusal.code);
         assert_eq!((still(98, Power::Reviewer), still(3, Power::Reviewer)), (Ok(false), Ok(true)));
         assert_eq!(still(3, Power::Operator), Ok(false));
+        let newcomer = Person { name: "somebody else".into(), ..person(3) };
+        assert_eq!(zone().still(&newcomer, Power::Reviewer), Ok(false), "the id was given to another account");
     }
 
     #[test]
     fn of_whom_the_system_cannot_be_asked_nothing_is_said() {
-        assert_eq!(zone().still(97, Power::Reviewer).map_err(|refusal| refusal.code), Err(Code::Unavailable));
+        assert_eq!(zone().still(&person(97), Power::Reviewer).map_err(|refusal| refusal.code), Err(Code::Unavailable));
         assert_eq!(zone().admit(97, &OperatorRequest::Health).unwrap_err().code, Code::Unavailable);
     }
 

@@ -1,5 +1,7 @@
 //! What all of `control`'s threads share.
 
+use super::acknowledgements::Looks;
+use super::alerts::Board;
 use super::authority::Authority;
 use super::documents::Documents;
 use super::last_checkpoint::LastCheckpoint;
@@ -47,6 +49,10 @@ pub struct Control {
     pub live: Live,
     /// What the roles are working on.
     pub work: Work,
+    /// What is wrong, as it was looked at last.
+    pub board: Board,
+    /// How far rooms were looked at for acknowledgements.
+    pub looks: Looks,
     /// How far receiving transfers are.
     pub progress: Progress,
     /// What persons read today.
@@ -80,6 +86,8 @@ impl Control {
             deliver_recipient: read_recipient(layout)?,
             live: Live::default(),
             work: Work::default(),
+            board: Board::default(),
+            looks: Looks::default(),
             progress: Progress::default(),
             readings: Readings::default(),
             refused: RefusedOffers::default(),

@@ -1,6 +1,8 @@
 //! What there is to do for `inspect` and `deliver`, as it follows from the state of the transfers.
 
+use super::acknowledgements;
 use super::archives;
+use super::deliveries;
 use super::failure::Failure;
 use super::live::LinkId;
 use super::releases;
@@ -132,7 +134,9 @@ fn granted(
             }
             Err(fault) => return Err(fault),
         },
-        State::Delivering if agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none() => {}
+        State::Delivering
+            if transfer.withdrawal.is_none()
+                && agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none() => {}
         _ => return Ok(None),
     }
     let (grant, signature) = releases::grant(control, &write.sql, &transfer, write.now)?;
@@ -144,10 +148,10 @@ fn suspended(control: &Control) -> Result<Vec<AgreementId>, Failure> {
     Ok(all.into_iter().filter(|stored| stored.suspended.is_some()).map(|stored| stored.agreement.id).collect())
 }
 
-/// Whether a delivery that was begun and interrupted waits until its agreement is resumed. It is not held: its bag may
-/// stand in the room already.
+/// Whether a delivery that was begun and interrupted waits until its agreement is resumed, or is taken back. It is not held: its
+/// bag may stand in the room already.
 fn is_withheld(transfer: &Transfer, suspended: &[AgreementId]) -> bool {
-    transfer.state == State::Delivering && suspended.contains(&transfer.agreement)
+    transfer.state == State::Delivering && (suspended.contains(&transfer.agreement) || transfer.withdrawal.is_some())
 }
 
 fn purge(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
@@ -196,6 +200,10 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
 fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverReply, Vec<u8>)>, Failure> {
     let idle = || (DeliverReply::Idle, Vec::new());
     let Some(choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
+    if let Some((task, reply)) = deliveries::find_withdrawn(control, &choice)? {
+        choice.hand_out(task);
+        return Ok(Some((reply, Vec::new())));
+    }
     let ours = Some(control.deliver_recipient.as_str());
     let suspended = suspended(control)?;
     let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !is_withheld(transfer, &suspended);
@@ -221,7 +229,11 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
         let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };
         return Ok(Some((task, identity)));
     }
-    Ok(archives::find_due(control, &choice)?.map(|(task, reply)| {
+    let due = match acknowledgements::find_due(control, &choice)? {
+        None => archives::find_due(control, &choice)?,
+        look => look,
+    };
+    Ok(due.map(|(task, reply)| {
         choice.hand_out(task);
         (reply, Vec::new())
     }))

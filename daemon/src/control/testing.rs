@@ -304,7 +304,11 @@ impl Bench {
     }
 
     pub fn deliver(&self, request: DeliverRequest) -> (DeliverReply, Vec<u8>) {
-        links::deliver::answer(&self.control, self.deliver, request)
+        self.deliver_with(request, &[])
+    }
+
+    pub fn deliver_with(&self, request: DeliverRequest, body: &[u8]) -> (DeliverReply, Vec<u8>) {
+        links::deliver::answer(&self.control, self.deliver, request, body)
     }
 
     pub fn upload(&self, upload: u64, bytes: &[u8]) {

@@ -44,6 +44,10 @@ pub enum Task {
     Deliver(TransferId),
     /// Read its archived bag again.
     Check(TransferId),
+    /// Take back a delivery that was begun.
+    Withdraw(TransferId),
+    /// Look for acknowledgements in rooms.
+    Look,
 }
 
 impl Task {
@@ -57,25 +61,28 @@ impl Task {
             Task::Purge(_) => "purge",
             Task::Deliver(_) => "deliver",
             Task::Check(_) => "check-archive",
+            Task::Withdraw(_) => "withdraw",
+            Task::Look => "look",
         }
     }
 
     /// The transfer that it is about.
     pub fn transfer(&self) -> Option<&TransferId> {
         match self {
-            Task::Mint => None,
+            Task::Mint | Task::Look => None,
             Task::TakeOver(id)
             | Task::Inspect(id)
             | Task::Wrap(id)
             | Task::Purge(id)
             | Task::Deliver(id)
+            | Task::Withdraw(id)
             | Task::Check(id) => Some(id),
         }
     }
 
-    /// Whether it takes as long as the dataset is large.
+    /// Whether it takes as long as the dataset is large, or as rooms take to answer.
     fn is_long(&self) -> bool {
-        matches!(self, Task::Inspect(_) | Task::Deliver(_) | Task::Check(_))
+        matches!(self, Task::Inspect(_) | Task::Deliver(_) | Task::Check(_) | Task::Withdraw(_) | Task::Look)
     }
 }
 
@@ -205,6 +212,13 @@ impl Work {
         // What was in hands that were lost may have been done.
         let begun = in_hands || inner.troubles.contains_key(task) || inner.restarts.contains_key(task);
         (!begun).then(act)
+    }
+
+    /// Does something while no task can be handed out; `None` when `task` is in somebody's hands.
+    pub fn unless_in_hands<T>(&self, task: &Task, act: impl FnOnce() -> T) -> Option<T> {
+        let inner = self.lock();
+        let in_hands = inner.in_hands.values().any(|tasks| tasks.contains_key(task));
+        (!in_hands).then(act)
     }
 
     /// What failed and waits.

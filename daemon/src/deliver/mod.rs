@@ -3,7 +3,7 @@
 //!
 //! It asks `control` for work; [`delivery`] writes a dataset as a [`bag`] and makes it visible in one step, [`receipt`] lays
 //! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose. Bags that are archived it
-//! reads again when `control` says so: [`fixity`].
+//! reads again when `control` says so: [`fixity`]. It looks whether rooms have acknowledged: [`acknowledgements`].
 
 use crate::RoleError;
 use crate::confine;
@@ -17,9 +17,12 @@ use sluse_host::config::Zone;
 use sluse_host::layout::transfer_folder;
 use sluse_host::{files, keys};
 use sluse_protocol::grant::ReleaseGrant;
-use sluse_protocol::ids::TransferId;
+use sluse_protocol::ids::{DatasetName, TransferId};
 use sluse_protocol::limits;
-use sluse_protocol::roles::{CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
+use sluse_protocol::receipt::ReceiptKind;
+use sluse_protocol::roles::{
+    AwaitedBag, CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role, WithdrawOutcome,
+};
 use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, PublicKey};
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -27,6 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+mod acknowledgements;
 mod bag;
 mod delivery;
 mod error;
@@ -40,9 +44,11 @@ mod pending;
 mod place;
 mod read_back;
 mod receipt;
+mod sealed_file;
 mod tag_file;
 mod tags;
 
+use acknowledgements::Useless;
 use delivery::Visible;
 use error::DeliverError;
 use fixity::Archived;
@@ -59,6 +65,9 @@ const QUEUED: usize = 1024;
 /// Archived bags that wait to be read again: `control` hands them out one at a time.
 const CHECKS: usize = 4;
 
+/// Looks at rooms, of which `control` hands out one at a time, and deliveries to be taken back, which wait.
+const LOOKS: usize = 1024;
+
 /// Bytes of the longest `allowed_signers`.
 const MAX_SIGNERS_BYTES: u64 = 1024 * 1024;
 
@@ -72,6 +81,7 @@ struct Deliver {
     rooms: Place,
     pending: PendingFolder,
     settling: Mutex<()>,
+    useless: Useless,
     link: Link<DeliverRequest, DeliverReply>,
 }
 
@@ -119,12 +129,24 @@ fn read_signers(file: &Path) -> Result<String, RoleError> {
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     let Held { key, signer, signers, rooms, pending } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let deliver = Arc::new(Deliver { zone, key, signer, signers, rooms, pending, settling: Mutex::default(), link });
+    let deliver = Arc::new(Deliver {
+        zone,
+        key,
+        signer,
+        signers,
+        rooms,
+        pending,
+        settling: Mutex::default(),
+        useless: Useless::default(),
+        link,
+    });
     let recipient = deliver.key.to_public().to_string();
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
     let deliveries = Pool::start("delivery", DELIVERIES, QUEUED).map_err(RoleError::io("starting threads"))?;
     let checks = Pool::start("archive-check", 1, CHECKS).map_err(RoleError::io("starting a thread"))?;
+    // A thread of its own: a room that does not answer keeps nobody else waiting.
+    let looks = Pool::start("look", 1, LOOKS).map_err(RoleError::io("starting a thread"))?;
     // `control` answers a poll, with work or without, or this role ends; so it does for each receipt that is settled.
     let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 3);
     loop {
@@ -148,6 +170,19 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                 };
                 if checks.give(check).is_err() {
                     return Err(RoleError::State("more archives than deliver can read".into()));
+                }
+            }
+            DeliverReply::Withdraw { transfer, room_folder, dataset } => {
+                let doing = Arc::clone(&deliver);
+                let withdraw = move || doing.withdraw(transfer, &room_folder, &dataset);
+                if looks.give(withdraw).is_err() {
+                    return Err(RoleError::State("more deliveries to be taken back than deliver can".into()));
+                }
+            }
+            DeliverReply::Look { bags } => {
+                let doing = Arc::clone(&deliver);
+                if looks.give(move || doing.look(&bags)).is_err() {
+                    return Err(RoleError::State("more looks at rooms than deliver can take".into()));
                 }
             }
             DeliverReply::Done
@@ -213,6 +248,39 @@ impl Deliver {
         self.link.tell_or_end(&DeliverRequest::Checked { transfer, outcome }, &[]);
     }
 
+    /// Takes back a delivery that was begun.
+    fn withdraw(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName) {
+        if self.link.is_lost() {
+            return;
+        }
+        let withdraw = || delivery::withdraw(&self.rooms, room_folder, dataset, &transfer);
+        let outcome = match catch_unwind(AssertUnwindSafe(withdraw)) {
+            Ok(Ok(false)) => WithdrawOutcome::Gone,
+            Ok(Ok(true)) => WithdrawOutcome::Visible,
+            Ok(Err(error)) => WithdrawOutcome::Fault { reason: format!("taking a delivery back: {error}") },
+            Err(_) => WithdrawOutcome::Fault { reason: "deliver crashed over it".into() },
+        };
+        tracing::info!(%transfer, ?outcome, "a delivery is taken back");
+        self.link.tell_or_end(&DeliverRequest::Withdrawn { transfer, outcome }, &[]);
+    }
+
+    /// Looks whether rooms have acknowledged.
+    fn look(&self, bags: &[AwaitedBag]) {
+        if self.link.is_lost() {
+            return;
+        }
+        let look = || acknowledgements::look(&self.rooms, bags, &self.link, &self.signer, &self.useless);
+        match catch_unwind(AssertUnwindSafe(look)) {
+            Ok(Ok(())) => self.link.tell_or_end(&DeliverRequest::Looked, &[]),
+            // What it was about is handed out again.
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the link was lost during a look at the rooms");
+                self.link.end();
+            }
+            Err(_) => self.link.end(),
+        }
+    }
+
     /// The grant, if it is `control`'s, for this transfer and this key; or why it is not.
     fn check(&self, transfer: &TransferId, (statement, signature): (&str, &str)) -> Result<ReleaseGrant, String> {
         let grant = ReleaseGrant::verify(statement, signature, &self.signer).map_err(|error| error.to_string())?;
@@ -256,7 +324,10 @@ impl Deliver {
         match answer {
             DeliverReply::Receipt { signature } => {
                 let receipt = (statement.as_slice(), signature.as_str());
-                let laid = receipt::lay_beside(&self.rooms, &pending.room_folder, &pending.bag, receipt, &self.signer);
+                let laid = {
+                    let (kind, at) = (ReceiptKind::Delivered, (&pending.room_folder, &pending.bag));
+                    receipt::lay_beside(&self.rooms, at.0, at.1, kind, receipt, &self.signer)
+                };
                 if let Err(error) = laid {
                     // It is delivered all the same; the receipt is asked for again when there is nothing else to do.
                     tracing::error!(%transfer, %error, "the delivered receipt is not in the room yet");

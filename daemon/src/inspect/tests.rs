@@ -209,6 +209,7 @@ fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: 
         room: "lab".parse().unwrap(),
         room_folder: "lab".into(),
         room_names: NameRule::Posix,
+        room_recipient: None,
         delivery: Default::default(),
         deliver: deliver.to_public().to_string(),
     };

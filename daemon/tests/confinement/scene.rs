@@ -112,6 +112,7 @@ pub fn zone(folder: &Path, clamd: bool) -> Zone {
         control: ControlSettings::default(),
         inspect,
         deliver: DeliverSettings::default(),
+        notify: None,
         authorities: Vec::new(),
     };
     Zone { settings, layout: Layout::new(folder) }

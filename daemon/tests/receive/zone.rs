@@ -95,6 +95,7 @@ impl TestZone {
             control: Default::default(),
             inspect: Default::default(),
             deliver: Default::default(),
+            notify: None,
             authorities: Vec::new(),
         };
         let identity = age::x25519::Identity::generate();

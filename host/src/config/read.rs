@@ -1,6 +1,7 @@
 //! Reading `sluse.toml`, field by field: bounds and defaults stand here.
 
 use super::authorities::authorities;
+use super::notify::notify;
 use super::{
     ControlSettings, DeliverSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings, Settings,
     ZoneSettings,
@@ -34,6 +35,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
         let control = file.may_table("control", control);
         let inspect = file.may_table("inspect", inspect);
         let deliver = file.may_table("deliver", deliver);
+        let notify = file.may_table("notify", notify);
         let authorities = authorities(file);
         Some(Settings {
             zone: zone?,
@@ -42,6 +44,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
             control: control.unwrap_or_default(),
             inspect: inspect.unwrap_or_default(),
             deliver: deliver.unwrap_or_default(),
+            notify,
             authorities,
         })
     })

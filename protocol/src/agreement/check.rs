@@ -1,7 +1,7 @@
 //! Reading and checking an agreement's text, with line and hint for everything that is wrong.
 
 use super::{
-    Agreement, Content, Delivery, Identifiability, LegalBasis, LegalBasisKind, Limits, NamedPattern, Pattern,
+    Agreement, Awaited, Content, Delivery, Identifiability, LegalBasis, LegalBasisKind, Limits, NamedPattern, Pattern,
     Reference, Rek, Release, ReleaseRule, Retention,
 };
 use crate::finding::{Action, Class};
@@ -78,6 +78,10 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         "add `[retention]` with `quarantine_days = 30` and `hold_days = 30` below",
         retention,
     );
+    let acknowledgement = file.may_table("acknowledgement", |fields| {
+        let days = retention.as_ref().map_or(MAX_DAYS, |retention| u64::from(retention.quarantine_days));
+        acknowledgement(fields, days)
+    });
     if let (Some(from), Some(to), Some(basis)) = (valid_from, valid_to, &legal_basis)
         && (basis.valid_to < from || basis.valid_from > to)
     {
@@ -108,6 +112,7 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         content: content.unwrap_or_else(no_content),
         release: release?,
         retention: retention?,
+        acknowledgement,
     })
 }
 
@@ -283,6 +288,18 @@ fn action(class: Class) -> impl Fn(&Value<'_>) -> Read<Action> {
         }
         Ok(action)
     }
+}
+
+/// `kept`: days for which the zone keeps its own copy.
+fn acknowledgement(fields: &Fields<'_>, kept: u64) -> Option<Awaited> {
+    let days: u32 = fields.need("within_days", "7", number(1..=MAX_DAYS))?;
+    if u64::from(days) > kept {
+        let message = "`acknowledgement.within_days` is more than `retention.quarantine_days`: when the room is found to lack the \
+                       dataset, the zone would have none either";
+        fields.wrong_at("within_days", message, format!("write at most {kept}, or keep it longer"));
+        return None;
+    }
+    Some(Awaited { within_days: days })
 }
 
 fn retention(fields: &Fields<'_>) -> Option<Retention> {

@@ -15,6 +15,7 @@ pub fn table() -> Vec<(OperatorRequest, &'static str)> {
         (R::SourceInvite { name: name.clone(), hours: 1 }, "A"),
         (R::SourceRevoke { name: name.clone(), reason: reason.clone() }, "AO"),
         (R::RoomAdd { name: "r".parse().unwrap(), folder: "r".into(), names: NameRule::Posix }, "A"),
+        (R::RoomChange { name: "r".parse().unwrap(), key: None, recipient: None, reason: reason.clone() }, "A"),
         (R::Snapshot, "A"),
         (R::SnapshotBytes { offset: 0 }, "A"),
         (R::AgreementAdd, "O"),

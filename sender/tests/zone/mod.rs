@@ -226,6 +226,7 @@ impl Transfer {
             chunk_list: chunk_list_digest(&digests),
             engines: Vec::new(),
             decision: None,
+            acknowledgement: None,
             previous: None,
             audit: Position { size: 1, root: Sha256::of(b"") },
             inclusion: None,

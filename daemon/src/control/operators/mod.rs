@@ -8,10 +8,11 @@ mod places;
 mod questions;
 mod register;
 mod retention;
+mod rooms;
 mod versions;
 
 pub use acts::{check_reason, digest};
-use places::Places;
+use places::{Place, Places};
 
 use super::failure::Failure;
 use super::people::{self, People, Person, Stranger};
@@ -82,24 +83,34 @@ pub fn accept(control: &Arc<Control>, listener: &UnixListener) {
                 continue;
             }
         };
-        let known = control.people.look_up(uid).map(drop);
-        let Some(place) = places.take(uid, known.is_ok()) else {
-            if control.people.is_news(uid, Instant::now()) {
-                tracing::warn!(uid, "too many people are connected");
-            }
+        let Some(place) = places.take(uid) else {
+            note_crowded(control, uid);
             continue;
         };
         let control = Arc::clone(control);
-        let started = std::thread::Builder::new().name("operator".into()).spawn(move || {
-            match known {
-                Ok(()) => serve(control, stream, uid),
-                Err(stranger) => turn_away(&control, stream, uid, &stranger),
-            }
-            drop(place);
-        });
+        let started =
+            std::thread::Builder::new().name("operator".into()).spawn(move || meet(control, stream, uid, place));
         if let Err(error) = started {
             tracing::error!(%error, "no thread for a person");
         }
+    }
+}
+
+/// Asks the system who is there, which may take its time: nobody waits for that but who connected.
+fn meet(control: Arc<Control>, stream: UnixStream, uid: u32, mut place: Place) {
+    let known = control.people.look_up(uid).map(drop);
+    if !place.settle(known.is_ok()) {
+        return note_crowded(&control, uid);
+    }
+    match known {
+        Ok(()) => serve(control, stream, uid),
+        Err(stranger) => turn_away(&control, stream, uid, &stranger),
+    }
+}
+
+fn note_crowded(control: &Control, uid: u32) {
+    if control.people.is_news(uid, Instant::now()) {
+        tracing::warn!(uid, "too many people are connected");
     }
 }
 
@@ -163,8 +174,9 @@ fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorR
     match request {
         OperatorRequest::SourceInvite { name, hours } => acts::invite(control, operator, &name, hours),
         OperatorRequest::SourceRevoke { name, reason } => done(acts::revoke_source(control, operator, &name, &reason)),
-        OperatorRequest::RoomAdd { name, folder, names } => {
-            done(acts::add_room(control, operator, name, folder, names))
+        OperatorRequest::RoomAdd { name, folder, names } => done(rooms::add(control, operator, name, folder, names)),
+        OperatorRequest::RoomChange { name, key, recipient, reason } => {
+            done(rooms::change(control, operator, &name, (key, recipient), &reason))
         }
         OperatorRequest::AgreementAdd => versions::add(control, person, body),
         OperatorRequest::AgreementChange { reason } => versions::change(control, person, &reason, body),

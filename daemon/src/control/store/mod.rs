@@ -4,6 +4,7 @@
 //! audit log ([`audit`]) and each change of a transfer's state is made by [`transition`] alone, with its history, entry and
 //! receipt. What is not committed leaves no trace, in the Merkle tree in memory neither.
 
+pub mod acknowledgements;
 pub mod agreements;
 pub mod archives;
 pub mod audit;
@@ -27,7 +28,7 @@ use super::wake::Wake;
 use crate::RoleError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sluse_protocol::audit::{Position, Tree};
-use sluse_protocol::ids::{SourceName, TransferId, ZoneName};
+use sluse_protocol::ids::{RoomName, SourceName, TransferId, ZoneName};
 use sluse_protocol::sshsig::SigningKey;
 use sluse_protocol::time::Timestamp;
 use std::fs::File;
@@ -78,6 +79,8 @@ pub enum Who {
     Inspect,
     /// `deliver`.
     Deliver,
+    /// A room, by its signature.
+    Room(RoomName),
 }
 
 impl Who {
@@ -89,6 +92,7 @@ impl Who {
             Self::Control => Actor::Control,
             Self::Inspect => Actor::Inspect,
             Self::Deliver => Actor::Deliver,
+            Self::Room(_) => Actor::Room,
         }
     }
 }
@@ -101,6 +105,7 @@ impl std::fmt::Display for Who {
             Self::Control => out.write_str("control"),
             Self::Inspect => out.write_str("inspect"),
             Self::Deliver => out.write_str("deliver"),
+            Self::Room(name) => write!(out, "room {name}"),
         }
     }
 }
@@ -261,6 +266,11 @@ fn settle(sql: &Connection, tree: &mut Tree, grown: Tree, error: rusqlite::Error
 }
 
 impl Write<'_> {
+    /// Who signs.
+    pub fn signer(&self) -> &Signer {
+        self.signer
+    }
+
     /// Appends an entry to the audit log; it is logged when the transaction is committed. `details` holds codes, counts
     /// and digests only.
     ///

@@ -1,5 +1,6 @@
 //! `control` as the other roles and operators see it.
 
+mod acknowledgements;
 mod archives;
 mod decisions;
 mod enrolment;

@@ -20,6 +20,7 @@ fn requests(transfer: &TransferId) -> Vec<OperatorRequest> {
         R::SourceList { after: None },
         R::SourceRevoke { name: source, reason: reason() },
         R::RoomAdd { name: "other".parse().unwrap(), folder: "other".into(), names: NameRule::Posix },
+        R::RoomChange { name: "room".parse().unwrap(), key: None, recipient: None, reason: reason() },
         R::RoomList { after: None },
         R::AgreementAdd,
         R::AgreementChange { reason: reason() },

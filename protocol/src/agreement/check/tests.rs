@@ -31,6 +31,15 @@ fn the_shipped_examples_are_agreements() {
 }
 
 #[test]
+fn a_room_is_waited_for_at_most_as_long_as_the_zone_keeps_its_own_copy() {
+    let waits = |days: u32| format!("{EPIC}\n[acknowledgement]\nwithin_days = {days}\n");
+    assert_eq!(parse(&waits(14)).unwrap().acknowledgement, Some(Awaited { within_days: 14 }));
+    assert_eq!(parse(EPIC).unwrap().acknowledgement, None);
+    assert!(problems(&waits(15)).contains("more than `retention.quarantine_days`"), "{}", problems(&waits(15)));
+    assert!(problems(&waits(0)).contains("within_days"));
+}
+
+#[test]
 fn everything_missing_is_named_with_what_it_is_for() {
     let expected = "\
 0: `id` is missing | add `id = \"hjerte-epic\"`
