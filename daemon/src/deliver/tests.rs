@@ -241,6 +241,27 @@ fn where_the_room_has_a_key_each_file_is_encrypted_to_it_and_both_digests_are_li
 }
 
 #[test]
+fn a_delivery_that_was_begun_is_taken_back_unless_its_bag_is_visible() {
+    let zone = TestZone::new();
+    let control = begin(&zone, signer());
+    let left = room(&zone).join(".sluse-incoming").join(ID);
+    fs::create_dir_all(left.join("data")).unwrap();
+    let withdraw = || {
+        let (transfer, dataset) = (ID.parse().unwrap(), "extract".parse().unwrap());
+        let task = DeliverReply::Withdraw { transfer, room_folder: "lab".into(), dataset };
+        control.tasks.send((task, Vec::new())).unwrap();
+        let DeliverRequest::Withdrawn { outcome, .. } = control.told() else { panic!() };
+        outcome
+    };
+    assert_eq!(withdraw(), WithdrawOutcome::Gone);
+    assert!(!left.exists());
+    assert_eq!(withdraw(), WithdrawOutcome::Gone, "twice changes nothing");
+    fs::create_dir_all(bag(&zone)).unwrap();
+    assert_eq!(withdraw(), WithdrawOutcome::Visible);
+    assert!(bag(&zone).exists());
+}
+
+#[test]
 fn delivering_again_changes_nothing_and_says_the_same() {
     let zone = TestZone::new();
     let transfer = zone.sealed(ID, &dataset());
