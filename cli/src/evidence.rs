@@ -4,13 +4,16 @@ use crate::failure::Failure;
 use sluse_host::files;
 use sluse_protocol::archive::ArchiveStatement;
 use sluse_protocol::audit::{Position, check_consistency, parse_checkpoint, parse_consistency};
+use sluse_protocol::key_statement::{BadStatement, Signed, Trust};
 use sluse_protocol::receipt::Receipt;
 use sluse_protocol::refusal::Exit;
-use sluse_protocol::sshsig::{self, NAMESPACE_CHECKPOINT, NAMESPACE_RECEIPT, PublicKey};
+use sluse_protocol::signers::AllowedSigner;
+use sluse_protocol::sshsig::{self, NAMESPACE_CHECKPOINT, NAMESPACE_RECEIPT};
+use sluse_protocol::time::Timestamp;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the longest statement, signature or key file that is read.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Who may sign: the text of an `allowed_signers` file or a public key.
 #[derive(Debug)]
@@ -36,7 +39,8 @@ impl Signers {
     pub fn receipt(&self, name: &str, statement: &[u8], signature: &str) -> Result<Receipt, Failure> {
         let receipt: Receipt = serde_json::from_slice(statement)
             .map_err(|e| Failure::new(Exit::Integrity, format!("{name} is not a receipt")).because(&e))?;
-        self.check(name, receipt.zone.as_str(), NAMESPACE_RECEIPT, statement, signature)?;
+        let by = self.check(name, receipt.zone.as_str(), NAMESPACE_RECEIPT, statement, signature)?;
+        in_force(&by, name, receipt.time)?;
         let proof = receipt.check_inclusion();
         proof.map_err(|e| Failure::new(Exit::Integrity, format!("{name} is not good")).because(&e))?;
         Ok(receipt)
@@ -63,7 +67,8 @@ impl Signers {
         let stated: ArchiveStatement =
             serde_json::from_str(&statement).map_err(|error| bad(&error, "the statement of an archived bag"))?;
         let signature = read_text(&signature_of(file))?;
-        self.check(&name, stated.zone.as_str(), NAMESPACE_RECEIPT, statement.as_bytes(), &signature)?;
+        let by = self.check(&name, stated.zone.as_str(), NAMESPACE_RECEIPT, statement.as_bytes(), &signature)?;
+        in_force(&by, &name, stated.time)?;
         stated.check_inclusion().map_err(|error| bad(&error, "good"))?;
         Ok(stated)
     }
@@ -115,19 +120,57 @@ impl Signers {
             .map_err(|e| Failure::new(Exit::Integrity, format!("{} is not good", file.display())).because(&e))
     }
 
-    fn check(&self, name: &str, zone: &str, namespace: &str, statement: &[u8], signature: &str) -> Result<(), Failure> {
-        let keys = PublicKey::find_allowed(&self.text, Some(zone), namespace);
-        if keys.is_empty() {
+    /// By which key it is signed.
+    fn check(
+        &self,
+        name: &str,
+        zone: &str,
+        namespace: &str,
+        statement: &[u8],
+        signature: &str,
+    ) -> Result<AllowedSigner, Failure> {
+        let allowed = AllowedSigner::find(&self.text, Some(zone), namespace);
+        if allowed.is_empty() {
             let message = format!("{} has no key of zone {zone} for {namespace}", self.origin.display());
             return Err(Failure::new(Exit::Integrity, message)
                 .hint("name the zone's trust/allowed_signers, or ask its operator for it"));
         }
-        let outcomes: Vec<_> = keys.iter().map(|key| sshsig::verify(key, namespace, statement, signature)).collect();
-        match outcomes.into_iter().reduce(|one, other| one.or(other)) {
-            Some(Err(error)) => Err(Failure::new(Exit::Integrity, format!("{name} is not good")).because(&error)),
-            _ => Ok(()),
-        }
+        let by = sshsig::verify_any(allowed.iter().map(|signer| signer.key), namespace, statement, signature)
+            .map_err(|error| Failure::new(Exit::Integrity, format!("{name} is not good")).because(&error))?;
+        // A key may stand there more than once: it counts for all of its times together.
+        let lines = allowed.into_iter().filter(|signer| signer.key == by);
+        Ok(lines.reduce(AllowedSigner::or).unwrap_or(AllowedSigner::always(by)))
     }
+
+    /// The same signers, and those to which the zone's statements lead from them: what an auditor who knows an old key may believe.
+    ///
+    /// # Errors
+    /// When a statement is not good, or they end with a key to which none leads.
+    pub fn following(mut self, statements: &[Signed]) -> Result<Self, Failure> {
+        let bad = |error: BadStatement| {
+            Failure::new(Exit::Integrity, "the zone's signing key cannot be believed").because(&error)
+        };
+        let Some(first) = statements.first() else { return Ok(self) };
+        let zone = first.read().map_err(bad)?.statement.zone;
+        let known = AllowedSigner::find(&self.text, Some(zone.as_str()), NAMESPACE_CHECKPOINT);
+        if let Some(mut trust) = Trust::pinned(zone, known, Vec::new(), 0) {
+            trust.follow(statements).map_err(bad)?;
+            self.text = trust.allowed_signers();
+        }
+        Ok(self)
+    }
+
+    /// The text of an `allowed_signers` file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn in_force(by: &AllowedSigner, name: &str, time: Timestamp) -> Result<(), Failure> {
+    if by.is_valid_at(time) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Integrity, format!("{name} is of {time}, and the key that signed it was not in force then")))
 }
 
 /// The file of a statement's signature.

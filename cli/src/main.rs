@@ -8,6 +8,7 @@ mod evidence;
 mod failure;
 mod identity;
 mod operator;
+mod os;
 mod output;
 mod safe;
 mod sending;

@@ -86,7 +86,7 @@ fn read(engine: &dyn Engine, files: usize, bytes: &[u8], pieces: usize) -> Resul
         (0..pieces).for_each(|_| scan.feed(bytes));
         match scan.finish(&Sha256([0; 32])) {
             Verdict::Read { .. } => {}
-            Verdict::NotInspected(reason) => return Err(reason.into()),
+            other => return Err(format!("{other:?}").into()),
         }
     }
     Ok(own_cpu()? - before)

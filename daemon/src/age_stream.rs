@@ -5,7 +5,7 @@
 //! and checks every header, with its recipients and its MAC; a recipient and an identity of ours stand between to see the
 //! file key go by.
 
-use crate::gather::{Gather, Output};
+use crate::gather::Output;
 use age::{DecryptError, Decryptor, EncryptError, Encryptor};
 use age_core::format::{FileKey, Stanza};
 use age_core::secrecy::ExposeSecret as _;
@@ -34,6 +34,70 @@ pub fn most_sealed(plain: u32) -> u64 {
     u64::from(plain) + u64::from(plain) / 4096 + 4096
 }
 
+/// Bytes that the payload of a file of `plain` bytes has, without what [`Sealer::begin`] gives.
+pub fn sealed_payload(plain: u64) -> u64 {
+    plain + plain.div_ceil(RECORD as u64).max(1) * TAG as u64
+}
+
+/// The header of a file to `recipient` with the payload's nonce behind it, and the payload's key.
+fn header(recipient: &dyn age::Recipient) -> io::Result<(Vec<u8>, RecordKey)> {
+    let recipient = Witness { inner: recipient, seen: RefCell::default() };
+    let mut header = Vec::new();
+    let encryptor = Encryptor::with_recipients(std::iter::once(&recipient as _)).map_err(io::Error::other)?;
+    // Nothing of the payload is written by this writer.
+    drop(encryptor.wrap_output(&mut header)?);
+    let key = recipient.seen.take().and_then(|key| RecordKey::derive(&key, header.last_chunk()?));
+    Ok((header, key.ok_or_else(|| io::Error::other("age made no file key"))?))
+}
+
+/// Encrypts as an age file what somebody else writes. It is whole only after [`Sealer::finish`].
+pub struct Sealer {
+    key: RecordKey,
+    /// Plain bytes that were not sealed yet.
+    pending: Vec<u8>,
+}
+
+impl Sealer {
+    /// Begins a file to `recipient`; its first bytes.
+    ///
+    /// # Errors
+    /// When `age` refuses the recipient.
+    pub fn begin(recipient: &dyn age::Recipient) -> io::Result<(Self, Vec<u8>)> {
+        let (header, key) = header(recipient)?;
+        Ok((Self { key, pending: Vec::with_capacity(RECORD) }, header))
+    }
+
+    /// Appends to `sealed` what the next plain bytes become.
+    ///
+    /// # Errors
+    /// When the cipher fails.
+    pub fn seal(&mut self, mut bytes: &[u8], sealed: &mut Vec<u8>) -> io::Result<()> {
+        while self.pending.len() + bytes.len() > RECORD {
+            let (now, later) = bytes.split_at(RECORD - self.pending.len());
+            self.append(now, false, sealed)?;
+            bytes = later;
+        }
+        self.pending.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Appends the last record.
+    ///
+    /// # Errors
+    /// When the cipher fails.
+    pub fn finish(mut self, sealed: &mut Vec<u8>) -> io::Result<()> {
+        self.append(&[], true, sealed)
+    }
+
+    fn append(&mut self, now: &[u8], last: bool, sealed: &mut Vec<u8>) -> io::Result<()> {
+        let start = sealed.len();
+        sealed.resize(start + self.pending.len() + now.len() + TAG, 0);
+        self.key.seal(&[&self.pending, now], last, &mut sealed[start..])?;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
 /// Encrypts what is written to it as an age file. It is whole only after [`Writer::finish`].
 pub struct Writer {
     output: Output,
@@ -48,13 +112,7 @@ impl Writer {
     /// # Errors
     /// When the output fails, or `age` refuses the recipient.
     pub fn begin(recipient: &dyn age::Recipient, mut output: Output) -> io::Result<Self> {
-        let recipient = Witness { inner: recipient, seen: RefCell::default() };
-        let mut header = Vec::new();
-        let encryptor = Encryptor::with_recipients(std::iter::once(&recipient as _)).map_err(io::Error::other)?;
-        // Nothing of the payload is written by this writer.
-        drop(encryptor.wrap_output(&mut header)?);
-        let key = recipient.seen.take().and_then(|key| RecordKey::derive(&key, header.last_chunk()?));
-        let key = key.ok_or_else(|| io::Error::other("age made no file key"))?;
+        let (header, key) = header(recipient)?;
         output.gather(|gather| {
             gather.space(header.len())?.copy_from_slice(&header);
             Ok(())
@@ -71,7 +129,7 @@ impl Writer {
         output.gather(|gather| {
             while pending.len() + bytes.len() > RECORD {
                 let (now, later) = bytes.split_at(RECORD - pending.len());
-                key.seal(&[pending, now], false, gather)?;
+                key.seal(&[pending, now], false, gather.space(RECORD + TAG)?)?;
                 pending.clear();
                 bytes = later;
             }
@@ -87,7 +145,7 @@ impl Writer {
     /// When the output fails.
     pub fn finish(self) -> io::Result<(File, u64)> {
         let Self { mut output, mut key, pending } = self;
-        output.gather(|gather| key.seal(&[&pending], true, gather))?;
+        output.gather(|gather| key.seal(&[&pending], true, gather.space(pending.len() + TAG)?))?;
         Ok(output.finish())
     }
 }
@@ -139,9 +197,9 @@ impl RecordKey {
         Nonce::assume_unique_for_key(nonce)
     }
 
-    fn seal(&mut self, parts: &[&[u8]], last: bool, gather: &mut Gather) -> io::Result<()> {
-        let length = parts.iter().map(|part| part.len()).sum();
-        let (plain, tag) = gather.space(length + TAG)?.split_at_mut(length);
+    /// Seals the parts one after another into `place`, which has their bytes and a tag's.
+    fn seal(&mut self, parts: &[&[u8]], last: bool, place: &mut [u8]) -> io::Result<()> {
+        let (plain, tag) = place.split_at_mut(place.len() - TAG);
         let mut start = 0;
         for part in parts {
             plain[start..][..part.len()].copy_from_slice(part);
@@ -228,6 +286,21 @@ mod tests {
                 let decryptor = Decryptor::new_buffered(&sealed[..]).unwrap();
                 decryptor.decrypt(std::iter::once(&identity as _)).unwrap().read_to_end(&mut read).unwrap();
                 assert!(read == bytes(length), "{length} in pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_for_somebody_else_to_write_the_age_crate_reads_and_its_length_is_known_before() {
+        let identity = Identity::generate();
+        for length in LENGTHS {
+            for piece in [999, RECORD, 3 * RECORD] {
+                let (mut sealer, mut sealed) = Sealer::begin(&identity.to_public()).unwrap();
+                let expected = sealed.len() as u64 + sealed_payload(length as u64);
+                bytes(length).chunks(piece).for_each(|piece| sealer.seal(piece, &mut sealed).unwrap());
+                sealer.finish(&mut sealed).unwrap();
+                assert_eq!(sealed.len() as u64, expected, "{length} in pieces of {piece}");
+                assert!(age::decrypt(&identity, &sealed).unwrap() == bytes(length), "{length} in pieces of {piece}");
             }
         }
     }

@@ -31,6 +31,8 @@ pub enum Command {
     Deliver(RoleArgs),
     /// Says whether anybody can still write to files that the role inspect hands it; it has CAP_LEASE and nothing else
     Lease(lease::Args),
+    /// Mails alerts by the relay that `[notify]` names: codes and numbers, which it asks of the role control
+    Notify(ZoneArgs),
     /// Starts parsers for the role inspect, which starts this by itself
     Nursery(nursery::Args),
     /// Reads hostile content without any rights, for the role inspect; the nursery starts it
@@ -45,7 +47,7 @@ impl Command {
             Self::Control(_) => Some(Role::Control),
             Self::Inspect(_) => Some(Role::Inspect),
             Self::Deliver(_) => Some(Role::Deliver),
-            Self::All(_) | Self::Lease(_) | Self::Nursery(_) | Self::Parser(_) => None,
+            Self::All(_) | Self::Notify(_) | Self::Lease(_) | Self::Nursery(_) | Self::Parser(_) => None,
         }
     }
 }

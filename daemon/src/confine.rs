@@ -41,8 +41,26 @@ pub fn apply(role: Role, zone: &Zone) -> Result<(), RoleError> {
     refuse_threads()?;
     privileges::drop_all()?;
     let landlock = filesystem::restrict(role, zone)?;
-    calls::restrict(role, zone.clamd_socket().is_some())?;
+    calls::restrict(role, zone.clamd_socket().is_some() || zone.icap_socket().is_some())?;
     tracing::info!(%role, landlock, "confined");
+    start_deferred()
+}
+
+/// Takes from the process that mails alerts all but what that takes: the files that say where names are found, and connections to the
+/// relay's port.
+///
+/// # Errors
+/// As [`apply`].
+pub fn mailer(zone: &Zone, port: u16) -> Result<(), RoleError> {
+    refuse_threads()?;
+    privileges::drop_all()?;
+    let landlock = filesystem::restrict_mailer(port, zone.settings.zone.allow_unconfined)?;
+    calls::restrict_mailer()?;
+    tracing::info!(landlock, "confined");
+    start_deferred()
+}
+
+fn start_deferred() -> Result<(), RoleError> {
     for then in DEFERRED.take() {
         then().map_err(RoleError::io("starting what waited for confinement"))?;
     }

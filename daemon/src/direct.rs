@@ -6,6 +6,7 @@
 //!
 //! The kernel asks that memory, offsets and lengths are multiples of a block ([`Memory`]).
 
+use memmap2::{Advice, MmapMut};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::libc;
@@ -17,20 +18,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What offsets and lengths are multiples of: at least the logical block of any disk that is made today.
 pub const BLOCK: usize = 4096;
 
-/// Memory that begins at a block's border.
+/// What a large page has on x86-64 and, mostly, on arm64.
+const LARGE_PAGE: usize = 2 * 1024 * 1024;
+
+/// Memory that begins at a block's border, and goes back to the kernel with its end. From a large page on it begins at such a page's
+/// border and is made of them, where the kernel gives some: a disk takes only so many pieces of memory at once, and each small page is one.
 #[derive(Debug)]
 pub struct Memory {
-    bytes: Vec<u8>,
+    bytes: MmapMut,
     start: usize,
     length: usize,
 }
 
 impl Memory {
     /// `length` bytes.
-    pub fn new(length: usize) -> Self {
-        let bytes = vec![0; length + BLOCK];
-        let start = bytes.as_ptr().align_offset(BLOCK).min(BLOCK);
-        Self { bytes, start, length }
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new(length: usize) -> io::Result<Self> {
+        let border = if length < LARGE_PAGE { BLOCK } else { LARGE_PAGE };
+        let bytes = MmapMut::map_anon(length + border)?;
+        let start = bytes.as_ptr().align_offset(border).min(border);
+        if border == LARGE_PAGE {
+            // A kernel without large pages refuses. The memory is as good, only slower.
+            let _ = bytes.advise_range(Advice::HugePage, start, length);
+        }
+        Ok(Self { bytes, start, length })
     }
 
     /// The memory itself.
@@ -184,9 +197,19 @@ mod tests {
         for length in LENGTHS {
             fs::write(&path, bytes(length)).unwrap();
             let input = Input::new(File::open(&path).unwrap());
-            let mut memory = Memory::new(whole_blocks(length) + BLOCK);
+            let mut memory = Memory::new(whole_blocks(length) + BLOCK).unwrap();
             assert_eq!(input.fill(memory.bytes(), 0).unwrap(), length);
             assert!(memory.bytes()[..length] == bytes(length), "{length}");
+        }
+    }
+
+    #[test]
+    fn memory_begins_at_the_border_that_the_kernel_asks_for() {
+        for (length, border) in
+            [(1, BLOCK), (LARGE_PAGE - 1, BLOCK), (LARGE_PAGE, LARGE_PAGE), (2 * LARGE_PAGE, LARGE_PAGE)]
+        {
+            let mut memory = Memory::new(length).unwrap();
+            assert_eq!((memory.bytes().len(), memory.bytes().as_ptr().align_offset(border)), (length, 0));
         }
     }
 
@@ -197,7 +220,7 @@ mod tests {
         let (length, file) = (3 * BLOCK, File::create(&path).unwrap());
         reserve(&file, length as u64).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), length as u64);
-        let mut memory = Memory::new(length);
+        let mut memory = Memory::new(length).unwrap();
         memory.bytes().copy_from_slice(&bytes(length));
         let output = Output::new(file);
         output.write(&memory.bytes()[BLOCK..], BLOCK as u64).unwrap();

@@ -15,6 +15,7 @@ mod gather;
 pub mod inspect;
 pub mod leases;
 pub mod links;
+pub mod mailer;
 pub mod notify;
 pub mod outside;
 pub mod pulse;
@@ -23,6 +24,9 @@ pub mod receive;
 pub mod start;
 pub mod supervise;
 pub mod sys;
+#[cfg(test)]
+mod traced;
 pub mod work;
+mod zone_signers;
 
 pub use error::RoleError;

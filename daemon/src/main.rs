@@ -6,7 +6,7 @@ use sluse_protocol::refusal::Exit;
 use sluse_protocol::roles::Role;
 use slused::command_line::{Cli, Command, RoleArgs};
 use slused::inspect::jail::{nursery, parser};
-use slused::{RoleError, leases, start, supervise};
+use slused::{RoleError, leases, mailer, start, supervise};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,6 +30,7 @@ fn run(command: &Command) -> Result<(), RoleError> {
         Command::Inspect(args) => role(Role::Inspect, args),
         Command::Deliver(args) => role(Role::Deliver, args),
         Command::Lease(args) => leases::process::run(*args),
+        Command::Notify(args) => mailer::run(load(&args.config)?),
         Command::Nursery(args) => nursery::run(args.clone()),
         Command::Parser(args) => parser::run(*args, parser::readers),
     }

@@ -17,7 +17,7 @@ use sluse_protocol::receipt::Receipt;
 use sluse_protocol::sshsig::{self, NAMESPACE_RECEIPT, PublicKey, SigningKey};
 use sluse_protocol::time::{Timestamp, duration};
 use sluse_protocol::wire::{ChunkHeader, DurableRecord, Reply, Request};
-use sluse_protocol::{agreement, roles};
+use sluse_protocol::{agreement, icap, roles};
 use std::fmt::Debug;
 
 /// One target: it panics on what must not be.
@@ -32,7 +32,22 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("chunks", chunks),
     ("agreements", agreements),
     ("names", names),
+    ("icap", icap),
 ];
+
+/// The head of what an ICAP service answers.
+fn icap(bytes: &[u8]) {
+    let Ok(Some((head, length))) = icap::Head::read(bytes) else { return };
+    assert!(length <= bytes.len().min(icap::MAX_HEAD));
+    // What comes behind it changes nothing, nor is it read before it is whole.
+    assert_eq!(icap::Head::read(&bytes[..length]), Ok(Some((head.clone(), length))));
+    assert!(!matches!(icap::Head::read(&bytes[..length - 1]), Ok(Some(_))));
+    let stated = match head.answer() {
+        Ok(icap::Answer::Unchanged(text) | icap::Answer::Found(text)) => text,
+        _ => head.options().map(|options| options.name + &options.tag).unwrap_or_default(),
+    };
+    assert!(stated.chars().count() <= 200 && !stated.chars().any(char::is_control));
+}
 
 /// A frame as it stands on a control stream or a role's socket.
 fn frames(bytes: &[u8]) {

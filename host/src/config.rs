@@ -4,7 +4,8 @@ use crate::files;
 use crate::layout::Layout;
 use crate::network::Network;
 use serde::Serialize;
-use sluse_protocol::ids::ZoneName;
+use sluse_protocol::icap::Service;
+use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::powers::Power;
 use sluse_protocol::toml_text::Problem;
 use std::net::SocketAddr;
@@ -12,9 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 mod authorities;
+mod notify;
 mod read;
+mod sources;
 pub use authorities::{AuthoritySettings, Mapping, Subject};
+pub use notify::{NotifySettings, RelayTls};
 pub use read::check_address;
+pub use sources::SourceSettings;
 
 /// A zone's configuration and where its files lie.
 #[derive(Debug, Clone)]
@@ -40,8 +45,12 @@ pub struct Settings {
     pub inspect: InspectSettings,
     /// The role that delivers.
     pub deliver: DeliverSettings,
+    /// Who is mailed when something should be noticed.
+    pub notify: Option<NotifySettings>,
     /// Certificate authorities that are not the zone's own.
     pub authorities: Vec<AuthoritySettings>,
+    /// What single sources may take.
+    pub sources: Vec<SourceSettings>,
 }
 
 /// `[zone]`
@@ -93,6 +102,8 @@ pub struct ControlSettings {
     pub auditors_group: Option<String>,
     /// System group whose members are administrators, besides root and the user that `control` runs as.
     pub administrators_group: Option<String>,
+    /// System group whose members may read the numbers for monitoring, and nothing else.
+    pub monitors_group: Option<String>,
     /// Days that a transfer may stay in `receiving` without a chunk before it expires.
     pub receiving_days: u32,
     /// How long a source's certificate is good for.
@@ -108,8 +119,25 @@ pub struct InspectSettings {
     pub clamd_socket: Option<PathBuf>,
     /// The largest file that clamd is given, bytes: its `StreamMaxLength`.
     pub clamd_max_bytes: u64,
+    /// The service of the site's own scanner, where there is one.
+    pub icap: Option<IcapSettings>,
     /// Seconds that an engine may keep silent over one file before it counts as not inspected.
     pub engine_timeout_seconds: u32,
+    /// How often engines are tested when all are well.
+    pub engine_test_every: Duration,
+    /// How old signatures may be that others make for an engine; beyond that everything is held. Without it, any age.
+    pub signatures_max_age: Option<Duration>,
+}
+
+/// A scanner behind an ICAP service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IcapSettings {
+    /// The Unix socket of the relay that reaches it.
+    pub socket: PathBuf,
+    /// The service, as the scanner knows it.
+    pub service: Service,
+    /// The largest file that it is given, bytes: no more than what it scans whole.
+    pub max_bytes: u64,
 }
 
 /// `[deliver]`
@@ -131,6 +159,7 @@ impl Default for ControlSettings {
             reviewers_group: None,
             auditors_group: None,
             administrators_group: None,
+            monitors_group: None,
             receiving_days: 14,
             certificate_life: Duration::from_secs(365 * 86_400),
         }
@@ -161,7 +190,10 @@ impl Default for InspectSettings {
             signatures: "signatures".into(),
             clamd_socket: None,
             clamd_max_bytes: 100 * 1024 * 1024,
+            icap: None,
             engine_timeout_seconds: 120,
+            engine_test_every: Duration::from_secs(600),
+            signatures_max_age: None,
         }
     }
 }
@@ -197,6 +229,16 @@ impl Settings {
     /// Everything that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         read::settings(text)
+    }
+
+    /// The settings of one source, where it has any.
+    pub fn source(&self, name: &SourceName) -> Option<&SourceSettings> {
+        self.sources.iter().find(|source| source.name == *name)
+    }
+
+    /// A source's weight: 1 where nothing is set.
+    pub fn weight(&self, name: &SourceName) -> u32 {
+        self.source(name).map_or(1, |source| source.weight)
     }
 }
 
@@ -239,8 +281,18 @@ impl Zone {
         self.layout.root().join(&self.settings.inspect.signatures)
     }
 
+    /// The certificates by which the mail relay's own must be good, where it is encrypted to.
+    pub fn notify_authority(&self) -> Option<PathBuf> {
+        self.settings.notify.as_ref()?.authority.as_ref().map(|path| self.layout.root().join(path))
+    }
+
     /// clamd's socket, where one is configured.
     pub fn clamd_socket(&self) -> Option<PathBuf> {
         self.settings.inspect.clamd_socket.as_ref().map(|path| self.layout.root().join(path))
+    }
+
+    /// The socket of the relay to the site's own scanner, where one is configured.
+    pub fn icap_socket(&self) -> Option<PathBuf> {
+        self.settings.inspect.icap.as_ref().map(|icap| self.layout.root().join(&icap.socket))
     }
 }

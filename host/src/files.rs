@@ -1,8 +1,8 @@
 //! Files that survive a power cut, and files that only their owner may read.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use crate::os;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 /// # Errors
 /// When the folder cannot be opened or synced.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    os::sync_folder(folder)
 }
 
 /// One replacement at a time in this process: two of the same file would share the temporary name, and the second would
@@ -46,7 +46,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// When it exists, or cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let mut file = os::making(mode).write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -56,10 +56,10 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// When it cannot be created, or something else has its name.
 pub fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
-    match DirBuilder::new().mode(mode).create(path) {
+    match os::create_folder(path, mode) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         // The process's umask may have taken bits away that the layout needs.
-        Ok(()) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)),
+        Ok(()) => os::set_mode(path, mode),
         other => other,
     }
 }
@@ -83,7 +83,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`] when its mode is too wide; else when it cannot be read.
 pub fn read_private(path: &Path) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
-    let mode = std::fs::metadata(path)?.permissions().mode();
+    let mode = os::mode(path)?;
     let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY");
     let strangers =
         if path.parent().is_some_and(|folder| handed_over.is_some_and(|it| it == folder)) { 0o007 } else { 0o077 };

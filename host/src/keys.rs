@@ -2,6 +2,7 @@
 
 use crate::{files, random};
 use sluse_protocol::digest::Sha256;
+use sluse_protocol::key_statement::{self, Signed};
 use sluse_protocol::sshsig::{BadSignature, PublicKey, SigningKey};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,19 @@ pub fn parse_signing_key(bytes: &[u8], path: &Path) -> Result<SigningKey, KeyErr
 
 fn signing_key(seed: &Secret, path: &Path) -> Result<SigningKey, KeyError> {
     SigningKey::from_seed(seed).map_err(|_| KeyError::Format { path: path.to_owned() })
+}
+
+/// Reads a file of statements of a zone's keys; one that is not there has none.
+///
+/// # Errors
+/// When it cannot be read or is not one.
+pub fn read_statements(path: &Path) -> Result<Vec<Signed>, KeyError> {
+    let bytes = match files::read_bounded(path, key_statement::MAX_CHAIN_BYTES) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|error| KeyError::Io { path: path.to_owned(), error })?,
+    };
+    let read = std::str::from_utf8(&bytes).ok().and_then(|text| Signed::of_lines(text).ok());
+    read.ok_or_else(|| KeyError::Format { path: path.to_owned() })
 }
 
 /// Reads a public key line (OpenSSH) from a file.

@@ -68,6 +68,12 @@ impl Layout {
         self.trust().join("allowed_signers")
     }
 
+    /// What the zone stated of its keys each time that one was exchanged, a line each
+    /// ([`sluse_protocol::key_statement::Signed`]); not there before the first time.
+    pub fn key_statements(&self) -> PathBuf {
+        self.trust().join("keys.jsonl")
+    }
+
     /// The quarantine key's public half, an age recipient line.
     pub fn quarantine_recipient(&self) -> PathBuf {
         self.trust().join("quarantine.pub")
@@ -181,6 +187,16 @@ impl Layout {
     /// The operators' socket.
     pub fn operator_socket(&self) -> PathBuf {
         self.run().join("operator.sock")
+    }
+
+    /// The monitors' socket.
+    pub fn metrics_socket(&self) -> PathBuf {
+        self.run().join("metrics.sock")
+    }
+
+    /// The socket at which `control` gives alerts, in a folder of its own.
+    pub fn alerts_socket(&self) -> PathBuf {
+        self.run().join("alerts/alerts.sock")
     }
 
     /// The socket on which `control` answers a role, where roles run as units of their own.

@@ -3,14 +3,18 @@
 pub mod clock;
 pub mod config;
 pub mod files;
+#[cfg(unix)]
 mod journal;
 pub mod keys;
 pub mod layout;
 pub mod limiter;
+#[cfg(unix)]
 pub mod logging;
 pub mod network;
+mod os;
 pub mod quic;
 pub mod random;
 pub mod reset;
+#[cfg(unix)]
 pub mod rpc;
 pub mod udp;

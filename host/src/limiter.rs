@@ -24,6 +24,11 @@ impl Limiter {
         Self { per_second: per_second.filter(|rate| *rate > 0), paid: Mutex::new(None) }
     }
 
+    /// Whether there is a bound at all.
+    pub fn is_bound(&self) -> bool {
+        self.per_second.is_some()
+    }
+
     /// Bytes that are asked for at a time: everything where there is no bound.
     pub fn piece(&self) -> usize {
         if self.per_second.is_some() { PIECE } else { usize::MAX }

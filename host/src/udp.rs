@@ -5,9 +5,7 @@
 //! lose what the kernel still hands it in bundles. So the question is put to the socket that there is.
 
 use crate::network::Network;
-use crate::quic;
-use nix::libc;
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use crate::{os, quic};
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, EndpointConfig, TokioRuntime, UdpPoller};
 use std::fmt;
@@ -18,9 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
-
-/// The most datagrams that Linux sends or receives by one call: `UDP_MAX_SEGMENTS` and `UDP_GRO_CNT_MAX`.
-const MAX_SEGMENTS: usize = 64;
 
 /// A socket with enlarged buffers, and what the kernel can do with it.
 #[derive(Debug)]
@@ -40,12 +35,9 @@ struct Bundles {
 
 impl Bundles {
     /// Asks the kernel, and has it hand over bundles where it can.
-    fn of(socket: &UdpSocket) -> Self {
-        let segments = |able: bool| if able { MAX_SEGMENTS } else { 1 };
-        Self {
-            sent: AtomicUsize::new(segments(getsockopt(socket, sockopt::UdpGsoSegment).is_ok())),
-            received: segments(setsockopt(socket, sockopt::UdpGroSegment, &true).is_ok()),
-        }
+    fn of(socket: &UdpSocket, state: &UdpSocketState) -> Self {
+        let (sent, received) = os::bundles(socket, state);
+        Self { sent: AtomicUsize::new(sent), received }
     }
 }
 
@@ -55,17 +47,9 @@ impl Prepared {
     /// # Errors
     /// When the socket cannot be used for QUIC.
     pub fn new(network: &Network, socket: UdpSocket) -> io::Result<Self> {
-        let bytes = network.socket_buffer_bytes as usize;
-        // Smaller buffers cost speed, not correctness: a refusal is no error. Larger ones stay: whoever handed the socket over
-        // may have made them so against the system's limit, which holds here.
-        if getsockopt(&socket, sockopt::RcvBuf)? < bytes {
-            let _ = setsockopt(&socket, sockopt::RcvBuf, &bytes);
-        }
-        if getsockopt(&socket, sockopt::SndBuf)? < bytes {
-            let _ = setsockopt(&socket, sockopt::SndBuf, &bytes);
-        }
+        os::enlarge_buffers(&socket, network.socket_buffer_bytes as usize)?;
         let state = UdpSocketState::new((&socket).into())?;
-        let bundles = Bundles::of(&socket);
+        let bundles = Bundles::of(&socket, &state);
         Ok(Self { socket, state, bundles })
     }
 
@@ -95,15 +79,15 @@ struct Socket {
 impl Socket {
     /// A datagram that could not be sent is a lost one: QUIC sends again what matters.
     fn not_sent(&self, error: &io::Error) {
-        match error.raw_os_error() {
+        if os::is_too_large(error) {
             // Finding out how large packets may be.
-            Some(libc::EMSGSIZE) => {}
-            // Only an attempt shows that hardware does not cut bundles.
-            Some(libc::EIO | libc::EINVAL) if self.bundles.sent.swap(1, Ordering::Relaxed) > 1 => {
-                tracing::info!(%error, "datagrams are sent one by one: the network does not take bundles");
-            }
-            _ => tracing::debug!(%error, "a datagram was not sent"),
+            return;
         }
+        // Only an attempt shows that hardware does not cut bundles.
+        if os::may_be_for_the_bundle(error) && self.bundles.sent.swap(1, Ordering::Relaxed) > 1 {
+            return tracing::info!(%error, "datagrams are sent one by one: the network does not take bundles");
+        }
+        tracing::debug!(%error, "a datagram was not sent");
     }
 }
 
@@ -187,9 +171,9 @@ mod tests {
     #[test]
     fn a_socket_that_is_there_says_how_many_datagrams_a_call_carries() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let bundles = Bundles::of(&socket);
         // What QUIC finds out on sockets of its own, where it may make some.
         let asked = UdpSocketState::new((&socket).into()).unwrap();
+        let bundles = Bundles::of(&socket, &asked);
         assert_eq!((bundles.sent.into_inner(), bundles.received), (asked.max_gso_segments(), asked.gro_segments()));
     }
 }

@@ -1,6 +1,7 @@
 //! Configuration errors: which line, what is wrong, what to write instead.
 
 use sluse_host::config::{Settings, Subject, Zone};
+use std::time::Duration;
 
 const GOOD: &str = "[zone]\nname = \"sluse\"\n[receive]\nlisten = \"127.0.0.1:7443\"\nadvertise = [\"zone:7443\"]\n";
 
@@ -18,13 +19,23 @@ fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
     assert_eq!(spelt_out.control.reviewers_group.take().as_deref(), Some("sluse-reviewers"));
     assert_eq!(spelt_out.control.auditors_group.take().as_deref(), Some("sluse-auditors"));
     assert_eq!(spelt_out.control.administrators_group.take().as_deref(), Some("sluse-admins"));
+    assert_eq!(spelt_out.control.monitors_group.take().as_deref(), Some("sluse-monitors"));
+    assert_eq!(spelt_out.inspect.signatures_max_age.take(), Some(Duration::from_secs(7 * 86_400)));
     assert_eq!(spelt_out.inspect.clamd_socket.take(), Some("/run/clamav/clamd.ctl".into()));
+    let icap = spelt_out.inspect.icap.take().unwrap();
+    let service = "icap://scanner.example.org:1344/avscan";
+    assert_eq!((icap.service.to_string().as_str(), icap.max_bytes), (service, shipped.inspect.clamd_max_bytes));
     assert_eq!(spelt_out.network.ack_every_packets.take(), Some(10));
     assert_eq!(spelt_out.network.max_bytes_per_second.take(), Some(12_500_000));
+    let notify = spelt_out.notify.take().unwrap();
+    assert_eq!((notify.to[0].as_str(), notify.hello.as_str()), ("drift@sykehus.example", "localhost"));
     let authorities = std::mem::take(&mut spelt_out.authorities);
     let names: Vec<&str> = authorities.iter().map(|authority| authority.name.as_str()).collect();
     assert_eq!((names, authorities[0].revocation_lists.len()), (vec!["buypass"], 1));
     assert_eq!(authorities[0].sources[0].subject, Subject::Organisation("983974899".into()));
+    let sources = std::mem::take(&mut spelt_out.sources);
+    let sources: Vec<_> = sources.iter().map(|it| (it.name.as_str(), it.weight, it.max_open_bytes)).collect();
+    assert_eq!(sources, [("edc", 1, Some(400_000_000_000))]);
     assert_eq!(spelt_out, shipped);
 }
 
@@ -139,6 +150,20 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
             7,
             "`inspect.clamd_socket` is empty",
             "write for example `clamd_socket = \"/run/clamav/clamd.ctl\"`",
+        ),
+        (
+            "@",
+            "[inspect]\nicap_socket = \"/run/x\"",
+            7,
+            "`inspect.icap_socket` is there without `icap_service`",
+            "add `icap_service = \"icap://scanner.example.org:1344/avscan\"`",
+        ),
+        (
+            "@",
+            "[inspect]\nicap_service = \"http://a/b\"",
+            7,
+            "`inspect.icap_service` is not taken: it is `icap://host:port/service`",
+            "write for example `icap_service = \"icap://scanner.example.org:1344/avscan\"`",
         ),
         (
             "@",

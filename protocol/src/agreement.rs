@@ -64,6 +64,9 @@ pub struct Agreement {
     pub release: Release,
     /// How long quarantined bytes are kept once nothing more happens to a transfer.
     pub retention: Retention,
+    /// Until when the room must say that it has what was delivered; without it nobody waits for that.
+    #[serde(default)]
+    pub acknowledgement: Option<Awaited>,
 }
 
 /// How identifiable the persons in the data are.
@@ -165,8 +168,10 @@ pub struct Content {
     /// Types of files that may come, by the names of the `file-type` engine. Empty: every type that it knows, except
     /// programs.
     pub types: Vec<String>,
-    /// Engines that must have read every file to its end: `file-type`, `signatures`, `clamd`.
+    /// Engines that must have read every file to its end: `file-type`, `signatures`, `clamd`, `icap`.
     pub engines: Vec<String>,
+    /// The engines that suffice, all of them together, for files that are too large for one of those.
+    pub above_limit: BTreeMap<String, Vec<String>>,
     /// Patterns of paths that may not come (`*` within a component, `**` across).
     pub forbidden_paths: Vec<String>,
     /// What a class of finding leads to, where it is not the class's default.
@@ -199,6 +204,7 @@ impl Default for Content {
         Self {
             types: Vec::new(),
             engines: vec!["file-type".into(), "signatures".into()],
+            above_limit: BTreeMap::new(),
             forbidden_paths: Vec::new(),
             actions: BTreeMap::new(),
             forbid_identifiers: true,
@@ -235,6 +241,14 @@ pub enum ReleaseRule {
     OneReviewer,
     /// Everything is held until two different persons have chosen, and both to release it.
     TwoReviewers,
+}
+
+/// That a room is to say that it has what was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Awaited {
+    /// Days after the delivery. At most as many as the zone keeps its own copy.
+    pub within_days: u32,
 }
 
 /// How long quarantined bytes are kept.

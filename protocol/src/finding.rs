@@ -45,6 +45,7 @@ classes! {
     TypeUnknown, "type-unknown", Hold, "A type that no inspector recognises.";
     TypeMismatch, "type-mismatch", Warn, "The content is of another type than the name says.";
     NotInspected, "not-inspected", Hold, "An engine that the agreement requires did not read all of it: absent, timed out, crashed, or too large for it.";
+    AboveLimit, "above-limit", Warn, "Larger than an engine that the agreement requires takes: read by those that suffice then.";
     Identifier, "identifier", Block, "National identity numbers, certain by their place or their number.";
     IdentifierReview, "identifier-review", Hold, "Digits that may be a national identity number: a person must look.";
     IdentifierTest, "identifier-test", Warn, "Synthetic national identity numbers, as test data has them.";
@@ -94,7 +95,7 @@ pub struct Finding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineReport {
-    /// Its name, as in agreements: `file-type`, `signatures`, `clamd`.
+    /// Its name, as in agreements: `file-type`, `signatures`, `clamd`, `icap`.
     pub engine: String,
     /// Its version; empty when it could not be asked.
     pub version: String,
@@ -102,6 +103,19 @@ pub struct EngineReport {
     pub signatures: String,
     /// Files that it read to their end.
     pub files: u64,
+    /// What others read instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above_limit: Option<AboveLimit>,
+}
+
+/// Files that were too large for an engine that an agreement requires, and were read by engines that suffice then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AboveLimit {
+    /// How many there were.
+    pub files: u64,
+    /// The engines that read each of them to its end, as the agreement names them.
+    pub read_by: Vec<String>,
 }
 
 /// What `inspect` reports of a transfer whose digests all agreed.

@@ -38,6 +38,9 @@ pub struct GrantStatement {
     pub room_folder: String,
     /// How the room takes names.
     pub room_names: NameRule,
+    /// The room's age recipient, to which each file is encrypted there; none where it stands there in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_recipient: Option<String>,
     /// As what it stands there.
     pub delivery: Delivery,
     /// `deliver`'s key (an age recipient), to which the identity is re-wrapped.

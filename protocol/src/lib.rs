@@ -4,7 +4,9 @@
 //! bytes go out. Read [`transfer`] (the life of a transfer) and [`wire`] (what a source and a landing zone say to each
 //! other) first; [`document`] is the plan and the manifest, [`roles`] what the four roles may ask of each other.
 
+pub mod acknowledgement;
 pub mod agreement;
+pub mod alerts;
 pub mod archive;
 pub mod audit;
 pub mod chunk_index;
@@ -13,9 +15,12 @@ pub mod document;
 pub mod finding;
 pub mod frame;
 pub mod grant;
+pub mod icap;
 pub mod ids;
 pub mod invite;
+pub mod key_statement;
 pub mod limits;
+pub mod openssh_key;
 pub mod operator;
 pub mod path;
 pub mod policy;
@@ -26,6 +31,9 @@ pub mod register;
 pub mod restored;
 pub mod review;
 pub mod roles;
+pub mod sharing;
+pub mod signers;
+pub mod smtp;
 pub mod sshsig;
 pub mod time;
 pub mod toml_text;

@@ -45,6 +45,12 @@ pub const MAX_REASON_BYTES: usize = 2000;
 /// Chunk streams that a source may have open at once on one connection.
 pub const MAX_CHUNK_STREAMS: u32 = 8;
 
+/// Bytes of statements of a zone's keys in one answer.
+pub const KEYS_BYTES: usize = 512 * 1024;
+
+/// How long `control` rests for somebody who exchanges a key.
+pub const REST_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Flow-control window of one stream, bytes. Beyond about 2.9 MB quinn closes lossy connections ("too many gaps").
 pub const STREAM_WINDOW_BYTES: u32 = 2_400_000;
 

@@ -51,6 +51,17 @@ pub enum OperatorRequest {
         /// How it takes names.
         names: NameRule,
     },
+    /// Say by which key a room acknowledges what is delivered there, and to which one it is encrypted. Answered by `Done`.
+    RoomChange {
+        /// The room.
+        name: RoomName,
+        /// Its key, an OpenSSH public key line; none takes it away.
+        key: Option<String>,
+        /// Its age recipient; none takes it away.
+        recipient: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// The rooms. Answered by `Rooms`.
     RoomList {
         /// Only those after this one, for the next page.
@@ -219,6 +230,9 @@ pub enum OperatorRequest {
         /// From which byte on.
         offset: u64,
     },
+    /// Sign and change nothing more until this connection ends, and then end, so as to be started again with other keys. Answered by
+    /// `Done` when nothing is signed any more.
+    Rest,
     /// What is wrong. Answered by `Health`.
     Health,
 }
@@ -348,6 +362,10 @@ pub struct RoomInfo {
     pub folder: String,
     /// How it takes names.
     pub names: NameRule,
+    /// By which key it acknowledges what was delivered there, an OpenSSH public key line.
+    pub key: Option<String>,
+    /// The age recipient to which each file is encrypted there.
+    pub recipient: Option<String>,
 }
 
 /// An archived bag as operators see it.
@@ -538,6 +556,8 @@ pub struct Health {
 pub struct HealthProblem {
     /// A stable code.
     pub code: String,
+    /// How many things it is about.
+    pub count: u64,
     /// A sentence.
     pub message: String,
     /// What to do.

@@ -1,11 +1,12 @@
 //! Decisions: may this be offered, and may it be released? Facts come in, a decision goes out.
 
-use crate::agreement::{Agreement, ReleaseRule};
+use crate::agreement::{Agreement, Delivery, ReleaseRule};
 use crate::digest::Sha256;
 use crate::document::{Kind, Totals};
-use crate::finding::{Action, Class, Report};
+use crate::finding::{Action, Class, EngineReport, Finding, Report};
 use crate::ids::{RoomName, SourceName, TransferId};
 use crate::limits;
+use crate::operator::RoomInfo;
 use crate::path::{self, DataPath, NameRule};
 use crate::refusal::{Code, Refusal};
 use crate::review::{self, Review, Tally};
@@ -60,6 +61,26 @@ pub fn check_offer(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), 
     }
     check_disclosures(agreement, facts.delivered)?;
     check_size(agreement, facts)
+}
+
+/// Whether a room can keep what an agreement asks of it.
+///
+/// # Errors
+/// The refusal, with its code and what to do.
+pub fn check_room(agreement: &Agreement, room: &RoomInfo) -> Result<(), Refusal> {
+    let (id, name) = (&agreement.id, &room.name);
+    if agreement.acknowledgement.is_some() && room.key.is_none() {
+        let message = format!("agreement {id} waits for room {name} to acknowledge, and the room has no key");
+        return Err(Refusal::new(Code::ForbiddenRoom, message)
+            .hint("The zone's administrator gives it one: `sluse room change NAME --key FILE --reason TEXT`."));
+    }
+    if agreement.delivery == Delivery::Archive && room.recipient.is_some() {
+        let message =
+            format!("agreement {id} archives in room {name}, where everything is encrypted to the room's key");
+        return Err(Refusal::new(Code::ForbiddenRoom, message)
+            .hint("An archive is read for decades: let it go to a room without a recipient."));
+    }
+    Ok(())
 }
 
 /// Whether an agreement allows anything now.
@@ -250,6 +271,10 @@ pub fn decide(agreement: &Agreement, manifest: Sha256, files: u64, report: &Repo
     if let Some(engine) = agreement.content.engines.iter().find(|engine| lacks(agreement, report, files, engine)) {
         return Decision::Hold(format!("engine {engine}, which the agreement requires, did not read every file"));
     }
+    let of_whole = |finding: &&Finding| finding.class == Class::NotInspected && finding.file.is_none();
+    if let Some(finding) = report.findings.iter().find(of_whole) {
+        return Decision::Hold(format!("engine {}: {}", finding.engine, finding.message));
+    }
     let holding = classes_that(Action::Hold, agreement, report);
     if !holding.is_empty() {
         return Decision::Hold(format!("findings: {}", list(&holding)));
@@ -317,13 +342,26 @@ fn covers(report: &Report, manifest: Sha256, files: u64) -> bool {
 
 /// Whether a required engine was not there, or skipped files where the agreement does not let it.
 fn lacks(agreement: &Agreement, report: &Report, files: u64, engine: &str) -> bool {
-    let read = report.engines.iter().filter(|there| there.engine == engine).map(|there| there.files).max();
-    match read {
+    let read = |engine: &str| of_engine(report, engine).map(|there| there.files);
+    match read(engine) {
         Some(read) if read == files => false,
+        Some(few) if few.checked_add(read_instead(agreement, report, engine)) == Some(files) => false,
         // Some files were not for it (too large, perhaps): the agreement says what that leads to.
         Some(read) if read > 0 => agreement.content.action(Class::NotInspected) >= Action::Hold,
         _ => true,
     }
+}
+
+/// Files that were too large for `engine`, and were read by the engines that suffice then, all of them.
+fn read_instead(agreement: &Agreement, report: &Report, engine: &str) -> u64 {
+    let Some(above) = of_engine(report, engine).and_then(|there| there.above_limit.as_ref()) else { return 0 };
+    let suffices = agreement.content.above_limit.get(engine) == Some(&above.read_by);
+    let have_read = |other: &String| of_engine(report, other).is_some_and(|there| there.files >= above.files);
+    if suffices && above.read_by.iter().all(have_read) { above.files } else { 0 }
+}
+
+fn of_engine<'r>(report: &'r Report, engine: &str) -> Option<&'r EngineReport> {
+    report.engines.iter().filter(|there| there.engine == engine).max_by_key(|there| there.files)
 }
 
 fn list(classes: &[Class]) -> String {

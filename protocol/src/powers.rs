@@ -62,7 +62,12 @@ const REVIEWER: &[Power] = &[Power::Reviewer];
 pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
     use OperatorRequest as R;
     match request {
-        R::SourceInvite { .. } | R::RoomAdd { .. } | R::Snapshot | R::SnapshotBytes { .. } => ADMINISTRATOR,
+        R::SourceInvite { .. }
+        | R::RoomAdd { .. }
+        | R::RoomChange { .. }
+        | R::Snapshot
+        | R::SnapshotBytes { .. }
+        | R::Rest => ADMINISTRATOR,
         // A stolen host does not wait until the right person is there.
         R::SourceRevoke { .. } => &[Power::Administrator, Power::Operator],
         R::AgreementAdd
@@ -95,10 +100,16 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
     }
 }
 
-/// Whether where powers are separated only who has the host may ask this, whatever group a person is in: the database shows what
-/// reviewers chose unseen, and what names files.
-pub fn is_of_the_host(request: &OperatorRequest) -> bool {
-    matches!(request, OperatorRequest::Snapshot | OperatorRequest::SnapshotBytes { .. })
+/// Why only who has the host may ask this, whatever group a person is in, if that is so: where powers are separated, the database
+/// shows what reviewers chose unseen, and what names files; and who cannot write a zone's keys has nothing to exchange.
+pub fn of_the_host(request: &OperatorRequest, separated: bool) -> Option<&'static str> {
+    match request {
+        OperatorRequest::Snapshot | OperatorRequest::SnapshotBytes { .. } if separated => {
+            Some("a copy shows what persons may not see")
+        }
+        OperatorRequest::Rest => Some("nobody else can exchange keys"),
+        _ => None,
+    }
 }
 
 /// Whether somebody with these powers may ask this.

@@ -3,6 +3,7 @@
 //! A receipt is one JSON object and its SSHSIG signature (namespace [`crate::sshsig::NAMESPACE_RECEIPT`]). The signature
 //! covers the statement's bytes as they stand, so they are kept and passed on unchanged.
 
+use crate::acknowledgement::Acknowledgement;
 use crate::audit::{BadProof, Inclusion, Position};
 use crate::digest::Sha256;
 use crate::document::Totals;
@@ -23,6 +24,8 @@ pub enum ReceiptKind {
     Released,
     /// The dataset stands in its room, verified by reading back.
     Delivered,
+    /// The room confirmed it.
+    Acknowledged,
     /// The zone's own copy, and the key that it was encrypted to, are destroyed.
     Purged,
 }
@@ -34,6 +37,7 @@ impl ReceiptKind {
         ReceiptKind::Rejected,
         ReceiptKind::Released,
         ReceiptKind::Delivered,
+        ReceiptKind::Acknowledged,
         ReceiptKind::Purged,
     ];
 
@@ -44,6 +48,7 @@ impl ReceiptKind {
             ReceiptKind::Rejected => "rejected",
             ReceiptKind::Released => "released",
             ReceiptKind::Delivered => "delivered",
+            ReceiptKind::Acknowledged => "acknowledged",
             ReceiptKind::Purged => "purged",
         }
     }
@@ -103,6 +108,9 @@ pub struct Receipt {
     /// How it was decided; from *released* or *rejected* on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionRecord>,
+    /// The room's own signed word; in *acknowledged*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledgement: Option<Acknowledgement>,
     /// SHA-256 of the statement of the receipt before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Sha256>,

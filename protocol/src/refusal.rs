@@ -83,7 +83,7 @@ codes! {
     ForbiddenRoom, "forbidden-room", Refused, "The agreement's room is not known to this zone: ask its operator.";
     DatasetTooLarge, "dataset-too-large", Refused, "The dataset has more bytes than the agreement allows for one transfer.";
     TooManyFiles, "too-many-files", Refused, "The dataset has more files than the agreement or the protocol allows.";
-    QuotaExceeded, "quota-exceeded", Temporary, "The source has as much under way as its agreement allows: wait until some is delivered.";
+    QuotaExceeded, "quota-exceeded", Temporary, "The source has as much under way as its agreement or the zone allows: wait until some is delivered.";
     ForbiddenPath, "forbidden-path", Refused, "A path is not one that a dataset or this agreement may contain: rename it.";
     WindowsPath, "windows-path", Refused, "The room takes only names that a Windows desktop can hold: rename it.";
     PathCollision, "path-collision", Refused, "Two paths are the same to a Windows file system: rename one.";
@@ -104,6 +104,7 @@ codes! {
     Held, "held", Held, "A person must decide: wait, or ask the zone's operator.";
     Cancelled, "cancelled", Refused, "The transfer was cancelled: send again if that was not meant.";
     Expired, "expired", Refused, "The transfer waited too long and expired: send again.";
+    NotAcknowledged, "not-acknowledged", Temporary, "The room has not said in time that it has the dataset: ask its people.";
     // Operators.
     Forbidden, "forbidden", Refused, "This user may not do this.";
     UnknownName, "unknown-name", Refused, "No such source, room, agreement or record.";

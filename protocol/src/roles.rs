@@ -11,9 +11,11 @@ use crate::finding::{EngineReport, Report};
 use crate::ids::{AgreementId, DatasetName, SourceName, TransferId};
 use crate::receipt::ReceiptKind;
 use crate::refusal::Refusal;
+use crate::time::Timestamp;
 use crate::transfer::State;
 use crate::wire::TransferStatus;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The four roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,7 +63,22 @@ pub const PERMITTED: &[(Role, Role, &[&str])] = &[
         ],
     ),
     (Role::Inspect, Role::Control, &["engines", "identities", "next", "taken", "inspected", "wrapped", "purged"]),
-    (Role::Deliver, Role::Control, &["recipient", "next", "document", "sign", "checked", "delivered"]),
+    (
+        Role::Deliver,
+        Role::Control,
+        &[
+            "recipient",
+            "next",
+            "document",
+            "sign",
+            "checked",
+            "delivered",
+            "acknowledged",
+            "laid",
+            "looked",
+            "withdrawn",
+        ],
+    ),
 ];
 
 /// What `receive` may ask of `control`.
@@ -159,6 +176,13 @@ pub enum ReceiveRequest {
         /// How many.
         limit: u16,
     },
+    /// Another certificate for the key of the one of `receive`'s own in the body (DER). Answered by `Renewed`.
+    Certify,
+    /// Statements of the zone's keys after that of a number. Answered by `Keys`.
+    Keys {
+        /// The number.
+        after: u64,
+    },
     /// A receipt. Answered by `Receipt` with the statement in the body.
     Receipt {
         /// Who asks: it must be the transfer's source.
@@ -207,6 +231,8 @@ pub enum ReceiveReply {
         /// The new one, PEM.
         certificate: String,
     },
+    /// Statements of the zone's keys, a line of JSON each, in the body.
+    Keys,
     /// The offer is accepted, or was before.
     Accepted {
         /// The transfer.
@@ -262,8 +288,10 @@ pub enum InspectRequest {
     Engines {
         /// Each engine with its version; `files` is 0.
         engines: Vec<EngineReport>,
-        /// Engines that are configured but absent or failing, each with its reason in a sentence.
+        /// Engines that are configured but absent, failing or not up to date, each with its reason in a sentence.
         failing: Vec<EngineFailure>,
+        /// When the signatures of each engine that grows old were made, where it says so.
+        dated: BTreeMap<String, Timestamp>,
         /// Whether one of them is a full malware engine.
         full_malware_engine: bool,
     },
@@ -355,6 +383,8 @@ pub struct EngineFailure {
     pub engine: String,
     /// Why.
     pub reason: String,
+    /// Whether every transfer is held until it is mended, and not only those whose agreements require the engine.
+    pub holds_everything: bool,
 }
 
 /// How an inspection ended.
@@ -411,7 +441,7 @@ pub enum InspectReply {
         /// SHA-256 of its manifest.
         manifest_sha256: Sha256,
         /// What the agreement allows and requires.
-        content: crate::agreement::Content,
+        content: Box<crate::agreement::Content>,
     },
     /// Re-wrap a transfer's identity to `deliver`.
     Wrap {
@@ -481,6 +511,55 @@ pub enum DeliverRequest {
         /// How.
         outcome: DeliverOutcome,
     },
+    /// A room dropped an acknowledgement; its statement in the body. Answered by `Receipt`, the *acknowledged* one, the same however
+    /// often it is asked.
+    Acknowledged {
+        /// The transfer whose bag it lies for.
+        transfer: TransferId,
+        /// The room's signature.
+        signature: String,
+    },
+    /// The *acknowledged* receipt lies beside the bag. Answered by `Done`.
+    Laid {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// A `Look` was done. Answered by `Done`.
+    Looked,
+    /// A `Withdraw` ended. Answered by `Done`.
+    Withdrawn {
+        /// The transfer.
+        transfer: TransferId,
+        /// How.
+        outcome: WithdrawOutcome,
+    },
+}
+
+/// How taking back a delivery that was begun ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum WithdrawOutcome {
+    /// Nothing of it is in the room.
+    Gone,
+    /// Its bag is visible there: it was delivered.
+    Visible,
+    /// The room cannot be looked into: to be tried again.
+    Fault {
+        /// A sentence.
+        reason: String,
+    },
+}
+
+/// A bag whose room has yet to acknowledge it, or whose *acknowledged* receipt is not beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwaitedBag {
+    /// The transfer that brought it.
+    pub transfer: TransferId,
+    /// The room's folder, relative to the folder of rooms.
+    pub room_folder: String,
+    /// The bag's, relative to the room's.
+    pub bag: String,
 }
 
 /// How reading an archived bag again ended.
@@ -559,6 +638,20 @@ pub enum DeliverReply {
         /// How much the dataset in it is: no more of it is read.
         totals: Totals,
     },
+    /// Take back a delivery that was begun: remove what lies under its temporary name, unless its bag is visible.
+    Withdraw {
+        /// The transfer.
+        transfer: TransferId,
+        /// The room's folder, relative to the folder of rooms.
+        room_folder: String,
+        /// The dataset, below which its bag would be.
+        dataset: DatasetName,
+    },
+    /// Look whether rooms have dropped acknowledgements.
+    Look {
+        /// Of these bags, those of a room together.
+        bags: Vec<AwaitedBag>,
+    },
     /// Bytes of a document in the body; an empty body is its end.
     Document,
     /// The statement of an archived bag stands in the body ([`crate::archive::ArchiveStatement`]).
@@ -566,7 +659,7 @@ pub enum DeliverReply {
         /// Its signature.
         signature: String,
     },
-    /// The *delivered* receipt: its statement stands in the body.
+    /// The *delivered* or *acknowledged* receipt: its statement stands in the body.
     Receipt {
         /// Its signature.
         signature: String,

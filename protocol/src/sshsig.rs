@@ -4,6 +4,7 @@
 //! The signed blob is `"SSHSIG" || string namespace || string reserved || string "sha512" || string SHA-512(message)`,
 //! a string being a big-endian `u32` length and the bytes; the armored file holds that with key and signature.
 
+use crate::signers::AllowedSigner;
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -21,11 +22,15 @@ pub const NAMESPACE_MANIFEST: &str = "sluse-manifest";
 pub const NAMESPACE_ENROL: &str = "sluse-enrol";
 /// Namespace of a source's request for another certificate.
 pub const NAMESPACE_RENEW: &str = "sluse-renew";
+/// What the zone states of its keys.
+pub const NAMESPACE_KEYS: &str = "sluse-keys";
+/// A room's word that a dataset stands there.
+pub const NAMESPACE_ACKNOWLEDGEMENT: &str = "sluse-acknowledgement";
 /// What is in a backup.
 pub const NAMESPACE_BACKUP: &str = "sluse-backup";
 
 const MAGIC: &[u8] = b"SSHSIG";
-const KEY_TYPE: &[u8] = b"ssh-ed25519";
+pub(crate) const KEY_TYPE: &[u8] = b"ssh-ed25519";
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 const END: &str = "-----END SSH SIGNATURE-----";
 /// Bytes of the longest armored signature that is read; ours have about 300.
@@ -77,13 +82,19 @@ impl PublicKey {
 
     /// The key as a line of an `allowed_signers` file (ssh-keygen(1)) that may sign in `namespaces` as `principal`.
     pub fn to_allowed_signer(&self, principal: &str, namespaces: &[&str]) -> String {
-        format!("{principal} namespaces=\"{}\" {}\n", namespaces.join(","), self.to_openssh())
+        AllowedSigner::always(*self).to_line(principal, namespaces)
     }
 
-    /// Finds `principal`'s keys for `namespace` in the text of an `allowed_signers` file, or reads the whole text as one
-    /// public key line.
+    /// Finds `principal`'s keys for `namespace` in the text of an `allowed_signers` file, whenever they were in force, or reads the
+    /// whole text as one public key line.
     pub fn find_allowed(text: &str, principal: Option<&str>, namespace: &str) -> Vec<Self> {
-        text.lines().filter_map(|line| allowed_in_line(line.trim(), principal, namespace)).collect()
+        AllowedSigner::find(text, principal, namespace).into_iter().map(|signer| signer.key).collect()
+    }
+
+    /// The key's fingerprint as `ssh-keygen -l` prints it: `SHA256:` and 43 characters.
+    pub fn fingerprint(&self) -> String {
+        let hash = digest::digest(&digest::SHA256, &self.blob());
+        format!("SHA256:{}", BASE64.encode(hash.as_ref()).trim_end_matches('='))
     }
 
     fn blob(&self) -> Vec<u8> {
@@ -210,6 +221,25 @@ pub fn verify(key: &PublicKey, namespace: &str, message: &[u8], armored: &str) -
     })
 }
 
+/// Checks that `armored` is a signature of `message` by one of `keys` for `namespace`; by which.
+///
+/// # Errors
+/// What [`BadSignature`] names.
+pub fn verify_any(
+    keys: impl IntoIterator<Item = PublicKey>,
+    namespace: &str,
+    message: &[u8],
+    armored: &str,
+) -> Result<PublicKey, BadSignature> {
+    for key in keys {
+        match verify(&key, namespace, message, armored) {
+            Err(BadSignature::OtherKey) => {}
+            verdict => return verdict.map(|()| key),
+        }
+    }
+    Err(BadSignature::OtherKey)
+}
+
 /// The same for a message that was hashed as it came; only signatures over SHA-512 (the usual) are taken.
 ///
 /// # Errors
@@ -297,30 +327,11 @@ fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn take_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn take_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, tail) = rest.split_first_chunk::<4>()?;
     let (string, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     *rest = tail;
     Some(string)
-}
-
-fn allowed_in_line(line: &str, principal: Option<&str>, namespace: &str) -> Option<PublicKey> {
-    if line.is_empty() || line.starts_with('#') {
-        return None;
-    }
-    if line.starts_with("ssh-ed25519 ") {
-        return PublicKey::from_openssh(line).ok();
-    }
-    let (names, rest) = line.split_once(' ')?;
-    if principal.is_some_and(|principal| !names.split(',').any(|name| name == principal)) {
-        return None;
-    }
-    let (options, key) = rest.split_at(rest.find("ssh-ed25519 ")?);
-    let allowed = match options.split_once("namespaces=\"") {
-        Some((_, list)) => list.split('"').next()?.split(',').any(|name| name == namespace),
-        None => true,
-    };
-    allowed.then(|| PublicKey::from_openssh(key).ok()).flatten()
 }
 
 #[cfg(test)]

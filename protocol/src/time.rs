@@ -36,9 +36,24 @@ impl Timestamp {
         Self::from_unix(self.0.saturating_add(seconds))
     }
 
+    /// Reads a time as `asctime(3)` writes it (`Sat Jan  4 09:44:31 2025`), which says no time zone: it is taken as UTC.
+    ///
+    /// # Errors
+    /// When it is written in another way.
+    pub fn from_asctime(text: &str) -> Result<Self, InvalidTime> {
+        let civil = jiff::civil::DateTime::strptime("%a %b %e %H:%M:%S %Y", text).map_err(|_| InvalidTime)?;
+        let time = civil.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| InvalidTime)?.timestamp().as_second();
+        RANGE.contains(&time).then_some(Self(time)).ok_or(InvalidTime)
+    }
+
     /// The calendar date and time without separators, as it begins a transfer's id: `20261122-101500`.
     pub fn compact(self) -> String {
         self.civil().strftime("%Y%m%d-%H%M%S").to_string()
+    }
+
+    /// As the header of a mail has it (RFC 5322): `Sun, 22 Nov 2026 10:15:00 +0000`.
+    pub fn mail(self) -> String {
+        self.civil().strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
     }
 
     fn civil(self) -> jiff::civil::DateTime {
@@ -126,5 +141,15 @@ mod tests {
         assert_eq!(Timestamp::from_unix(0).compact(), "19700101-000000");
         assert_eq!(Timestamp::from_unix(i64::MAX).to_string(), "9999-12-30T22:00:00Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn a_time_as_c_writes_it_is_read() {
+        let read = |text| Timestamp::from_asctime(text).map(|time| time.to_string());
+        assert_eq!(read("Sat Jan  4 09:44:31 2025"), Ok("2025-01-04T09:44:31Z".into()));
+        assert_eq!(read("Sun Nov 22 10:00:00 2026"), Ok("2026-11-22T10:00:00Z".into()));
+        for wrong in ["", "Sat Jan  4 2025", "Mon Jan  4 09:44:31 2025", "Sat Jan 34 09:44:31 2025", "2025-01-04"] {
+            assert_eq!(read(wrong), Err(InvalidTime), "{wrong}");
+        }
     }
 }

@@ -131,6 +131,7 @@ pub const TRANSITIONS: &[(State, Event, &[Actor], State)] = {
         (Released, E::Hold, &[Control], Held),
         (Released, E::Cancel, &[Operator], Cancelled),
         (Delivering, E::Delivered, &[Deliver], Delivered),
+        (Delivering, E::Cancel, &[Operator], Cancelled),
         (Delivering, E::Fail, &[Deliver, Control], Failed),
         (Delivered, E::Acknowledge, &[Room], Acknowledged),
         (Delivered, E::Purge, &[Control], Purged),

@@ -59,6 +59,11 @@ pub enum Request {
         /// SSHSIG by the source's identity key over `request`, namespace [`crate::sshsig::NAMESPACE_RENEW`].
         proof: String,
     },
+    /// What the zone stated of its keys ([`crate::key_statement`]) after the statement of a number. Answered by `Keys`.
+    Keys {
+        /// The number of the last one that the source followed; 0 for none.
+        after: u64,
+    },
     /// Offers a dataset version; `plan_bytes` of plan follow in `Part` frames. Answered by `Accepted`.
     Offer {
         /// Under which agreement.
@@ -143,6 +148,8 @@ pub enum Reply {
         /// The new certificate, PEM.
         certificate: String,
     },
+    /// Statements of the zone's keys in the frame's body, a line of JSON each, as many as fit; none when there are no more.
+    Keys,
     /// The offer is accepted, now or before. `durable` records of [`DurableRecord`] follow in `Part` frames when the
     /// transfer is still receiving.
     Accepted {

@@ -39,6 +39,8 @@ const LEFTOVERS: &[&str] = &[
     identity::TLS_CERTIFICATE,
     identity::AUTHORITY,
     identity::ALLOWED_SIGNERS,
+    identity::STATEMENTS,
+    identity::FOLLOWING,
 ];
 
 /// Who was enrolled where.
@@ -239,7 +241,10 @@ async fn ask(invite: &Invite, identity_key: &SigningKey, request: &str) -> Resul
             if source != invite.source {
                 return Err(Error::Protocol("it enrolled another source than the invited one"));
             }
-            if zone_keys(&signer, &invite.zone) != zone_keys(&invite.signer, &invite.zone) {
+            // The zone may have exchanged its key since: what was pinned must be among those that it had. The rest is followed by
+            // what the zone states of its keys, at the first connection.
+            let had = zone_keys(&signer, &invite.zone);
+            if !zone_keys(&invite.signer, &invite.zone).iter().all(|key| had.contains(key)) {
                 return Err(Error::evidence("signing key", BadEvidence::Key));
             }
             Ok(certificate)
@@ -279,8 +284,10 @@ fn keep(invite: &Invite, folder: &Path, certificate: &str, asked: Asked) -> Resu
         own: asked.own,
         network: Network::default(),
     };
-    let settings = toml::to_string(&settings).map_err(|error| Error::Invite(error.to_string()))?;
+    let settings = with_network(&settings, folder)?;
     let signer = format!("{}\n", invite.signer.trim_end());
+    // Of an enrolment before: the invite is where following begins now.
+    remove_if_there(&folder.join(identity::STATEMENTS))?;
     let certificate = (!own).then_some((identity::TLS_CERTIFICATE, certificate));
     let others = [
         (identity::AUTHORITY, invite.ca.as_str()),
@@ -292,6 +299,18 @@ fn keep(invite: &Invite, folder: &Path, certificate: &str, asked: Asked) -> Resu
         files::replace(&path, text.as_bytes(), 0o600).map_err(Error::file(&path))?;
     }
     Ok(())
+}
+
+/// `identity.toml`, with the `[network]` that a person gave the one that it replaces.
+fn with_network(settings: &Settings, folder: &Path) -> Result<String, Error> {
+    let unusable = |error: &dyn std::fmt::Display| Error::Invite(error.to_string());
+    let mut table = toml::Table::try_from(settings).map_err(|error| unusable(&error))?;
+    if folder.join(identity::SETTINGS).exists() {
+        let mut before: toml::Table =
+            identity::text(folder, identity::SETTINGS)?.parse().map_err(|error| unusable(&error))?;
+        table.extend(before.remove_entry("network"));
+    }
+    toml::to_string(&table).map_err(|error| unusable(&error))
 }
 
 fn zone_keys(signer: &str, zone: &ZoneName) -> Vec<PublicKey> {

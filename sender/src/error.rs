@@ -3,6 +3,7 @@
 use crate::plan::Unsendable;
 use sluse_host::keys::KeyError;
 use sluse_host::quic::TlsError;
+use sluse_protocol::key_statement::BadStatement;
 use sluse_protocol::refusal::{Exit, Refusal};
 use sluse_protocol::sshsig::BadSignature;
 use std::io;
@@ -128,6 +129,12 @@ pub enum BadEvidence {
     /// Its content: a field is not what we sent.
     #[error("its {0} is not ours")]
     Field(&'static str),
+    /// The key was not in force when this was signed.
+    #[error("the key that signed it was not in force then")]
+    Time,
+    /// What the zone stated of its keys.
+    #[error(transparent)]
+    Statement(#[from] BadStatement),
     /// The zone signs with another key than the one that was pinned.
     #[error("it is another signing key than the pinned one")]
     Key,

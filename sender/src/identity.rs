@@ -9,19 +9,30 @@ use sluse_host::config::KeyExchange;
 use sluse_host::network::Network;
 use sluse_host::{files, keys, quic};
 use sluse_protocol::ids::{SourceName, ZoneName};
-use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, PublicKey, SigningKey};
+use sluse_protocol::key_statement::{self, Signed, Trust};
+use sluse_protocol::signers::AllowedSigner;
+use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, SigningKey};
+use sluse_protocol::time::Timestamp;
 use sluse_protocol::toml_text::{self, Problem};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) const SETTINGS: &str = "identity.toml";
 pub(crate) const IDENTITY_KEY: &str = "identity.key";
 pub(crate) const TLS_KEY: &str = "tls.key";
 pub(crate) const TLS_CERTIFICATE: &str = "tls.crt";
 pub(crate) const AUTHORITY: &str = "ca.crt";
+/// Locked by the process that writes down what the zone stated of its keys.
+pub(crate) const FOLLOWING: &str = "following.lock";
 /// Locked by the process that renews the certificate.
 pub(crate) const RENEWING: &str = "renewing.lock";
 pub(crate) const ALLOWED_SIGNERS: &str = "allowed_signers";
+/// What the zone stated of its keys, as far as it was followed.
+pub(crate) const STATEMENTS: &str = "keys.jsonl";
+
+/// Certificates begin this many seconds before they are issued.
+const CLOCK_SLACK: i64 = 300;
 
 /// Bytes of the largest file of an identity folder that is read.
 const MAX_FILE: u64 = 64 * 1024;
@@ -74,9 +85,18 @@ pub struct Identity {
     folder: PathBuf,
     settings: Settings,
     signing_key: SigningKey,
-    zone_keys: Vec<PublicKey>,
-    tls: quinn::ClientConfig,
+    /// Changes when the zone exchanges a key.
+    trusted: Mutex<Trusted>,
     validity: Validity,
+}
+
+/// What is trusted of the zone, and the connections that follow from it.
+#[derive(Debug)]
+struct Trusted {
+    trust: Trust,
+    /// Since when the zone's authority issues, if another one did before.
+    authority_since: Option<Timestamp>,
+    tls: quinn::ClientConfig,
 }
 
 impl Identity {
@@ -86,18 +106,15 @@ impl Identity {
     /// When it is not an enrolled source's, or a file in it is damaged or may be read by others.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let settings = read_settings(folder)?;
-        let signers = text(folder, ALLOWED_SIGNERS)?;
-        let zone_keys = PublicKey::find_allowed(&signers, Some(settings.zone.as_str()), NAMESPACE_RECEIPT);
-        if zone_keys.is_empty() {
-            return Err(damaged(folder.join(ALLOWED_SIGNERS), "no signing key of the zone"));
-        }
+        let (trust, authority_since) = read_trust(folder, &settings)?;
         // An own certificate is followed where it lies: whoever renews it knows nothing of this folder.
         let (certificate_file, key_file) = match &settings.own {
             Some(own) => (own.certificate.clone(), own.key.clone()),
             None => (folder.join(TLS_CERTIFICATE), folder.join(TLS_KEY)),
         };
         let certificate = read_text(&certificate_file)?;
-        let validity = Validity::of(&certificate).ok_or_else(|| damaged(certificate_file, "not a certificate"))?;
+        let validity =
+            Validity::of(&certificate).ok_or_else(|| damaged(certificate_file.clone(), "not a certificate"))?;
         let tls = quic::client_config(
             KeyExchange::HybridRequired,
             &settings.network,
@@ -106,7 +123,8 @@ impl Identity {
             &files::read_private(&key_file).map_err(|error| unreadable(key_file, &error))?,
         )?;
         let signing_key = keys::read_signing_key(&folder.join(IDENTITY_KEY))?;
-        Ok(Self { folder: folder.to_owned(), settings, signing_key, zone_keys, tls, validity })
+        let trusted = Mutex::new(Trusted { trust, authority_since, tls });
+        Ok(Self { folder: folder.to_owned(), settings, signing_key, trusted, validity })
     }
 
     /// The folder.
@@ -148,13 +166,46 @@ impl Identity {
         &self.signing_key
     }
 
-    pub(crate) fn zone_keys(&self) -> &[PublicKey] {
-        &self.zone_keys
+    /// What is trusted of the zone.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trusted().trust.clone()
     }
 
-    pub(crate) fn tls(&self) -> &quinn::ClientConfig {
-        &self.tls
+    /// Whether its certificate is to be renewed: its time comes, or it is of an authority that the zone leaves.
+    pub(crate) fn renewal_is_due(&self, now: Timestamp) -> bool {
+        // In the same second either may have issued it.
+        let left = |since: Timestamp| self.validity.from.plus(CLOCK_SLACK) <= since;
+        !self.has_own_certificate() && (self.validity.is_due(now) || self.trusted().authority_since.is_some_and(left))
     }
+
+    /// For the next connection.
+    pub(crate) fn tls(&self) -> quinn::ClientConfig {
+        self.trusted().tls.clone()
+    }
+
+    /// Takes over what another [`Identity`] of the same folder has read.
+    pub(crate) fn take_over(&self, newer: Self) {
+        *self.trusted() = newer.trusted.into_inner().unwrap_or_else(PoisonError::into_inner);
+    }
+
+    /// Both halves are exchanged together: a panic leaves nothing half-done.
+    fn trusted(&self) -> MutexGuard<'_, Trusted> {
+        self.trusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is trusted of the zone: what the invite named, and the statements that were followed from there.
+fn read_trust(folder: &Path, settings: &Settings) -> Result<(Trust, Option<Timestamp>), Error> {
+    let signers = AllowedSigner::find(&text(folder, ALLOWED_SIGNERS)?, Some(settings.zone.as_str()), NAMESPACE_RECEIPT);
+    let path = folder.join(STATEMENTS);
+    let statements = keys::read_statements(&path)?;
+    let last = statements.last().map(Signed::read).transpose();
+    let number = last.map_err(|error| damaged(path, &error.to_string()))?.map_or(0, |last| last.statement.number);
+    let authorities = vec![text(folder, AUTHORITY)?];
+    let trust = Trust::pinned(settings.zone.clone(), signers, authorities, number);
+    trust
+        .map(|trust| (trust, key_statement::authority_since(&statements)))
+        .ok_or_else(|| damaged(folder.join(ALLOWED_SIGNERS), "no signing key of the zone"))
 }
 
 pub(crate) fn read_settings(folder: &Path) -> Result<Settings, Error> {

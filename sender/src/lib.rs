@@ -36,6 +36,7 @@ mod retry;
 mod send;
 mod status;
 mod stream;
+mod trust;
 pub mod watch;
 
 pub use enrol::{Enrolled, MAX_INVITE_BYTES, enrol};

@@ -15,7 +15,6 @@ use sluse_protocol::sshsig::{MessageHash, MessageHasher};
 use sluse_protocol::time::Timestamp;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 pub(crate) use walk::plan;
@@ -287,7 +286,7 @@ pub(crate) fn measure(lines: impl Iterator<Item = String>) -> (u64, Sha256, Mess
 /// Opens a plan's files one after the other; the folder of the last one stays open.
 #[derive(Debug, Default)]
 pub(crate) struct Opener {
-    folder: Option<(u32, OwnedFd)>,
+    folder: Option<(u32, os::Folder)>,
 }
 
 impl Opener {
@@ -298,7 +297,7 @@ impl Opener {
     }
 
     /// Opens a folder, from the one that is open or the nearest above it that has a place on disk.
-    fn folder(&mut self, plan: &Plan, wanted: u32) -> io::Result<&OwnedFd> {
+    fn folder(&mut self, plan: &Plan, wanted: u32) -> io::Result<&os::Folder> {
         let mut below = Vec::new();
         let mut at = wanted;
         let mut open = loop {

@@ -51,7 +51,7 @@ pub enum Progress {
         #[serde(rename = "after_milliseconds", serialize_with = "milliseconds")]
         after: Duration,
     },
-    /// This host's clock and the zone's are more than five minutes apart.
+    /// This host's clock and the zone's are more than half a minute apart.
     Clock {
         /// Seconds that ours is ahead; negative when it is behind.
         ahead_seconds: i64,

@@ -7,7 +7,7 @@ use crate::journal::{Journal, Sealed};
 use sluse_host::files;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::receipt::{Receipt, ReceiptKind};
-use sluse_protocol::sshsig::{self, BadSignature, NAMESPACE_RECEIPT};
+use sluse_protocol::sshsig::{self, NAMESPACE_RECEIPT};
 use sluse_protocol::wire::{Reply, Request};
 use std::io;
 use std::path::PathBuf;
@@ -72,15 +72,13 @@ impl<'a> Receipts<'a> {
     }
 
     fn verify(&self, kind: ReceiptKind, statement: &[u8], signature: &str) -> Result<(), BadEvidence> {
-        let mut verdict = Err(BadSignature::OtherKey);
-        for key in self.identity.zone_keys() {
-            verdict = sshsig::verify(key, NAMESPACE_RECEIPT, statement, signature);
-            if verdict.is_ok() {
-                break;
-            }
-        }
-        verdict?;
+        let trust = self.identity.trust();
+        let keys = trust.signers().iter().map(|signer| signer.key);
+        let by = sshsig::verify_any(keys, NAMESPACE_RECEIPT, statement, signature)?;
         let receipt: Receipt = serde_json::from_slice(statement).map_err(|_| BadEvidence::Form)?;
+        if !trust.signers().iter().any(|signer| signer.key == by && signer.is_valid_at(receipt.time)) {
+            return Err(BadEvidence::Time);
+        }
         let sealed = self.sealed;
         let fields = [
             ("kind", receipt.kind == kind),

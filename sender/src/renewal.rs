@@ -1,4 +1,5 @@
-//! A certificate is renewed over the one in force, in the last third of its life, whenever there is a connection.
+//! A certificate is renewed over the one in force, in the last third of its life or when the zone has another authority, whenever there
+//! is a connection.
 //!
 //! The TLS key stays; the certificate's file is replaced in one step. Of several senders of one host, one renews.
 
@@ -54,7 +55,7 @@ impl Validity {
 /// When the zone cannot be reached or refuses, or the new certificate cannot be kept.
 pub fn renew(folder: &Path) -> Result<Option<Timestamp>, Error> {
     let identity = Identity::load(folder)?;
-    if identity.has_own_certificate() || !identity.validity().is_due(sluse_host::clock::now()) {
+    if !identity.renewal_is_due(sluse_host::clock::now()) {
         return Ok(None);
     }
     crate::runtime()?.block_on(async {
@@ -68,7 +69,7 @@ pub fn renew(folder: &Path) -> Result<Option<Timestamp>, Error> {
 /// Renews over a connection if it is time by the zone's clock, and no other process of this host does.
 pub(crate) async fn over(identity: &Identity, link: &mut Link) -> Result<Option<Timestamp>, Error> {
     let path = identity.folder().join(identity::RENEWING);
-    if identity.has_own_certificate() || !identity.validity().is_due(link.zone_clock()) {
+    if !identity.renewal_is_due(link.zone_clock()) {
         return Ok(None);
     }
     let lock = File::create(&path).map_err(Error::file(&path))?;
@@ -78,7 +79,7 @@ pub(crate) async fn over(identity: &Identity, link: &mut Link) -> Result<Option<
         Err(TryLockError::Error(error)) => return Err(Error::file(&path)(error)),
     }
     // Another may have been faster.
-    if !Identity::load(identity.folder())?.validity().is_due(link.zone_clock()) {
+    if !Identity::load(identity.folder())?.renewal_is_due(link.zone_clock()) {
         return Ok(None);
     }
     let key = enrol::tls_key(identity.folder())?;
@@ -95,8 +96,8 @@ fn keep(identity: &Identity, certificate: &str, key: String) -> Result<Timestamp
     let key = zeroize::Zeroizing::new(key);
     let folder = identity.folder();
     let validity = Validity::of(certificate).ok_or(Error::Protocol("a renewed certificate that is none"))?;
-    if validity.until <= identity.validity().until {
-        return Err(Error::Protocol("a renewed certificate that is good for no longer"));
+    if validity.until < identity.validity().until {
+        return Err(Error::Protocol("a renewed certificate that is good for less long"));
     }
     let authority = identity::text(folder, identity::AUTHORITY)?;
     quic::client_config(

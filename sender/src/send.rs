@@ -17,8 +17,9 @@ use sluse_protocol::transfer::State;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Clocks further apart than this are named. Nothing depends on them: the zone's decides what is valid.
-const CLOCK_SECONDS: u64 = 300;
+/// Clocks further apart than this are named. Nothing depends on them up to five minutes, by which certificates are good before they are
+/// issued; the zone's clock decides what is valid.
+const CLOCK_SECONDS: u64 = 30;
 
 /// What is to be sent, and how long it is waited for.
 #[derive(Debug, Clone)]
@@ -182,12 +183,13 @@ pub(crate) async fn open(identity: &Identity) -> Result<Link, Error> {
     }
 }
 
-/// A connection to the zone that this identity belongs to.
+/// A connection to the zone that this identity belongs to; what the zone stated of its keys is followed.
 pub(crate) async fn connect(identity: &Identity) -> Result<Link, Error> {
-    let link = Link::open(identity.addresses(), identity.tls(), identity.network()).await?;
+    let mut link = Link::open(identity.addresses(), &identity.tls(), identity.network()).await?;
     if link.zone() != identity.zone() || link.source() != Some(identity.source()) {
         return Err(Error::Protocol("it takes this identity for another one, or is another zone"));
     }
+    crate::trust::follow(identity, &mut link).await?;
     Ok(link)
 }
 

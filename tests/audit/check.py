@@ -14,8 +14,10 @@ import base64
 import hashlib
 import json
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 
 
 class Wrong(Exception):
@@ -112,16 +114,59 @@ def extends(old, new, path):
 # --- Signed statements -----------------------------------------------------------------------------------------------
 
 class Signers:
-    def __init__(self, file, zone):
-        self.file, self.zone = file, zone
+    """Who may sign. Keys are exchanged: each new one is introduced by a statement, in the log, that the one before signed."""
 
-    def check(self, file, namespace):
+    def __init__(self, file, zone):
+        self.zone, self.lines = zone, pathlib.Path(file).read_text().splitlines()
+        self.lines = [line for line in self.lines if line.strip() and not line.startswith("#")]
+
+    def verify(self, line, namespace, statement, signature, time=None):
+        """Whether the key of a line of `allowed_signers` signed it; at a time, where the line is good for a time."""
+        with tempfile.TemporaryDirectory() as folder:
+            files = [pathlib.Path(folder, name) for name in ("signers", "signature")]
+            for file, text in zip(files, (line + "\n", signature)):
+                file.write_text(text)
+            command = ["ssh-keygen", "-Y", "verify", "-f", files[0], "-I", self.zone, "-n", namespace, "-s", files[1]]
+            if time:
+                command.append("-Overify-time=" + re.sub("[-:T]", "", time))
+            return subprocess.run(command, input=statement, capture_output=True).returncode == 0
+
+    def check(self, file, namespace, time=lambda statement: None):
         """The statement's bytes, when the zone signed them."""
-        statement = pathlib.Path(file).read_bytes()
-        command = ["ssh-keygen", "-Y", "verify", "-f", str(self.file), "-I", self.zone, "-n", namespace]
-        ended = subprocess.run(command + ["-s", f"{file}.sig"], input=statement, capture_output=True)
-        require(ended.returncode == 0, "the signature is not good")
+        statement, signature = pathlib.Path(file).read_bytes(), pathlib.Path(f"{file}.sig").read_text()
+        at = time(statement)
+        # Where no time is known, the times of the keys are left out: whatever key the zone had may have signed it.
+        lines = self.lines if at else [re.sub(r',valid-(after|before)="[^"]*"', "", line) for line in self.lines]
+        good = any(self.verify(line, namespace, statement, signature, at) for line in lines)
+        require(good, "the signature is not good")
         return statement
+
+    def follow(self, log):
+        """Takes over the keys that the log's statements lead to from the last one that is known."""
+        for line in pathlib.Path(log).read_bytes().splitlines():
+            if b'"act":"key-rotated"' not in line:
+                continue
+            details = json.loads(line)["details"]
+            statement = json.loads(details["statement"])
+            before, signer, time = (statement[name] for name in ("before", "signer", "time"))
+            require(statement["zone"] == self.zone, "a statement of its keys is another zone's")
+            if before not in self.lines[-1] or before == signer or statement["change"] == "replaced":
+                continue
+            named = f"{self.zone} {before}"
+            good = self.verify(named, "sluse-keys", details["statement"].encode(), details["signature"])
+            require(good, "the key before did not sign the statement of the next one")
+            when = re.sub("[-:T]", "", time)
+            space = 'namespaces="sluse-receipt,sluse-checkpoint"'
+            old = self.lines.pop()
+            after = re.search(r'valid-after="[^"]*"', old)
+            times = ([after.group(0)] if after else []) + [f'valid-before="{when}"']
+            self.lines.append(f"{self.zone} {','.join([space] + times)} {before}")
+            self.lines.append(f'{self.zone} {space},valid-after="{when}" {signer}')
+
+
+def when(statement):
+    """When a receipt, or an archived bag's statement, was signed."""
+    return json.loads(statement)["time"]
 
 
 def checkpoint(signers, file):
@@ -139,7 +184,7 @@ class Receipt:
     """A receipt whose signature and proof are good."""
 
     def __init__(self, signers, file):
-        self.bytes = signers.check(file, "sluse-receipt")
+        self.bytes = signers.check(file, "sluse-receipt", when)
         self.fields = fields = json.loads(self.bytes)
         require(fields["sluse"] == "receipt/1", "it is not a receipt of version 1")
         require(fields["zone"] == signers.zone, "it is another zone's")
@@ -155,9 +200,34 @@ class Receipt:
         stated = (self.entry.get("transfer"), self.entry["act"], self.entry["time"], self.entry["number"])
         wanted = (self.transfer, f"transfer-{self.kind}", fields["time"], self.size - 1)
         require(stated == wanted, "its audit entry says something else")
+        if self.kind == "acknowledged":
+            self.stated = acknowledgement(fields, self.entry)
 
     def sha256(self):
         return hashlib.sha256(self.bytes).hexdigest()
+
+
+def acknowledgement(fields, entry):
+    """The room's own word in an *acknowledged* receipt: signed by the key that the log names, and about this transfer."""
+    said = fields["acknowledgement"]
+    key = said["key"].split()
+    fingerprint = base64.b64encode(hashlib.sha256(base64.b64decode(key[1], validate=True)).digest()).decode().rstrip("=")
+    require(entry["details"]["key"] == f"SHA256:{fingerprint}", "the room's key is not the one in the log")
+    require(entry["details"]["acknowledgement"] == hashlib.sha256(said["statement"].encode()).hexdigest(),
+            "the room's word is not the one in the log")
+    with tempfile.TemporaryDirectory() as folder:
+        signers, signature = pathlib.Path(folder, "signers"), pathlib.Path(folder, "signature")
+        signers.write_text(f'room namespaces="sluse-acknowledgement" {key[0]} {key[1]}\n')
+        signature.write_text(said["signature"])
+        command = ["ssh-keygen", "-Y", "verify", "-f", str(signers), "-I", "room", "-n", "sluse-acknowledgement"]
+        ended = subprocess.run(command + ["-s", str(signature)], input=said["statement"].encode(), capture_output=True)
+    require(ended.returncode == 0, "the room's signature is not good")
+    stated = json.loads(said["statement"])
+    require(stated["sluse"] == "acknowledgement/1", "the room's word is not of version 1")
+    for field in ("zone", "room", "transfer", "manifest_sha256"):
+        require(stated[field] == fields[field], f"the room's word is about another {field}")
+    require(stated["delivered"] == fields["previous"], "the room's word is about another delivery")
+    return stated
 
 
 def chain(receipts):
@@ -314,11 +384,18 @@ def bag(signers, folder):
     beside = folder.with_name(f"{folder.name}.receipts")
     files = [folder / "receipts/received.json", folder / "receipts/released.json", beside / "delivered.json"]
     receipts = [Receipt(signers, file) for file in files]
-    first, delivered = chain(receipts), receipts[-1]
+    delivered = receipts[-1]
+    if (beside / "acknowledged.json").exists():
+        receipts.append(Receipt(signers, beside / "acknowledged.json"))
+    first = chain(receipts)
     manifest = (folder / "source-manifest.jsonl").read_bytes()
     require(hashlib.sha256(manifest).hexdigest() == first["manifest_sha256"], "its source manifest is not the receipts'")
     entries = [json.loads(line) for line in manifest.splitlines()[1:]]
     declared = {f"data/{entry['path']}": entry["sha256"] for entry in entries if entry.get("kind", "file") == "file"}
+    if (folder / "plaintext-sha256.txt").exists():
+        require("plaintext-sha256.txt" in tags, "its list of plain digests is not listed")
+        require(sorted(payload) == sorted(listed(folder, "plaintext-sha256.txt")), "its two lists name different files")
+        payload = listed(folder, "plaintext-sha256.txt")
     if not (folder / "renamed-paths.tsv").exists():
         require(payload == declared, "its files are not those of the source manifest")
     require(sorted(payload.values()) == sorted(declared.values()), "its files are not those that the source declared")
@@ -331,7 +408,7 @@ def bag(signers, folder):
 
 def archive(signers, folder, tagmanifest, released):
     """An archived bag's own statement: signed, of this bag, following its release, and standing in the log."""
-    stated = json.loads(signers.check(folder / "archive.json", "sluse-receipt"))
+    stated = json.loads(signers.check(folder / "archive.json", "sluse-receipt", when))
     require(stated["sluse"] == "archive/1" and stated["zone"] == signers.zone, "its statement is another zone's")
     require(stated["tagmanifest"] == tagmanifest, "its statement is of another bag")
     require(stated["previous"] == released.sha256(), "its statement follows another release")
@@ -367,6 +444,8 @@ def main():
             problems.append(f"{name}: cannot be read: {type(error).__name__} {error}")
         return None
 
+    if given.log:
+        attempt(given.log, lambda: signers.follow(given.log))
     for file in given.receipt:
         receipt = attempt(file, lambda: Receipt(signers, file))
         receipts += [receipt] if receipt else []

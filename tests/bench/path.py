@@ -45,8 +45,8 @@ def device_of(namespace):
 class Path:
     """A path that exists until it is closed."""
 
-    def __init__(self, link, delay_ms=0.0, loss=0.0, mbit=0, queue=None, seed=1):
-        """`loss` in per cent; `queue` in bytes, what the path holds in one round trip where nothing is said."""
+    def __init__(self, link, delay_ms=0.0, loss=0.0, mbit=0, queue=None, seed=1, largest=1500):
+        """`loss` in per cent; `queue` in bytes, what the path holds in one round trip where nothing is said; `largest` packet in bytes."""
         number = os.getpid() % 60_000
         self.near, self.far = f"slnear{number}", f"slfar{number}"
         net = f"10.{98 + number // 60_000}.{number // 250 % 250}"
@@ -59,7 +59,7 @@ class Path:
         try:
             devices = [self._side(*side) for side in ((self.near, self.near_address, self.far_address),
                                                       (self.far, self.far_address, self.near_address))]
-            words = [int(delay_ms * 1000), int(loss * 10_000), rate, queue, seed]
+            words = [int(delay_ms * 1000), int(loss * 10_000), rate, queue, seed, largest]
             self._link = subprocess.Popen([str(link), *map(str, words)], stdin=devices[0], stdout=devices[1],
                                           stderr=subprocess.PIPE, text=True)
             for device in devices:
@@ -111,11 +111,13 @@ def main():
     words.add_argument("--mbit", type=int, default=0)
     words.add_argument("--queue", type=int)
     words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--largest", type=int, default=1500)
     words.add_argument("command", nargs="+")
     chosen = words.parse_args()
     # Who is told to end removes what it made.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    path = Path(chosen.bin / "link", chosen.delay_ms, chosen.loss, chosen.mbit, chosen.queue, chosen.seed)
+    path = Path(chosen.bin / "link", chosen.delay_ms, chosen.loss, chosen.mbit, chosen.queue, chosen.seed,
+                chosen.largest)
     try:
         ends = {"NEAR": path.near, "FAR": path.far, "NEAR_ADDRESS": path.near_address, "FAR_ADDRESS": path.far_address}
         code = subprocess.run(chosen.command, env={**os.environ, **ends}).returncode

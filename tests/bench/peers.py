@@ -129,12 +129,14 @@ class Ssh:
 class Zone:
     """A landing zone of the binaries, with one source and one room: on loopback, or at the far end of an emulated path."""
 
-    def __init__(self, folder, binaries, path=None):
+    def __init__(self, folder, binaries, path=None, settings=""):
         self.sluse, self.folder = binaries / "sluse", folder / "zone"
         address = f"{path.far_address if path else '127.0.0.1'}:{free_port(socket.SOCK_DGRAM)}"
         self.near = ["ip", "netns", "exec", path.near] if path else []
         far = ["ip", "netns", "exec", path.far] if path else []
         run(self.sluse, "zone", "init", self.folder, "--name", "bench", "--listen", address, "--advertise", address)
+        with open(self.folder / "sluse.toml", "a") as configuration:
+            configuration.write(settings)
         self.log = open(folder / "slused.log", "w")
         self.daemon = subprocess.Popen(
             [*far, binaries / "slused", "all", "--config", self.folder / "sluse.toml"], stderr=self.log, stdout=self.log
@@ -233,6 +235,12 @@ class Zone:
     def stop(self):
         self.daemon.send_signal(signal.SIGTERM)
         self.daemon.wait()
+
+
+def make_hole(path, size):
+    """A file of so many zeros that takes no room at the source."""
+    with open(path, "wb") as file:
+        file.truncate(size)
 
 
 def make_file(path, size):

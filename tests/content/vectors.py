@@ -158,7 +158,7 @@ def bgzf(data):
 def forged():
     table = b"a;b\n1;2\n"
     put("forged/overlap.zip", overlapping())
-    put("forged/many.zip", many_entries(200_001))
+    put("forged/many.zip", many_entries(1_000_000))
     put("forged/zeros.gz", gzip.compress(bytes(16 << 20)) * 640)
     put("forged/secret.csv", table)
     run("forged", "zip", "-q", "-P", "word", "locked.zip", "secret.csv")
@@ -212,6 +212,16 @@ def persons():
     put("persons/letter.txt", f"Pasienten ({number()}) ble innlagt.\n")
     sheet = "".join(f"<si><t>{number()}</t></si>" for _ in range(3))
     put("persons/book.xlsx", book(("xl/sharedStrings.xml", f"<sst>{sheet}</sst>".encode())))
+    # What other programs wrote; the first byte is the fuzzer's. The numbers in them are those that the population register gives as examples.
+    print("02013299997\n30108299920")
+    seeds = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../fuzz/seeds")
+    for kind, name in (("sav", "persons-plain"), ("sav", "persons-codes"), ("sav", "persons-blocks"), ("dta", "persons-114"), ("dta", "persons-118"),
+                       ("xpt", "persons-5"), ("sas7bdat", "persons-wide-little"), ("png", "persons"), ("jpeg", "persons")):
+        with open(os.path.join(seeds, kind, name), "rb") as seed:
+            put(f"persons/{name}.{kind}", seed.read()[1:])
+    row = '<row><c r="A{0}" t="inlineStr"><is><t>{1}</t></is></c><c r="B{0}"{2}<v>{3}</v></c></row>'
+    rows = row.format(1, "age", ' t="str">', "fnr") + row.format(2, "44", ">", number())
+    put("persons/column.xlsx", book(("xl/worksheets/sheet1.xml", f"<worksheet><sheetData>{rows}</sheetData></worksheet>".encode())))
 
 
 def rules():

@@ -15,6 +15,8 @@ pub struct Nature {
     pub rate: Option<u64>,
     /// Bytes that wait before the bottleneck at most; what comes then is dropped.
     pub queue: u64,
+    /// Bytes of the largest packet that gets through; larger ones vanish, and nobody is told.
+    pub largest: usize,
 }
 
 /// What happened to a direction's packets.
@@ -24,7 +26,7 @@ pub struct Counts {
     pub packets: u64,
     /// Lost at random.
     pub lost: u64,
-    /// Dropped at the full queue.
+    /// Dropped at the full queue, or since they are too large.
     pub dropped: u64,
     /// Taken out more than two milliseconds after they were due: the relay was the bottleneck, not the path.
     pub late: u64,
@@ -60,6 +62,10 @@ impl Direction {
         self.counts.packets += 1;
         if self.chance.next() < self.nature.loss {
             self.counts.lost += 1;
+            return;
+        }
+        if packet.len() > self.nature.largest {
+            self.counts.dropped += 1;
             return;
         }
         let mut leaves = now;
@@ -126,7 +132,7 @@ impl Chance {
 mod tests {
     use super::*;
 
-    const FREE: Nature = Nature { delay: Duration::ZERO, loss: 0.0, rate: None, queue: 0 };
+    const FREE: Nature = Nature { delay: Duration::ZERO, loss: 0.0, rate: None, queue: 0, largest: usize::MAX };
 
     #[test]
     fn the_share_of_lost_packets_is_the_one_asked_for() {

@@ -20,10 +20,16 @@ pub struct Path {
 impl Path {
     /// A path with a delay of so many milliseconds and so much loss, in per cent, each way, and a rate.
     pub fn new(delay_ms: u32, loss: f64, mbit: u32) -> Self {
+        Self::for_packets(delay_ms, loss, mbit, 1500)
+    }
+
+    /// The same, on which packets of more than `largest` bytes vanish.
+    pub fn for_packets(delay_ms: u32, loss: f64, mbit: u32, largest: u32) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/path.py");
         let mut command = Command::new("python3");
         command.arg(script).arg("--bin").arg(binaries());
         command.args(["--delay-ms", &delay_ms.to_string(), "--loss", &loss.to_string(), "--mbit", &mbit.to_string()]);
+        command.args(["--largest", &largest.to_string()]);
         // It lasts until its standard input ends.
         command.args(["--", "sh", "-c", "echo $NEAR $FAR $FAR_ADDRESS; cat"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -46,14 +52,15 @@ impl Path {
         within
     }
 
-    /// Ends the path; how many packets were lost on it, there and back.
-    pub fn end(mut self) -> u64 {
+    /// Ends the path; how many packets were lost on it at random, and dropped since they were too many or too large, there and back.
+    pub fn end(mut self) -> (u64, u64) {
         drop(self.holder.stdin.take());
         let mut told = String::new();
         let errors = self.holder.stderr.as_mut().expect("a pipe");
         errors.read_to_string(&mut told).expect("text");
         let counts: serde_json::Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told}"));
-        ["there", "back"].iter().filter_map(|way| counts[way]["lost"].as_u64()).sum()
+        let sum = |what: &str| ["there", "back"].iter().filter_map(|way| counts[way][what].as_u64()).sum();
+        (sum("lost"), sum("dropped"))
     }
 }
 

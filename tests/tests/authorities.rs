@@ -7,6 +7,7 @@ use sluse_tests::source::Source;
 use sluse_tests::zone::{Zone, text};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// A zone that takes the certificates of an authority below a root.
 struct Site {
@@ -44,6 +45,14 @@ impl Site {
         let folder = self.zone.root().join("authorities");
         fs::write(folder.join("new"), content).unwrap();
         fs::rename(folder.join("new"), folder.join(name)).unwrap();
+    }
+
+    /// Replaces the lists, and waits until both roles that read them have.
+    fn put_lists(&self, content: &str) {
+        let read = || self.zone.log().matches("an outside authority's files were read").count();
+        let before = read();
+        self.put("lists.pem", content);
+        self.zone.eventually("the lists are read", || (read() >= before + 2).then_some(()));
     }
 
     fn try_enrol(&self, name: &str, certified: &Certified) -> (Source, Ended) {
@@ -122,7 +131,7 @@ fn what_is_wrong_with_a_certificate_is_refused_and_named() {
     let issue = |name: &str, wanted: Wanted<'_>| site.issuing.issue(name, &wanted);
     let revoked = issue("revoked", Wanted::default());
     site.issuing.revoke(&revoked);
-    site.put("lists.pem", &(site.root.list(DAY) + &site.issuing.list(DAY)));
+    site.put_lists(&(site.root.list(DAY) + &site.issuing.list(DAY)));
     let lab = "/C=NO/organizationIdentifier=NTRNO-974706490/CN=Epic";
     // Kinds of a serial number that look like an organisation do not count beside an organisation's identifier.
     let both = "/C=NO/organizationIdentifier=NTRNO-974706490/serialNumber=983974899/CN=Epic";
@@ -180,6 +189,89 @@ fn a_revocation_list_that_ran_out_refuses_everybody_loudly_until_there_is_a_new_
     site.put("lists.pem", &site.issuing.list(DAY));
     site.zone.eventually("it is not let in", || (status(&source).code == 6).then_some(()));
     site.zone.eventually("it is told", || site.health().contains("revocation-unknown").then_some(()));
+}
+
+#[test]
+fn a_certificate_that_is_taken_back_ends_its_running_transfer_and_the_next_one_goes_on_with_it() {
+    let site = Site::start();
+    let first = site.issuing.issue("first", &Wanted::default());
+    let source = site.enrol("epic", &first);
+    let file = site.zone.folder.path().join("large.bin");
+    fs::File::create(&file).unwrap().set_len(384 << 20).unwrap();
+    let settings = source.identity.join("identity.toml");
+    let unbounded = fs::read_to_string(&settings).unwrap();
+    // Much longer than what follows takes.
+    fs::write(&settings, format!("{unbounded}\n[network]\nmax_bytes_per_second = 8000000\n")).unwrap();
+    let mut sending = source.sending(&file, "large", "delivered");
+    let sending = sending.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let transfers = || site.zone.operate(&["transfers", "--json"]).expect(0).json();
+    let running = site.zone.eventually("some of it is durable", || {
+        let running = transfers()[0].clone();
+        running["durable_bytes"].as_u64().is_some_and(|durable| durable > 0).then_some(running)
+    });
+    site.issuing.revoke(&first);
+    site.put_lists(&(site.root.list(DAY) + &site.issuing.list(DAY)));
+    let ended = sending.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{told}\n{}", site.zone.log());
+    assert!(told.contains("took the certificate back"), "{told}");
+    assert_eq!(transfers()[0]["status"]["state"], "receiving");
+    fs::write(&settings, unbounded).unwrap();
+    replace(&site.issuing.issue("second", &Wanted::default()), &first);
+    assert_eq!(running["status"]["transfer"], source.deliver(&file, "large").as_str());
+}
+
+#[test]
+fn an_older_list_never_replaces_a_newer_one() {
+    let site = Site::start();
+    let good = site.issuing.issue("good", &Wanted::default());
+    let source = site.enrol("epic", &good);
+    let older = site.root.list(DAY) + &site.issuing.list(DAY);
+    site.issuing.revoke(&good);
+    site.put_lists(&(site.root.list(DAY) + &site.issuing.list(DAY)));
+    status(&source).expect(4);
+    site.put_lists(&older);
+    let health = site.health();
+    assert!(health.contains("revocation-list-older") && health.contains("older than the one in force"), "{health}");
+    status(&source).expect(4);
+    // Nor when there was none in between.
+    site.put_lists(&site.root.list(DAY));
+    site.put_lists(&older);
+    status(&source).expect(4);
+    // A newer one does.
+    site.put_lists(&(site.root.list(DAY) + &site.issuing.list(DAY)));
+    assert!(!site.health().contains("revocation-list-older"));
+    status(&source).expect(4);
+    replace(&site.issuing.issue("again", &Wanted::default()), &good);
+    status(&source).expect(0);
+}
+
+#[test]
+fn a_list_counts_only_with_its_issuers_signature_and_only_one_of_each_issuer() {
+    let site = Site::start();
+    let good = site.issuing.issue("good", &Wanted::default());
+    let source = site.enrol("epic", &good);
+    let forger = Authority::root(site.zone.folder.path().join("forger"), "/C=NO/CN=Issuing");
+    let (root, issuing) = (site.root.list(DAY), site.issuing.list(DAY));
+    for (lists, said) in [
+        (root.clone() + &forger.list(DAY), "the signature of the list of C=NO, CN=Issuing does not hold"),
+        (root.clone() + &issuing + &site.issuing.list(DAY), "a second list of C=NO, CN=Issuing"),
+    ] {
+        site.put("lists.pem", &lists);
+        site.zone.eventually(said, || site.health().contains(said).then_some(()));
+        // What was read before stays in force.
+        status(&source).expect(0);
+        assert!(site.zone.operate(&["zone", "check"]).expect(3).stdout.contains(said));
+    }
+    // A zone that begins with such files takes nobody's certificate.
+    let mut site = site;
+    site.zone.stop();
+    site.zone.run();
+    let said = "a second list of C=NO, CN=Issuing";
+    assert!(site.health().contains(said), "{}", site.health());
+    assert!(status(&source).code != 0);
+    site.put("lists.pem", &(root + &site.issuing.list(DAY)));
+    site.zone.eventually("it is let in", || (status(&source).code == 0).then_some(()));
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use sluse_tests::command::{run, sluse};
 use sluse_tests::data;
 use sluse_tests::outbox::Outbox;
+use sluse_tests::source::Source;
 use sluse_tests::zone::{Zone, text};
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 /// A zone whose certificates live for `life`.
@@ -66,11 +68,44 @@ fn a_host_that_was_off_while_its_certificate_ran_out_keeps_everything_and_goes_o
     zone.stop();
     live(&zone, "1h");
     zone.run();
+    let settings = source.identity.join("identity.toml");
+    let before = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, format!("{before}\n[network]\ncongestion = \"cubic\"\nmax_bytes_per_second = 5000000\n"))
+        .unwrap();
     let invite = zone.invite("lab");
     run(sluse(&["enroll", text(&invite), "--identity", text(&source.identity)])).expect(0);
+    let kept = fs::read_to_string(&settings).unwrap();
+    for line in ["[network]", "congestion = \"cubic\"", "max_bytes_per_second = 5000000"] {
+        assert!(kept.contains(line), "{kept}");
+    }
     outbox.wait_for("a.csv", "put-away");
     let all = run(sluse(&["status", "--json", "--identity", text(&source.identity)])).expect(0).json();
     assert_eq!(all.as_array().unwrap().len(), 2, "the journal outlives the enrolment");
+}
+
+#[test]
+fn a_source_whose_clock_is_almost_five_minutes_off_is_enrolled_and_delivers_and_both_sides_name_it() {
+    for (name, shift) in [("behind", "-280s"), ("ahead", "+280s")] {
+        let zone = zone("1h");
+        zone.agree(name, name, |text| text).expect(0);
+        let (invite, identity) = (zone.invite(name), zone.folder.path().join("identity"));
+        let source = Source { identity, agreement: name.to_owned() };
+        let enrolling = sluse(&["enroll", text(&invite), "--identity", text(&source.identity)]);
+        run(shifted(shift, &enrolling)).expect(0);
+        let sending = source.sending(&write(&zone, "a.csv"), "a", "delivered");
+        let sent = run(shifted(shift, &sending)).expect(0);
+        assert!(sent.stderr.contains("This host's clock is 2"), "{shift}: {}", sent.stderr);
+        assert!(sent.stderr.contains(name), "{shift}: {}", sent.stderr);
+        zone.eventually("the zone names it", || zone.log().contains("clocks are apart").then_some(()));
+    }
+}
+
+/// A command whose clock is off; files keep their times.
+fn shifted(by: &str, command: &Command) -> Command {
+    let mut shifted = Command::new("faketime");
+    shifted.env("NO_FAKE_STAT", "1");
+    shifted.args(["--exclude-monotonic", "-f", by]).arg(command.get_program()).args(command.get_args());
+    shifted
 }
 
 #[test]

@@ -8,6 +8,7 @@ use sluse_tests::zone::Zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Makes the files of `vectors.py` below `folder`; the numbers of persons that stand in them.
@@ -122,10 +123,13 @@ fn persons_are_found_in_every_format(zone: &Zone, source: &Source, folder: &Path
     let (transfer, state) = decided(zone, source, folder);
     assert_eq!(state, "rejected");
     let found = found(zone, &transfer);
+    for picture in ["persons.png", "persons.jpeg"] {
+        assert!(found[picture].contains("not-deidentified"), "{found:#?}");
+    }
     for name in names(folder) {
-        // A name and a letter are no places made for numbers.
-        let class =
-            if ["name.zip", "letter.txt"].contains(&name.as_str()) { "identifier-review" } else { "identifier" };
+        // A name, a letter and what stands beside a picture are no places made for numbers.
+        let by_review = ["name.zip", "letter.txt", "persons.png", "persons.jpeg"];
+        let class = if by_review.contains(&name.as_str()) { "identifier-review" } else { "identifier" };
         assert!(found.get(&name).is_some_and(|classes| classes.contains(class)), "{name} {class}: {found:#?}");
     }
 }
@@ -208,4 +212,24 @@ fn a_bomb_costs_its_own_file_and_nothing_else() {
     let engines = zone.show(&transfer)["report"]["engines"].clone();
     let all = engines.as_array().unwrap().iter().all(|engine| engine["files"] == 5);
     assert!(all, "every engine read every file: {engines}");
+}
+
+#[test]
+fn malware_at_the_end_of_a_file_of_three_gigabytes_is_found() {
+    let zone = Zone::start();
+    let large = |text: String| text.replace("bytes = 1_000_000_000", "bytes = 4_000_000_000");
+    zone.agree("lab", "lab", large).expect(0);
+    let source = zone.enrol("lab");
+    let path = zone.folder.path().join("large.csv");
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(b"a;b\n1;2\n").unwrap();
+    // A hole: it is sent, encrypted and read as zeros.
+    let end = 3_000_000_000;
+    file.seek(SeekFrom::Start(end)).unwrap();
+    file.write_all(&data::eicar()).unwrap();
+    drop(file);
+    let (transfer, state) = decided(&zone, &source, &path);
+    assert_eq!(state, "rejected");
+    let shown = zone.operate(&["show", &transfer]).expect(0).stdout;
+    assert!(shown.contains(&format!("malware (signatures): large.csv at byte {end}")), "{shown}");
 }

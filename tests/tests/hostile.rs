@@ -74,6 +74,16 @@ fn a_version_that_nobody_speaks_is_refused_as_such() {
 }
 
 #[test]
+fn a_source_whose_clock_is_far_off_is_served_and_named() {
+    attack(async |zone, source| {
+        let mut raw = Raw::connect(zone.address, source).await;
+        raw.ask(&Request::Hello { versions: vec![1], agent: "raw".into(), clock: Timestamp::from_unix(0) }, b"").await;
+        assert!(matches!(raw.reply().await, Some((Reply::Welcome { .. }, _))));
+        zone.eventually("it is named", || zone.log().contains("clocks are apart").then_some(()));
+    });
+}
+
+#[test]
 fn plans_with_forbidden_paths_and_false_sums_are_refused() {
     attack(async |zone, source| {
         let cases = [

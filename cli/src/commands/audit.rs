@@ -4,6 +4,7 @@ pub mod checkpoint;
 mod export;
 mod extends;
 pub mod lines;
+mod signers;
 pub mod verify;
 
 use crate::failure::Ended;
@@ -27,6 +28,8 @@ enum Command {
     Export(export::Args),
     /// Write a signed checkpoint to a file: keep it outside of the host
     Checkpoint(checkpoint::Args),
+    /// Print who signs for the zone, as a log shows it to somebody who knows one of its keys: an `allowed_signers` file
+    Signers(signers::Args),
     /// Check that a newer checkpoint's log begins with an older one's
     Extends(extends::Args),
 }
@@ -41,6 +44,7 @@ impl Args {
             Command::Verify(args) => args.run(&self.zone, out),
             Command::Export(args) => args.run(&self.zone, out),
             Command::Checkpoint(args) => args.run(&self.zone, out),
+            Command::Signers(args) => args.run(out),
             Command::Extends(args) => args.run(out),
         }
     }

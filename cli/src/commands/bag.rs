@@ -7,6 +7,7 @@ mod archived;
 mod contents;
 mod evidence;
 mod manifests;
+mod opened;
 
 use crate::evidence::Signers;
 use crate::failure::{Ended, Failure};
@@ -36,6 +37,20 @@ enum Command {
         /// Who may sign: the zone's `allowed_signers` file or its public key
         #[arg(long, value_name = "KEYFILE")]
         signer: PathBuf,
+        /// The room's age identity: what comes out of encrypted files is checked too
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+    },
+    /// Decrypt the files of a bag that was encrypted to the room's key, and check what comes out
+    Decrypt {
+        /// The bag's folder
+        dir: PathBuf,
+        /// The room's age identity, as age-keygen writes it
+        #[arg(long, value_name = "FILE")]
+        identity: PathBuf,
+        /// A new folder for the files
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
     },
 }
 
@@ -66,8 +81,15 @@ impl Args {
     /// # Errors
     /// When the bag is not good, or cannot be read.
     pub fn run(self, out: &Output) -> Ended {
-        let Command::Verify { dir, signer } = self.command;
-        let good = verify(&dir, &Signers::read(&signer)?).inspect_err(|failure| {
+        let (dir, signer, identity) = match self.command {
+            Command::Verify { dir, signer, identity } => (dir, signer, identity),
+            Command::Decrypt { dir, identity, to } => {
+                let files = opened::decrypt(&dir, &opened::read_identity(&identity)?, &to)?;
+                return out.done(&format!("{files} files are decrypted in {}, each with its digest.", to.display()));
+            }
+        };
+        let identity = identity.as_deref().map(opened::read_identity).transpose()?;
+        let good = verify_opening(&dir, &Signers::read(&signer)?, identity.as_ref()).inspect_err(|failure| {
             if out.is_json() && failure.exit() == Exit::Integrity {
                 out.object(&serde_json::json!({"ok": false, "bag": dir, "problem": failure.message()}));
             }
@@ -117,11 +139,18 @@ pub fn examine(dir: &Path, signers: &Signers) -> Result<Examined, Failure> {
     let found = contents::read(dir, &mut problems)?;
     let listed = manifests::read(dir, &mut problems)?;
     manifests::compare(&found, &listed, &mut problems);
-    let evidence = evidence::check(dir, signers, &found, &mut problems)?;
+    let evidence = evidence::check(dir, signers, &found, &listed, &mut problems)?;
     let archived = archived::check(dir, signers, &found, listed.is_archive(), &mut problems);
     let (transfer, receipts) = evidence.map(|evidence| (evidence.transfer, evidence.receipts)).unzip();
     let (files, bytes, receipts) = (found.payload.len() as u64, found.payload_bytes, receipts.unwrap_or_default());
     Ok(Examined { problems: problems.0, transfer, files, bytes, archived, receipts })
+}
+
+pub use opened::read_identity;
+
+/// The folder of the receipts that came after the delivery, beside a bag.
+pub fn receipts_beside(dir: &Path) -> PathBuf {
+    evidence::beside(dir)
 }
 
 /// Checks a bag.
@@ -129,7 +158,22 @@ pub fn examine(dir: &Path, signers: &Signers) -> Result<Examined, Failure> {
 /// # Errors
 /// When it is not good, or cannot be read.
 pub fn verify(dir: &Path, signers: &Signers) -> Result<Good, Failure> {
-    let Examined { problems, transfer, files, bytes, receipts, .. } = examine(dir, signers)?;
+    verify_opening(dir, signers, None)
+}
+
+/// Checks a bag, and what comes out of its encrypted files.
+///
+/// # Errors
+/// When it is not good, or cannot be read; when it is not encrypted and an identity is given.
+pub fn verify_opening(
+    dir: &Path,
+    signers: &Signers,
+    identity: Option<&age::x25519::Identity>,
+) -> Result<Good, Failure> {
+    let Examined { mut problems, transfer, files, bytes, receipts, .. } = examine(dir, signers)?;
+    if let Some(identity) = identity {
+        problems.extend(opened::check(dir, identity)?);
+    }
     match transfer {
         Some(transfer) if problems.is_empty() => {
             Ok(Good { ok: true, bag: dir.to_owned(), transfer, files, bytes, receipts })

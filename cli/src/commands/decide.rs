@@ -27,7 +27,14 @@ impl Args {
     /// # Errors
     /// When the zone refuses or does not answer.
     pub fn cancel(self, out: &Output) -> Ended {
-        self.act(out, "is cancelled", |transfer, reason| OperatorRequest::Cancel { transfer, reason })
+        let (operator, id) = (Operator::connect(&self.zone)?, self.id);
+        operator.act(&OperatorRequest::Cancel { transfer: id.clone(), reason: self.reason }, &[])?;
+        match show::fetch(&operator, id.clone())?.details.info.status.state {
+            State::Delivering => out.done(&format!(
+                "The delivery of transfer {id}, which was begun, is taken back; unless its bag is in the room already, it is cancelled then."
+            )),
+            _ => out.done(&format!("Transfer {id} is cancelled.")),
+        }
     }
 
     /// `sluse release`

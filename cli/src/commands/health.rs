@@ -47,7 +47,7 @@ fn print(out: &Output, health: &Health) {
         out.line(format!("engine {}: {} {}", engine.engine, engine.version, engine.signatures).trim_end());
     }
     for engine in &health.failing_engines {
-        out.line(format!("engine {} is not there: {}", engine.engine, engine.reason));
+        out.line(format!("engine {} is not well: {}", engine.engine, engine.reason));
     }
     let counts: Vec<String> = health.transfers.iter().map(|(state, count)| format!("{count} {state}")).collect();
     out.line(format!("transfers: {}", if counts.is_empty() { "none".into() } else { counts.join(", ") }));

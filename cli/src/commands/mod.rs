@@ -9,6 +9,7 @@ mod demo;
 mod enroll;
 mod generate;
 mod health;
+mod metrics;
 mod receipt;
 mod register;
 mod retain;
@@ -48,6 +49,8 @@ pub enum Command {
     Zone(zone::Args),
     /// What is wrong with the running zone; ends with 0 when nothing is
     Health(health::Args),
+    /// The running zone's numbers for monitoring (OpenMetrics)
+    Metrics(metrics::Args),
     /// Invite, list or revoke sources
     Source(source::Args),
     /// Add or list rooms
@@ -103,6 +106,7 @@ impl Command {
         match self {
             Command::Zone(args) => args.run(out),
             Command::Health(args) => args.run(out),
+            Command::Metrics(args) => args.run(out),
             Command::Source(args) => args.run(out),
             Command::Room(args) => args.run(out),
             Command::Agreement(args) => args.run(out),

@@ -1,16 +1,21 @@
-//! `sluse room`: where datasets go.
+//! `sluse room`: where datasets go; and what a room says of them.
+
+mod acknowledge;
 
 use crate::failure::{Ended, Failure};
 use crate::operator::Operator;
 use crate::output::Output;
 use crate::zone_folder::ZoneFolder;
 use sluse_host::config::Zone;
-use sluse_host::files;
+use sluse_host::{files, keys};
+use sluse_protocol::acknowledgement::FOLDER;
 use sluse_protocol::ids::RoomName;
-use sluse_protocol::operator::OperatorRequest;
+use sluse_protocol::operator::{OperatorRequest, RoomInfo};
 use sluse_protocol::path::NameRule;
 use sluse_protocol::refusal::Exit;
+use sluse_protocol::sshsig::PublicKey;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// `sluse room`
 #[derive(Debug, clap::Args)]
@@ -33,7 +38,36 @@ enum Command {
         /// What becomes of names that a Windows desktop cannot hold
         #[arg(long, value_enum, default_value_t = Names::WindowsRefuse)]
         names: Names,
+        /// The public key by which it acknowledges what was delivered (`room change` sets another)
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// The age recipient to which each file is encrypted there
+        #[arg(long, value_name = "AGE1…")]
+        recipient: Option<String>,
     },
+    /// Say by which key a room acknowledges what was delivered there, and to which it is encrypted
+    #[command(group(clap::ArgGroup::new("what").required(true).multiple(true)))]
+    Change {
+        /// The room
+        name: RoomName,
+        /// Its public key, as ssh-keygen writes it (Ed25519)
+        #[arg(long, value_name = "FILE", group = "what")]
+        key: Option<PathBuf>,
+        /// It has none any more
+        #[arg(long, conflicts_with = "key", group = "what")]
+        no_key: bool,
+        /// The age recipient to which each file is encrypted from now on
+        #[arg(long, value_name = "AGE1…", group = "what")]
+        recipient: Option<String>,
+        /// Files stand there in the clear from now on
+        #[arg(long, conflicts_with = "recipient", group = "what")]
+        no_recipient: bool,
+        /// Why; the audit log has its digest
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// In the room: check a bag, and sign that it stands there whole
+    Acknowledge(acknowledge::Args),
     /// List the rooms
     List,
 }
@@ -65,16 +99,49 @@ impl Args {
     /// # Errors
     /// When the zone refuses or does not answer.
     pub fn run(self, out: &Output) -> Ended {
-        let operator = Operator::connect(&self.zone)?;
+        let connect = || Operator::connect(&self.zone);
+        let load = || Zone::load(&self.zone.layout()?.config()).map_err(Failure::from);
         match self.command {
-            Command::Add { name, folder, names } => {
+            Command::Acknowledge(args) => args.run(out),
+            Command::Add { name, folder, names, key, recipient } => {
                 let folder = folder.unwrap_or_else(|| name.to_string());
-                let zone = Zone::load(&self.zone.layout()?.config())?;
+                let key = key.as_deref().map(public_key).transpose()?;
+                let (operator, zone) = (connect()?, load()?);
                 add(&operator, &zone, &name, &folder, names.into())?;
+                if key.is_some() || recipient.is_some() {
+                    change(&operator, &zone, &name, (key, recipient), "as the room was added".into())?;
+                }
                 out.done(&format!("{name} is a room."))
             }
-            Command::List => list(&operator, out),
+            Command::Change { name, key, no_key, recipient, no_recipient, reason } => {
+                let key = key.as_deref().map(public_key).transpose()?;
+                let operator = connect()?;
+                let now = operator.rooms()?.into_iter().find(|room| room.name == name);
+                // What is not spoken of stays as it is.
+                let (had_key, had_recipient) = now.map(|room| (room.key, room.recipient)).unwrap_or_default();
+                let key = key.or(had_key.filter(|_| !no_key));
+                let recipient = recipient.or(had_recipient.filter(|_| !no_recipient));
+                change(&operator, &load()?, &name, (key, recipient), reason)?;
+                out.done(&format!("{name} is changed."))
+            }
+            Command::List => list(&connect()?, out),
         }
+    }
+}
+
+/// Says which keys a room has, and makes the folder into which it acknowledges where it has one for that.
+fn change(
+    operator: &Operator,
+    zone: &Zone,
+    name: &RoomName,
+    (key, recipient): (Option<String>, Option<String>),
+    reason: String,
+) -> Result<(), Failure> {
+    let with_key = key.is_some();
+    operator.act(&OperatorRequest::RoomChange { name: name.clone(), key, recipient, reason }, &[])?;
+    match operator.rooms()?.into_iter().find(|room| room.name == *name) {
+        Some(room) if with_key => acknowledgements_folder(zone, &room.folder),
+        _ => Ok(()),
     }
 }
 
@@ -93,13 +160,41 @@ pub fn add(operator: &Operator, zone: &Zone, name: &RoomName, folder: &str, name
     if place.is_dir() {
         return Ok(());
     }
-    let owner = std::fs::metadata(zone.rooms()).map_err(failed)?;
     std::fs::create_dir_all(&place).map_err(failed)?;
-    files::create_folder(&place, 0o750).map_err(failed)?;
+    make_owned(zone, &place, 0o750).map_err(failed)
+}
+
+/// Makes the folder into which a room's people drop acknowledgements, where it is not there yet. Who may write to it is for whoever runs
+/// the room to say, as with the room's folder itself.
+fn acknowledgements_folder(zone: &Zone, folder: &str) -> Result<(), Failure> {
+    let place = zone.rooms().join(folder).join(FOLDER);
+    if place.is_dir() {
+        return Ok(());
+    }
+    make_owned(zone, &place, 0o770).map_err(|error| {
+        Failure::file(Exit::Fault, "make the folder of acknowledgements", &place, &error)
+            .hint("the key is set; make the folder, readable for `deliver` and writable for the room's people")
+    })
+}
+
+/// Makes a folder that belongs to whom the folder of rooms belongs.
+fn make_owned(zone: &Zone, place: &Path, mode: u32) -> std::io::Result<()> {
+    let owner = std::fs::metadata(zone.rooms())?;
+    files::create_folder(place, mode)?;
     if nix::unistd::Uid::effective().is_root() {
-        std::os::unix::fs::chown(&place, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;
+        std::os::unix::fs::chown(place, Some(owner.uid()), Some(owner.gid()))?;
     }
     Ok(())
+}
+
+/// The line of a public key's file.
+fn public_key(file: &Path) -> Result<String, Failure> {
+    let key = keys::read_public_key(file).map_err(|error| {
+        Failure::new(Exit::Usage, "the room's key cannot be used")
+            .because(&error)
+            .hint("make one in the room: ssh-keygen -t ed25519 -N '' -f room-key; and name room-key.pub here")
+    })?;
+    Ok(key.to_openssh())
 }
 
 fn list(operator: &Operator, out: &Output) -> Ended {
@@ -113,8 +208,13 @@ fn list(operator: &Operator, out: &Output) -> Ended {
         NameRule::WindowsMap => "windows-map",
         NameRule::Posix => "posix",
     };
-    let rows: Vec<Vec<String>> =
-        rooms.into_iter().map(|room| vec![room.name.to_string(), room.folder, rule(room.names).to_owned()]).collect();
-    out.table(&["ROOM", "FOLDER", "NAMES"], &rows);
+    let row = |room: RoomInfo| {
+        let key = room.key.and_then(|key| PublicKey::from_openssh(&key).ok());
+        let key = key.map_or("-".to_owned(), |key| key.fingerprint());
+        let encrypted = room.recipient.unwrap_or_else(|| "-".to_owned());
+        vec![room.name.to_string(), room.folder, rule(room.names).to_owned(), key, encrypted]
+    };
+    let rows: Vec<Vec<String>> = rooms.into_iter().map(row).collect();
+    out.table(&["ROOM", "FOLDER", "NAMES", "KEY", "ENCRYPTED TO"], &rows);
     Ok(Exit::Done)
 }

@@ -97,7 +97,11 @@ fn print(out: &Output, shown: &Shown) {
     let engines = details.report.iter().flat_map(|report| &report.engines);
     for engine in engines {
         let read = format!("engine     {} {} read {} files", engine.engine, engine.version, engine.files);
-        out.line(format!("{read} {}", engine.signatures).trim_end());
+        let above = engine
+            .above_limit
+            .iter()
+            .map(|above| format!(", {} above its limit by {} instead", above.files, above.read_by.join(", ")));
+        out.line(format!("{read}{} {}", above.collect::<String>(), engine.signatures).trim_end());
     }
     let counts = details.report.iter().flat_map(|report| &report.counts);
     for (class, count) in counts {

@@ -1,11 +1,11 @@
 //! `sluse watch`: outboxes whose content is sent by itself, as a service.
 
 use crate::failure::{Ended, Failure};
+use crate::os::{self, Service};
 use crate::output::Output;
-use sd_notify::NotifyState;
 use sluse_protocol::refusal::Exit;
 use sluse_sender::Identity;
-use sluse_sender::watch::{Happening, Settings, Stopper, Watcher, What};
+use sluse_sender::watch::{Happening, Settings, Watcher, What};
 use std::path::PathBuf;
 
 /// `sluse watch`
@@ -44,17 +44,19 @@ impl Args {
         sluse_host::logging::start(None);
         let count = settings.outboxes.len();
         let watcher = Watcher::new(settings)?;
-        stop_on_signals(watcher.stopper())?;
+        let stopper = watcher.stopper();
+        os::on_stop(move || stopper.stop())
+            .map_err(|error| Failure::new(Exit::Fault, "cannot wait for signals").because(&error))?;
         tracing::info!(outboxes = count, "watching");
-        notify(&NotifyState::Ready);
+        notify(Service::Ready);
         let mut tell = |happening: &Happening| {
             log(happening);
             if self.events {
                 out.event(happening);
             }
         };
-        watcher.run(&mut tell, &mut || notify(&NotifyState::Watchdog))?;
-        notify(&NotifyState::Stopping);
+        watcher.run(&mut tell, &mut || notify(Service::Alive))?;
+        notify(Service::Stopping);
         tracing::info!("stopped; what was under way goes on at the next start");
         Ok(Exit::Done)
     }
@@ -74,27 +76,10 @@ fn check(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Tells the service manager, where there is one.
-fn notify(state: &NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+fn notify(service: Service) {
+    if let Err(error) = os::notify(service) {
         tracing::warn!("cannot tell the service manager: {error}");
     }
-}
-
-fn stop_on_signals(stopper: Stopper) -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let fault = |error: std::io::Error| Failure::new(Exit::Fault, "cannot wait for signals").because(&error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(fault)?;
-    let entered = runtime.enter();
-    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
-    drop(entered);
-    let wait = move || {
-        runtime.block_on(async {
-            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
-        });
-        stopper.stop();
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(fault)
 }
 
 /// The log names records and transfers, never files.

@@ -4,12 +4,14 @@ mod archive;
 mod authorities;
 mod backup;
 mod check;
+mod creds;
 pub mod init;
 mod inventory;
 mod keys;
 mod newer;
 mod places;
 mod restore;
+mod rotate;
 mod sealed;
 mod unpack;
 
@@ -33,6 +35,8 @@ enum Command {
     Backup(backup::Args),
     /// Make a zone from a backup
     Restore(restore::Args),
+    /// Exchange one of the zone's keys, while transfers go on
+    Rotate(rotate::Args),
     /// Each key and certificate: algorithm, fingerprint, age, expiry, and where it lies
     Inventory(inventory::Args),
 }
@@ -48,6 +52,7 @@ impl Args {
             Command::Check(args) => args.run(out),
             Command::Backup(args) => args.run(out),
             Command::Restore(args) => args.run(out),
+            Command::Rotate(args) => args.run(out),
             Command::Inventory(args) => args.run(out),
         }
     }

@@ -4,6 +4,7 @@ use crate::identifiers::{Place, Tally, Token, meant_for_numbers, printable};
 use crate::policy::Policy;
 use crate::reader::{Notice, Sink};
 use sluse_protocol::finding::Class;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Columns of a table; what lies beyond is weighed together, and the table is malformed.
@@ -24,6 +25,12 @@ pub struct Columns {
     policy: Arc<Policy>,
     names: Vec<Vec<u8>>,
     name: Vec<u8>,
+    /// Columns of which more than their names says that they are made for numbers.
+    meant: BTreeSet<usize>,
+    /// Columns that are not there.
+    absent: BTreeSet<usize>,
+    /// Whether the names are no values, whatever they look like.
+    certain: bool,
     bytes: usize,
     count: usize,
     tally: Option<Tally>,
@@ -39,12 +46,35 @@ impl Columns {
             policy: policy.clone(),
             names: Vec::new(),
             name: Vec::new(),
+            meant: BTreeSet::new(),
+            absent: BTreeSet::new(),
+            certain: false,
             bytes: 0,
             count: 0,
             tally: policy.identifiers.clone().map(Tally::new),
             places: Vec::new(),
             first: Vec::new(),
         }
+    }
+
+    /// Columns under `policy` that a file names as such, and not by its first row.
+    pub fn of_variables(policy: &Arc<Policy>) -> Self {
+        Self { certain: true, ..Self::new(policy) }
+    }
+
+    /// The next column's name, and what a label says of it.
+    pub fn variable(&mut self, name: &[u8], label: &[u8]) {
+        if meant_for_numbers(label) {
+            self.meant.insert(self.names.len());
+        }
+        self.name_piece(name);
+        self.name_ends();
+    }
+
+    /// In the place of the next column there is none.
+    pub fn no_column(&mut self) {
+        self.absent.insert(self.names.len());
+        self.name_ends();
     }
 
     /// Whether identifiers are looked for.
@@ -82,12 +112,13 @@ impl Columns {
     /// All names have come, or as many as are kept: the table has `count` columns.
     pub fn begin(&mut self, count: usize, sink: &mut dyn Sink) {
         self.count = count;
-        let header = self.names.iter().all(|name| printable(name).is_some());
+        let header = self.certain || self.names.iter().all(|name| printable(name).is_some());
         let names = std::mem::take(&mut self.names);
         if let Some(allowed) = &self.policy.columns {
             let agreed = |name: &&Vec<u8>| std::str::from_utf8(name).is_ok_and(|name| allowed.contains(name.trim()));
-            let other: Vec<usize> =
-                (0..count).filter(|at| names.get(*at).as_ref().is_none_or(|name| !agreed(name))).collect();
+            let other: Vec<usize> = (0..count)
+                .filter(|at| !self.absent.contains(at) && names.get(*at).as_ref().is_none_or(|name| !agreed(name)))
+                .collect();
             for at in other.iter().take(TOLD) {
                 let message = match names.get(*at).and_then(|name| printable(name)).filter(|_| header) {
                     Some(name) => format!("column {} ({name}) is not in the agreement's list", at + 1),
@@ -106,7 +137,8 @@ impl Columns {
                 Some(name) => format!("column {} ({name})", at + 1),
                 None => format!("column {}", at + 1),
             };
-            self.places.push(tally.place(&shown, header && meant_for_numbers(name)));
+            let meant = meant_for_numbers(name) || self.meant.contains(&at);
+            self.places.push(tally.place(&shown, header && meant));
         }
         for (column, digits, offset) in std::mem::take(&mut self.first) {
             self.weigh(column, &digits, offset);

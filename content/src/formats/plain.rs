@@ -29,6 +29,11 @@ impl Plain {
         Self { tally, scanner: Scanner::default(), start: 0 }
     }
 
+    /// What comes begins so many bytes from the start of the file.
+    pub fn begin_at(&mut self, offset: u64) {
+        self.start = offset;
+    }
+
     /// Takes bytes of a line that stands at `offset` in the file.
     pub fn feed_at(&mut self, bytes: &[u8], offset: u64) {
         if let Some((tally, place)) = &mut self.tally {
@@ -56,7 +61,8 @@ impl Plain {
 impl Reader for Plain {
     fn feed(&mut self, bytes: &[u8], _: &mut dyn Sink) {
         if let Some((tally, place)) = &mut self.tally {
-            self.scanner.feed(bytes, &mut |token| tally.take(*place, &token.digits, token.offset));
+            let start = self.start;
+            self.scanner.feed(bytes, &mut |token| tally.take(*place, &token.digits, start + token.offset));
         }
     }
 

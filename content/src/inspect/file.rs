@@ -81,10 +81,10 @@ impl Visitor for Look<'_> {
         }
         let Streams { policy, open } = &mut *self.streams;
         if let Some(stream) = open.pop() {
-            let doubts = stream.finish(end, policy, self.sink);
+            let weighed = stream.finish(end, policy, self.sink);
             match open.last_mut() {
-                Some(container) => container.weigh_later(doubts),
-                None => doubts.tell(self.sink),
+                Some(container) => container.weigh_later(weighed),
+                None => weighed.0.tell(self.sink),
             }
         }
     }

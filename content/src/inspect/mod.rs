@@ -5,7 +5,9 @@ mod file;
 mod place;
 mod stream;
 
-use crate::formats::{Bam, Csv, Dicom, Fastq, Hl7, Json, Parquet, Pdf, Plain, Sam, Vcf, Xml};
+use crate::formats::{
+    Bam, Csv, Dicom, Fastq, Hl7, Jpeg, Json, Parquet, Pdf, Plain, Png, Sam, Sas, Statistics, Vcf, Xml,
+};
 use crate::identifiers::{Tally, Token, scan_whole};
 use crate::patterns::Patterns;
 use crate::policy::Policy;
@@ -33,6 +35,12 @@ pub fn readers(file_type: FileType, policy: &Arc<Policy>) -> Box<dyn Reader> {
         FileType::Bam => Box::new(Both(Bam::new(policy), patterns)),
         FileType::Parquet => Box::new(Both(Parquet::new(policy), patterns)),
         FileType::Text | FileType::Html => text(Plain::new(policy), false, patterns),
+        FileType::Png => Box::new(Both(Png::new(policy), patterns)),
+        FileType::Jpeg => Box::new(Both(Jpeg::new(policy), patterns)),
+        FileType::Sav => Box::new(Both(Statistics::sav(policy), patterns)),
+        FileType::Dta => Box::new(Both(Statistics::dta(policy), patterns)),
+        FileType::Sas7bdat => Box::new(Both(Sas::new(policy), patterns)),
+        FileType::Xpt => Box::new(Both(Statistics::xpt(policy), patterns)),
         FileType::Dicom => Box::new(Both(Dicom::new(policy), patterns)),
         _ => Box::new(Both(Plain::new(policy), patterns)),
     }

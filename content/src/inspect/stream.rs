@@ -3,6 +3,7 @@
 use super::doubts::Doubts;
 use super::reader_of;
 use crate::containers::{End, is_container};
+use crate::formats::{Part, Workbook};
 use crate::policy::Policy;
 use crate::reader::{Notice, Reader, Sink};
 use crate::types::TypeReader;
@@ -17,6 +18,9 @@ pub struct Stream {
     reading: Reading,
     /// What is noticed of its members' types, until it is known what this is.
     members: Doubts,
+    /// What stands in it, if it may be a part of a workbook; and the parts of which it is made, if it is one.
+    part: Option<Part>,
+    workbook: Workbook,
 }
 
 /// By what the stream is read, besides for its type.
@@ -32,7 +36,10 @@ impl Stream {
     /// Starts on a stream of this name, at this place in its file (nowhere for the file itself).
     pub fn new(name: &str, place: String, policy: &Policy) -> Self {
         let types = TypeReader::new(name, &policy.types);
-        Self { place, types, reading: Reading::Undecided, members: Doubts::default() }
+        let weighs = policy.identifiers.is_some() || policy.columns.is_some();
+        let part = Part::of(name).filter(|_| weighs && !place.is_empty());
+        let (members, workbook) = (Doubts::default(), Workbook::default());
+        Self { place, types, reading: Reading::Undecided, members, part, workbook }
     }
 
     /// Where it lies in its file.
@@ -47,6 +54,9 @@ impl Stream {
 
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8], policy: &Arc<Policy>, sink: &mut dyn Sink) {
+        if let Some(part) = &mut self.part {
+            part.feed(bytes);
+        }
         let mut noticed = Vec::new();
         let before = self.types.head().len();
         self.types.feed(bytes, &mut noticed);
@@ -61,8 +71,8 @@ impl Stream {
         noticed.into_iter().for_each(|notice| self.notice(notice, sink));
     }
 
-    /// The stream has ended; what its container must weigh of its type.
-    pub fn finish(mut self, end: End, policy: &Arc<Policy>, sink: &mut dyn Sink) -> Doubts {
+    /// The stream has ended; what its container must weigh of it.
+    pub fn finish(mut self, end: End, policy: &Arc<Policy>, sink: &mut dyn Sink) -> (Doubts, Option<Part>) {
         let mut noticed = Vec::new();
         self.types.finish(&mut noticed);
         if matches!(self.reading, Reading::Undecided) {
@@ -73,6 +83,9 @@ impl Stream {
             reader.finish(&mut noticed);
         }
         let own = self.types.types().first().copied();
+        if own == Some(FileType::Xlsx) {
+            std::mem::take(&mut self.workbook).judge(policy, &mut noticed);
+        }
         let mut doubts = Doubts::default();
         for notice in noticed {
             match notice.class {
@@ -83,12 +96,15 @@ impl Stream {
             }
         }
         self.members.judge(own, sink);
-        doubts
+        (doubts, self.part)
     }
 
-    /// Keeps what was noticed of a member's type.
-    pub fn weigh_later(&mut self, doubts: Doubts) {
+    /// Keeps what a member's type and cells may mean.
+    pub fn weigh_later(&mut self, (doubts, part): (Doubts, Option<Part>)) {
         self.members.extend(doubts);
+        if let Some(part) = part {
+            part.finish(&mut self.workbook);
+        }
     }
 
     /// A notice with the place at which it was made. Its offset then counts from the member's start, so it is told in words.

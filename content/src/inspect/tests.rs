@@ -75,6 +75,73 @@ fn members_are_read_as_files_are_and_named_by_their_place() {
     assert!(!notice.message.contains(&number[..6]));
 }
 
+/// A workbook as Excel writes it: a sheet, and behind it the texts to which its cells refer.
+fn workbook(rows: &str, texts: &[&str]) -> Vec<u8> {
+    let sheet = format!("<worksheet><sheetData>{rows}</sheetData></worksheet>");
+    let texts: String = texts.iter().map(|text| format!("<si><t>{text}</t></si>")).collect();
+    let part = |name: &str| Entry::deflated(name, b"<a/>");
+    zip(&[
+        part("[Content_Types].xml"),
+        part("xl/workbook.xml"),
+        Entry::deflated("xl/worksheets/sheet1.xml", sheet.as_bytes()),
+        Entry::deflated("xl/sharedStrings.xml", format!("<sst>{texts}</sst>").as_bytes()),
+    ])
+}
+
+const HEADER: &str = "<row r=\"1\"><c r=\"A1\" t=\"s\"><v>0</v></c><c r=\"C1\" t=\"s\"><v>1</v></c></row>";
+
+fn cell(place: &str, kind: &str, value: &str) -> String {
+    format!("{HEADER}<row r=\"2\"><c r=\"A2\"><v>7</v></c><c s=\"1\" r=\"{place}2\"{kind}>{value}</c></row>")
+}
+
+#[test]
+fn numbers_in_a_workbook_are_weighed_by_the_columns_of_its_sheets() {
+    let number = resident(0);
+    let as_number = format!("<v>{number}</v>");
+    let inline = format!("<is><r><t>{}</t></r><r><t>{}</t></r></is>", &number[..4], &number[4..]);
+    let shared = " t=\"s\"";
+    let cells = [
+        ("", as_number.as_str(), "fnr"),
+        (" t=\"inlineStr\"", &inline, "F\u{f8}dselsnummer"),
+        (" t=\"str\"", &as_number, "pnr"),
+        (shared, "<v>2</v>", "fnr"),
+    ];
+    for (kind, value, name) in cells {
+        let text = if kind == shared { number.as_str() } else { "x" };
+        let seen = read("a.xlsx", &workbook(&cell("C", kind, value), &["age", name, text]));
+        let found: Vec<_> = seen.notices.iter().filter(|notice| notice.class == Class::Identifier).collect();
+        assert_eq!(found.len(), 1, "{kind} {:?}", seen.notices);
+        assert!(found[0].message.starts_with(&format!("in a sheet: column 3 ({name}): 1 ×")), "{found:?}");
+        // Elsewhere it is for review.
+        let seen = read("a.xlsx", &workbook(&cell("C", kind, value), &["age", "code", text]));
+        assert!(!seen.notices.iter().any(|notice| notice.class == Class::Identifier), "{kind} {:?}", seen.notices);
+        assert!(seen.notices.iter().any(|notice| notice.class == Class::IdentifierReview), "{kind}");
+    }
+    // A first zero that a number lost.
+    let lost = workbook(&cell("A", "", "<v>2.013299997E9</v>"), &["fnr", "x"]);
+    assert!(read("a.xlsx", &lost).notices.iter().any(|notice| notice.class == Class::Identifier));
+    // The same parts in another archive are no workbook.
+    let zipped = zip(&[Entry::deflated("xl/worksheets/sheet1.xml", cell("A", "", &as_number).as_bytes())]);
+    assert!(!read("a.zip", &zipped).notices.iter().any(|notice| notice.message.contains("in a sheet")));
+}
+
+#[test]
+fn columns_of_sheets_are_held_against_the_agreements_list() {
+    let columns = |names: &[&str]| Content {
+        columns: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Content::default()
+    };
+    let bytes = workbook(&cell("C", "", "<v>7</v>"), &["age", "visit"]);
+    let told = |names: &[&str]| {
+        let notices = read_in("a.xlsx", &bytes, columns(names), 1 << 20).notices;
+        let of_columns = notices.into_iter().filter(|notice| notice.class == Class::ColumnNotAgreed);
+        of_columns.map(|notice| notice.message).collect::<Vec<_>>()
+    };
+    // Its second column has no cell at all.
+    assert_eq!(told(&["age", "visit"]), Vec::<String>::new());
+    assert_eq!(told(&["age"]), ["in a sheet: column 3 (visit) is not in the agreement's list"]);
+}
+
 #[test]
 fn programs_and_what_acts_are_found_in_members_whatever_lies_around_them() {
     for name in ["a.csv", "tool"] {

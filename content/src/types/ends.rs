@@ -15,6 +15,7 @@ pub fn check(one: FileType, head: &[u8], tail: &[u8], size: u64) -> Option<&'sta
     let good = match one {
         Parquet => (tail.ends_with(b"PAR1") || tail.ends_with(b"PARE")) && size >= 12,
         Arrow => !head.starts_with(b"ARROW1") || tail.ends_with(b"ARROW1"),
+        Dta if head.starts_with(b"<stata_dta>") => tail.ends_with(b"</stata_dta>"),
         Png => tail.windows(4).any(|window| window == b"IEND"),
         Gzip => size >= 18,
         Bgzf | Bam | Bcf if head.starts_with(b"\x1f\x8b") => tail.ends_with(BGZF_END),

@@ -161,7 +161,7 @@ fn binary_formats_are_told_by_their_marks() {
         (Parquet, [&b"PAR1"[..], &[1; 50], b"PAR1"].concat()),
         (Sav, padded(b"$FL2@(#) SPSS DATA FILE", 200)),
         (Sav, padded(b"$FL3@(#) SPSS DATA FILE", 200)),
-        (Dta, padded(b"<stata_dta><header>", 200)),
+        (Dta, b"<stata_dta><header></header></stata_dta>".to_vec()),
         (Dta, b"\x72\x02\x01\0\x03\0\x10\0\0\0".to_vec()),
         (Xpt, padded(b"HEADER RECORD*******LIBRARY HEADER RECORD!!!!!!!", 200)),
         (Hdf5, padded(b"\x89HDF\r\n\x1a\n", 100)),

@@ -11,19 +11,40 @@ use seccompiler::{
 use sluse_protocol::roles::Role;
 use std::collections::BTreeMap;
 
-/// Restricts this thread and those that it starts; `clamd` says whether the zone has one.
+/// Restricts this thread and those that it starts; `outside` says whether the zone has engines that are other programs.
 ///
 /// # Errors
 /// When the kernel has no seccomp filters.
-pub fn restrict(role: Role, clamd: bool) -> Result<(), RoleError> {
+pub fn restrict(role: Role, outside: bool) -> Result<(), RoleError> {
+    filter(denied(role, outside).map_err(|error| RoleError::State(error.to_string()))?)
+}
+
+fn filter(denied: Rules) -> Result<(), RoleError> {
     // The C library falls back to `clone`, whose flags a filter can see, when `clone3` is not there.
     let absent = BTreeMap::from([(libc::SYS_clone3, vec![])]);
-    let denied = denied(role, clamd).map_err(|error| RoleError::State(error.to_string()))?;
     for (rules, errno) in [(absent, libc::ENOSYS), (denied, libc::EPERM)] {
         let program = compile(rules, errno).map_err(|error| RoleError::State(error.to_string()))?;
         install(&program)?;
     }
     Ok(())
+}
+
+/// Restricts the process that mails alerts: as a role, but it connects, by Unix sockets and the internet's.
+///
+/// # Errors
+/// When the kernel has no seccomp filters.
+pub fn restrict_mailer() -> Result<(), RoleError> {
+    let rules = || -> Result<Rules, BackendError> {
+        // Of everything else as `deliver`, which listens on nothing.
+        let mut rules = denied(Role::Deliver, false)?;
+        rules.remove(&libc::SYS_connect);
+        let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+        let others = families.map(|family| is_not(0, u64::from(family.cast_unsigned())));
+        let others = others.into_iter().collect::<Result<Vec<_>, _>>()?;
+        rules.insert(libc::SYS_socket, vec![when(&others)?]);
+        Ok(rules)
+    };
+    filter(rules().map_err(|error| RoleError::State(error.to_string()))?)
 }
 
 /// Restricts the nursery, and what it starts: as a role, but it starts programs (Landlock says which), gives signals to
@@ -64,7 +85,7 @@ pub(super) fn install(program: &BpfProgram) -> Result<(), RoleError> {
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-fn denied(role: Role, clamd: bool) -> Result<Rules, BackendError> {
+fn denied(role: Role, outside: bool) -> Result<Rules, BackendError> {
     let mut rules: Rules = listed().map(|call| (call, vec![])).collect();
     let this_process = u64::from(std::process::id());
     // Threads, but no processes.
@@ -81,12 +102,12 @@ fn denied(role: Role, clamd: bool) -> Result<Rules, BackendError> {
     // Typing at the terminal on which somebody started the supervisor.
     let typing = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| when(&[is(1, request)?]));
     rules.insert(libc::SYS_ioctl, typing.into_iter().collect::<Result<_, _>>()?);
-    rules.extend(network(role, clamd)?);
+    rules.extend(network(role, outside)?);
     Ok(rules)
 }
 
 /// What a role may do with sockets besides using those that it has.
-fn network(role: Role, clamd: bool) -> Result<Rules, BackendError> {
+fn network(role: Role, outside: bool) -> Result<Rules, BackendError> {
     let unix = libc::AF_UNIX as u64;
     let mut rules = Rules::from([
         // The runtime makes a pair to hear of signals.
@@ -96,8 +117,8 @@ fn network(role: Role, clamd: bool) -> Result<Rules, BackendError> {
         (libc::SYS_connect, vec![]),
         (libc::SYS_socket, vec![]),
     ]);
-    if role == Role::Inspect && clamd {
-        // The nursery connects it to clamd. No datagrams: those need no connection.
+    if role == Role::Inspect && outside {
+        // The nursery connects it to clamd or a scanner's relay. No datagrams: those need no connection.
         let others = [is_not(0, unix)?, is_not(1, libc::SOCK_STREAM as u64 | libc::SOCK_CLOEXEC as u64)?];
         rules.insert(libc::SYS_socket, others.map(|other| when(&[other])).into_iter().collect::<Result<_, _>>()?);
     }

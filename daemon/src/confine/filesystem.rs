@@ -3,8 +3,8 @@
 use crate::RoleError;
 use crate::outside::Outside;
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, PathBeneath, PathFd,
-    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope, make_bitflags,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, NetPort,
+    PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope, make_bitflags,
 };
 use sluse_host::config::Zone;
 use sluse_protocol::roles::Role;
@@ -141,6 +141,16 @@ pub fn restrict_lease(allow_unconfined: bool) -> Result<String, RoleError> {
     enforce("the process that takes leases", Vec::new(), allow_unconfined)
 }
 
+/// The same for the process that mails alerts: who is who among hosts, and connections to `port`.
+///
+/// # Errors
+/// As [`restrict`].
+pub fn restrict_mailer(port: u16, allow_unconfined: bool) -> Result<String, RoleError> {
+    // Of /etc its user may read what everybody may: which of its files say where names are found is the system's matter.
+    let allowed = ["/etc", "/run/systemd/resolve"].map(|folder| may(folder, read_file()));
+    enforce_with("the process that mails alerts", allowed.into(), &[port], allow_unconfined)
+}
+
 /// The same for a parser: no file at all.
 ///
 /// # Errors
@@ -150,6 +160,11 @@ pub fn restrict_parser(allow_unconfined: bool) -> Result<String, RoleError> {
 }
 
 fn enforce(who: &str, allowed: Vec<Allowed>, allow_unconfined: bool) -> Result<String, RoleError> {
+    enforce_with(who, allowed, &[], allow_unconfined)
+}
+
+/// `ports`: to which it may connect by TCP.
+fn enforce_with(who: &str, allowed: Vec<Allowed>, ports: &[u16], allow_unconfined: bool) -> Result<String, RoleError> {
     let failed = |error: RulesetError| {
         if allow_unconfined {
             tracing::warn!(%error, "{who} may open any file: [zone] allow_unconfined is set");
@@ -174,6 +189,10 @@ fn enforce(who: &str, allowed: Vec<Allowed>, allow_unconfined: bool) -> Result<S
             Err(error) => return Err(RoleError::State(error.to_string())),
         };
         let rule = PathBeneath::new(path, entry.access);
+        created = created.add_rule(rule).map_err(|error| RoleError::State(error.to_string()))?;
+    }
+    for port in ports {
+        let rule = NetPort::new(*port, AccessNet::ConnectTcp);
         created = created.add_rule(rule).map_err(|error| RoleError::State(error.to_string()))?;
     }
     match created.restrict_self() {

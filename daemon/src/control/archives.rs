@@ -71,7 +71,7 @@ pub fn sign(
 pub fn find_due(control: &Control, choice: &Choice<'_>) -> Result<Option<(Task, DeliverReply)>, Failure> {
     let before = control.store.now().plus(-period(control));
     let due = control.store.read(|sql| archives::waiting_since(sql, before))?;
-    let due = due.into_iter().find(|archived| choice.allows(&Task::Check(archived.transfer.clone())));
+    let due = due.into_iter().find(|archived| choice.allows(&Task::Check(archived.transfer.clone()), 0));
     Ok(due.map(|archived| {
         let Archived { transfer, room_folder, bag, tagmanifest, totals, .. } = archived;
         (Task::Check(transfer.clone()), DeliverReply::Check { transfer, room_folder, bag, tagmanifest, totals })
@@ -136,12 +136,14 @@ pub fn troubles(control: &Control, now: Timestamp) -> Result<(Vec<HealthProblem>
             wrong.extend((!fixity.signed).then(|| "not signed".to_owned()));
             problems.push(HealthProblem {
                 code: "archive-damaged".into(),
+                count: 1,
                 message: format!("the archived bag of {transfer}, read at {since}: {}", wrong.join(", ")),
                 hint: "`sluse archive check` names each file; put the bag back from another copy.".into(),
             });
         } else if since.plus(2 * period(control)) < now {
             warnings.push(HealthProblem {
                 code: "archive-not-checked".into(),
+                count: 1,
                 message: format!("the archived bag of {transfer} was not read since {since}"),
                 hint:
                     "deliver reads one after another: it is away, or they take longer than `[deliver] archive_check`."

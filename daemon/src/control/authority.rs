@@ -23,13 +23,17 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::x509::X509Name;
 
 pub use pairs::check_pair;
+pub use request::CertifiedKey;
 
 /// Certificates begin this long before now: a source's clock may be behind the zone's.
-const CLOCK_SLACK_SECONDS: i64 = 5 * 60;
+pub const CLOCK_SLACK_SECONDS: i64 = 5 * 60;
 
 /// The authority's own certificate, and the server certificate that it signs at the same time, are good for 10 years:
-/// they are pinned by every source's identity folder, so a new authority means enrolling every source again.
+/// every source's identity folder pins them, and follows to another authority while that and the old one are both in force.
 const AUTHORITY_DAYS: i64 = 3653;
+
+/// A certificate that `receive` asks for by itself is good for so long. In the last third of that it asks again.
+const RENEWED_DAYS: i64 = 90;
 
 const DAY: i64 = 86_400;
 
@@ -39,6 +43,9 @@ pub enum AuthorityError {
     /// The request is not a PKCS#10 request with an ECDSA P-256 key, signed with that key.
     #[error("the certificate request: {0}")]
     Request(&'static str),
+    /// The certificate that was shown is not one of `receive`'s.
+    #[error("the certificate that was shown: {0}")]
+    Shown(&'static str),
     /// Key or certificate could not be made.
     #[error("the certificate authority: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -88,6 +95,7 @@ pub struct NewAuthority {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     ca_pem: String,
+    expires: Timestamp,
 }
 
 impl std::fmt::Debug for Authority {
@@ -102,20 +110,30 @@ impl std::fmt::Debug for Authority {
 /// When keys or certificates cannot be made.
 pub fn create(zone: &ZoneName, now: Timestamp) -> Result<NewAuthority, AuthorityError> {
     let ca_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut ca = params(issuer_name(zone.as_str()), now, AUTHORITY_DAYS * DAY)?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let ca_certificate = ca.self_signed(&ca_key)?;
-    let mut server_params = leaf(ZONE_HOST, None, now, AUTHORITY_DAYS * DAY, ExtendedKeyUsagePurpose::ServerAuth)?;
-    server_params.subject_alt_names = CertificateParams::new([ZONE_HOST.to_owned()])?.subject_alt_names;
-    let server = server_params.signed_by(&server_key, &Issuer::from_params(&ca, &ca_key))?;
+    let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let server = server(&server_key, &Issuer::from_params(&ca, &ca_key), now, AUTHORITY_DAYS)?;
     Ok(NewAuthority {
         ca_certificate: ca_certificate.pem(),
         ca_key: ca_key.serialize_pem().into(),
         server_certificate: server.pem(),
         server_key: server_key.serialize_pem().into(),
     })
+}
+
+/// The certificate of `receive` for its key.
+fn server(
+    key: &impl PublicKeyData,
+    issuer: &Issuer<'_, impl rcgen::SigningKey>,
+    now: Timestamp,
+    days: i64,
+) -> Result<Certificate, AuthorityError> {
+    let mut params = leaf(ZONE_HOST, None, now, days * DAY, ExtendedKeyUsagePurpose::ServerAuth)?;
+    params.subject_alt_names = CertificateParams::new([ZONE_HOST.to_owned()])?.subject_alt_names;
+    Ok(params.signed_by(key, issuer)?)
 }
 
 impl Authority {
@@ -141,20 +159,63 @@ impl Authority {
     /// What is wrong with them.
     pub fn from_pem(key: &str, ca_pem: String) -> Result<Self, &'static str> {
         let key = KeyPair::from_pem(key).map_err(|_| "the private key cannot be read")?;
-        let (_, pem) = parse_x509_pem(ca_pem.as_bytes()).map_err(|_| "the certificate is not PEM")?;
+        // While an old authority is still in force its certificate stands there too.
+        let own = own_certificate(&key, &ca_pem)?;
+        let (_, pem) = parse_x509_pem(own.as_bytes()).map_err(|_| "the certificate is not PEM")?;
         let certificate = pem.parse_x509().map_err(|_| "the certificate cannot be read")?;
-        if certificate.public_key().raw != key.subject_public_key_info() {
-            return Err("key and certificate do not belong together");
-        }
         // The issuer that certificates name must be, byte for byte, the subject of the authority's own certificate.
         let zone = common_name(certificate.subject()).and_then(|name| name.strip_prefix(ISSUER_PREFIX));
         let mut params = CertificateParams::default();
         params.distinguished_name = issuer_name(zone.ok_or("the certificate is not one that `zone init` made")?);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        Ok(Self { issuer: Issuer::new(params, key), ca_pem })
+        let expires = Timestamp::from_unix(certificate.validity().not_after.timestamp());
+        Ok(Self { issuer: Issuer::new(params, key), ca_pem, expires })
     }
 
-    /// The authority's certificate, PEM.
+    /// Makes a key and a certificate for `receive`, PEM both; with a key (PEM), a certificate for that.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn issue_server(
+        &self,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(zeroize::Zeroizing<String>, String), AuthorityError> {
+        let key = match key {
+            Some(pem) => KeyPair::from_pem(pem)?,
+            None => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
+        };
+        let certificate = server(&key, &self.issuer, now, AUTHORITY_DAYS)?;
+        Ok((key.serialize_pem().into(), certificate.pem()))
+    }
+
+    /// The key of one of `receive`'s certificates (DER), which an authority in force signed, however long ago.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn server_key(&self, certificate: &[u8]) -> Result<CertifiedKey, AuthorityError> {
+        pairs::server_key(certificate, &self.ca_pem).map_err(AuthorityError::Shown)
+    }
+
+    /// Certifies a key of `receive` for some months.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made.
+    pub fn renew_server(&self, key: &CertifiedKey, now: Timestamp) -> Result<Issued, AuthorityError> {
+        let certificate = server(key, &self.issuer, now, RENEWED_DAYS)?;
+        Ok(Issued {
+            certificate_sha256: digest(&certificate),
+            certificate_pem: certificate.pem(),
+            expires: now.plus(RENEWED_DAYS * DAY),
+        })
+    }
+
+    /// Until when the authority that issues is good.
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// The authorities' certificates, PEM: this one's, and that of one before it that is still in force.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
@@ -211,6 +272,40 @@ impl Authority {
             expires: now.plus(seconds),
         })
     }
+}
+
+/// Whether a certificate that `receive` got is in the last third of its life.
+pub fn is_server_due(issued: &Issued, now: Timestamp) -> bool {
+    now >= issued.expires.plus(-RENEWED_DAYS * DAY / 3)
+}
+
+/// The certificate among several (PEM) that goes with a key.
+fn own_certificate(key: &KeyPair, pem: &str) -> Result<String, &'static str> {
+    let all = certificates(pem);
+    if all.is_empty() {
+        return Err("the certificate is not PEM");
+    }
+    let goes = |text: &String| {
+        let Ok((_, pem)) = parse_x509_pem(text.as_bytes()) else { return false };
+        pem.parse_x509().is_ok_and(|it| it.public_key().raw == key.subject_public_key_info())
+    };
+    all.into_iter().find(goes).ok_or("key and certificate do not belong together")
+}
+
+/// The place among several certificates (PEM) of the one that goes with a key (PEM); `None` when none does.
+pub fn place_of(key: &str, certificates: &[String]) -> Option<usize> {
+    let key = KeyPair::from_pem(key).ok()?;
+    certificates.iter().position(|certificate| own_certificate(&key, certificate).is_ok())
+}
+
+/// Each certificate in a text of several, PEM, in their order.
+pub fn certificates(text: &str) -> Vec<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let begins = |part: &str| part.find("-----BEGIN CERTIFICATE-----").map(|from| part[from..].to_owned());
+    text.split_inclusive(END)
+        .filter_map(|part| begins(part).map(|pem| pem + "\n"))
+        .filter(|pem| pem.contains(END))
+        .collect()
 }
 
 /// Begins the common name of every zone's authority; the zone's name follows.

@@ -1,6 +1,8 @@
 //! The timer: what waited too long expires, what ends soon is told, progress is written down, and what no longer concerns
 //! anyone is forgotten.
 
+use super::acknowledgements;
+use super::alerts;
 use super::endings;
 use super::failure::Failure;
 use super::releases;
@@ -47,7 +49,9 @@ pub fn tick(control: &Control) -> Result<(), Failure> {
     expire(control)?;
     escalate(control)?;
     endings::tell(control)?;
-    forget_troubles(control)
+    acknowledgements::report_missing(control)?;
+    forget_troubles(control)?;
+    alerts::look(control)
 }
 
 fn expire(control: &Control) -> Result<(), Failure> {
@@ -116,9 +120,10 @@ fn forget_troubles(control: &Control) -> Result<(), Failure> {
         let Some(id) = trouble.task.transfer() else { continue };
         let state = control.store.read(|sql| transfers::get(sql, id))?.state;
         let to_do = match trouble.task {
-            Task::Mint => true,
+            Task::Mint | Task::Look => true,
             Task::TakeOver(_) => state == State::Receiving,
             Task::Inspect(_) => matches!(state, State::Received | State::Inspecting),
+            Task::Withdraw(_) => state == State::Delivering,
             Task::Wrap(_) | Task::Deliver(_) => matches!(state, State::Released | State::Delivering),
             Task::Purge(_) => state != State::Purged,
             Task::Check(ref id) => kept.iter().any(|archived| archived.transfer == *id),

@@ -3,10 +3,12 @@
 use super::documents::Which;
 use super::failure::{Failure, refuse};
 use super::live::LinkId;
+use super::operators::digest;
 use super::shared::Control;
+use super::store::transfers::Withdrawal;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, agreements, archives, receipts, to_json, transition};
-use super::work::Task;
+use super::store::{Who, agreements, archives, receipts, rooms, to_json, transition};
+use super::work::{Choice, Task};
 use serde_json::json;
 use sluse_protocol::agreement::Delivery;
 use sluse_protocol::digest::Sha256;
@@ -14,7 +16,7 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::path::DataPath;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::{Code, Refusal};
-use sluse_protocol::roles::{DeliverOutcome, FaultCause};
+use sluse_protocol::roles::{DeliverOutcome, DeliverReply, FaultCause, WithdrawOutcome};
 use sluse_protocol::transfer::{Event, State};
 
 /// Bytes of a document in one answer.
@@ -95,7 +97,11 @@ pub fn delivered(
         DeliverOutcome::Visible { bag, tagmanifest } => visible(control, id, &bag, &tagmanifest).map(Some),
     };
     match &receipt {
-        Ok(_) => control.work.done(link, &task),
+        Ok(_) => {
+            control.work.done(link, &task);
+            // A worker is free: what waited for one may begin.
+            control.store.wake.bump();
+        }
         Err(failure) => {
             control.work.failed(link, task, FaultCause::Retrying, &failure.to_string(), control.store.now())
         }
@@ -134,4 +140,80 @@ fn visible(control: &Control, id: &TransferId, bag: &str, tagmanifest: &Sha256) 
         receipts::find(&write.sql, id, ReceiptKind::Delivered)?
             .ok_or_else(|| Failure::broken(format!("transfer {id} has no delivered receipt")))
     })
+}
+
+/// Has a delivery taken back that was begun and hangs: in a full room, or under an agreement that was suspended since. `deliver` removes
+/// what it wrote under a temporary name, and then the transfer is cancelled.
+///
+/// # Errors
+/// While somebody works on it: it ends by itself then, or fails.
+pub fn withdraw(control: &Control, who: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
+    let by = match who {
+        Who::Operator(name) => name.clone(),
+        other => other.to_string(),
+    };
+    let asked = control.work.unless_in_hands(&Task::Deliver(id.clone()), || {
+        control.store.write(|write| {
+            if transfers::get(&write.sql, id)?.state != State::Delivering {
+                return refuse(Code::WrongState, "the transfer is not being delivered any more");
+            }
+            let withdrawal = Withdrawal { by, reason: reason.to_owned() };
+            transfers::set_withdrawal(write, id, Some(&withdrawal))?;
+            write.record(who, "withdrawal-asked", Some(id), json!({"reason_sha256": digest(reason)})).map(drop)
+        })
+    });
+    asked.unwrap_or_else(|| {
+        let refusal = Refusal::new(Code::WrongState, "it is being delivered at this moment");
+        Err(refusal.hint("It ends by itself or fails: try again when `sluse health` says that it failed.").into())
+    })
+}
+
+/// The delivery that is to be taken back now, if there is one.
+///
+/// # Errors
+/// When the database fails.
+pub fn find_withdrawn(control: &Control, choice: &Choice<'_>) -> Result<Option<(Task, DeliverReply)>, Failure> {
+    control.store.read(|sql| {
+        let begun = transfers::all_in(sql, &[State::Delivering])?;
+        let free = |it: &Transfer| it.withdrawal.is_some() && choice.allows(&Task::Withdraw(it.id.clone()), 0);
+        let Some(transfer) = begun.into_iter().find(free) else { return Ok(None) };
+        let room = rooms::find(sql, &transfer.room)?
+            .ok_or_else(|| Failure::broken(format!("the room of transfer {} is not there", transfer.id)))?;
+        let (task, room_folder, dataset) = (Task::Withdraw(transfer.id.clone()), room.folder, transfer.dataset);
+        Ok(Some((task, DeliverReply::Withdraw { transfer: transfer.id, room_folder, dataset })))
+    })
+}
+
+/// Taking a delivery back ended.
+///
+/// # Errors
+/// When that connection was not told to, or the database fails.
+pub fn withdrawn(control: &Control, link: LinkId, id: &TransferId, outcome: &WithdrawOutcome) -> Result<(), Failure> {
+    let task = Task::Withdraw(id.clone());
+    if !control.work.has(link, &task) {
+        return refuse(Code::WrongState, format!("nobody asked for the delivery of {id} to be taken back"));
+    }
+    let failed = |reason: &str| {
+        control.work.failed(link, task.clone(), FaultCause::Retrying, reason, control.store.now());
+    };
+    if let WithdrawOutcome::Fault { reason } = outcome {
+        failed(reason);
+        return Ok(());
+    }
+    let noted = control.store.write(|write| {
+        let Some(Withdrawal { by, reason }) = transfers::get(&write.sql, id)?.withdrawal else { return Ok(()) };
+        transfers::set_withdrawal(write, id, None)?;
+        if *outcome == WithdrawOutcome::Visible {
+            // It was disclosed: it comes to its end as such.
+            return write.record(&Who::Deliver, "withdrawal-too-late", Some(id), json!({})).map(drop);
+        }
+        let details = json!({"reason_sha256": digest(&reason)});
+        transfers::set_reason(write, id, Some(&Refusal::new(Code::Cancelled, reason)))?;
+        transition::apply(write, id, Event::Cancel, &Who::Operator(by), details).map(drop)
+    });
+    match &noted {
+        Ok(()) => control.work.done(link, &task),
+        Err(failure) => failed(&failure.to_string()),
+    }
+    noted
 }

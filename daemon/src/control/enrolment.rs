@@ -13,11 +13,10 @@ use sluse_host::random;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::invite;
+use sluse_protocol::key_statement;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::ReceiveReply;
-use sluse_protocol::sshsig::{
-    self, NAMESPACE_CHECKPOINT, NAMESPACE_ENROL, NAMESPACE_RECEIPT, NAMESPACE_RENEW, PublicKey,
-};
+use sluse_protocol::sshsig::{self, NAMESPACE_ENROL, NAMESPACE_RENEW, PublicKey};
 use sluse_protocol::time::Timestamp;
 
 /// Bytes of a certificate request; one for a P-256 key has about 400.
@@ -46,10 +45,10 @@ struct Invite<'a> {
     signer: &'a str,
 }
 
-/// The zone's signing key as a line of an `allowed_signers` file.
-fn signer_line(control: &Control) -> String {
+/// The zone's signing keys, those that were in force included, as lines of an `allowed_signers` file.
+fn signer_lines(control: &Control) -> String {
     let signer = &control.store.signer;
-    signer.key.public().to_allowed_signer(signer.zone.as_str(), &[NAMESPACE_RECEIPT, NAMESPACE_CHECKPOINT])
+    key_statement::allowed_signers(&signer.zone, signer.chain.signers())
 }
 
 /// Makes an invite: its text, and until when it is good.
@@ -78,7 +77,7 @@ pub fn invite(
         certificate: &bootstrap.certificate_pem,
         key: &bootstrap.key_pem,
         ca: control.authority.ca_pem(),
-        signer: &signer_line(control),
+        signer: &signer_lines(control),
     });
     let text = zeroize::Zeroizing::new(text.map_err(|error| Failure::broken(error.to_string()))?);
     control.store.write(|write| {
@@ -110,31 +109,47 @@ fn check_invitable(sql: &rusqlite::Connection, name: &SourceName, now: Timestamp
 /// The refusal: not known, shut out, or no longer good.
 pub fn identify(control: &Control, certificate: &[u8]) -> Result<ReceiveReply, Failure> {
     let (sha256, now) = (Sha256::of(certificate), control.store.now());
+    let ours = control.store.read(|sql| ours(control, sql, &sha256, now))?;
+    if let Some(source) = ours {
+        return Ok(ReceiveReply::Peer { source });
+    }
+    // Not while the store is held: others read and write meanwhile.
+    let source = accepted(control, &certificate.into(), now)?.source;
     control.store.read(|sql| {
-        if let Some(known) = sources::certificate(sql, &sha256)? {
-            sources::enrolled(sql, &known.source)?;
-            if known.withdrawn {
-                return refuse(Code::UnknownCertificate, "a later enrolment replaced this certificate");
-            }
-            if known.expires < now {
-                return refuse(Code::CertificateExpired, format!("the certificate was good until {}", known.expires));
-            }
-            return Ok(ReceiveReply::Peer { source: Some(known.source) });
+        if sources::find(sql, &source)?.is_none() {
+            let refusal = Refusal::new(Code::UnknownCertificate, "the certificate's source is not enrolled yet");
+            return Err(refusal
+                .hint("Enrol with an invite and this certificate: `sluse enroll --certificate`.")
+                .into());
         }
-        if !control.outside.is_empty() && sources::invite(sql, &sha256)?.is_none() {
-            let source = accepted(control, &certificate.into(), now)?.source;
-            let Some(source) = sources::find(sql, &source)?.map(|_| source) else {
-                let refusal = Refusal::new(Code::UnknownCertificate, "the certificate's source is not enrolled yet");
-                return Err(refusal
-                    .hint("Enrol with an invite and this certificate: `sluse enroll --certificate`.")
-                    .into());
-            };
-            sources::enrolled(sql, &source)?;
-            return Ok(ReceiveReply::Peer { source: Some(source) });
-        }
-        good_invite(sql, &sha256, now)?;
-        Ok(ReceiveReply::Peer { source: None })
+        sources::enrolled(sql, &source)?;
+        Ok(ReceiveReply::Peer { source: Some(source.clone()) })
     })
+}
+
+/// Whose certificate it is if this zone issued it, no source's where it is an invite's; none where an outside authority may
+/// know.
+fn ours(
+    control: &Control,
+    sql: &rusqlite::Connection,
+    certificate: &Sha256,
+    now: Timestamp,
+) -> Result<Option<Option<SourceName>>, Failure> {
+    if let Some(known) = sources::certificate(sql, certificate)? {
+        sources::enrolled(sql, &known.source)?;
+        if known.withdrawn {
+            return refuse(Code::UnknownCertificate, "a later enrolment replaced this certificate");
+        }
+        if known.expires < now {
+            return refuse(Code::CertificateExpired, format!("the certificate was good until {}", known.expires));
+        }
+        return Ok(Some(Some(known.source)));
+    }
+    if !control.outside.is_empty() && sources::invite(sql, certificate)?.is_none() {
+        return Ok(None);
+    }
+    good_invite(sql, certificate, now)?;
+    Ok(Some(None))
 }
 
 /// A certificate (DER) of an outside authority, checked.
@@ -189,6 +204,9 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
     if let Err(bad) = sshsig::verify(&identity, NAMESPACE_ENROL, asked.request.as_bytes(), &asked.proof) {
         return refuse(Code::BadProof, format!("the proof of the identity key: {bad}"));
     }
+    // Before the store is held, and only for who has a good invite: others read and write meanwhile.
+    control.store.read(|sql| good_invite(sql, &asked.certificate, control.store.now()))?;
+    let own = is_certificate(&asked.request).then(|| own_certificate(control, &asked.request)).transpose()?;
     let (source, certificate) = control.store.write(|write| {
         let invite = good_invite(&write.sql, &asked.certificate, write.now)?;
         if !invite::is_good(&asked.invite, &invite.token, &asked.identity, &asked.request) {
@@ -199,9 +217,11 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
         }
         let key = Sha256::of(identity.to_openssh().as_bytes());
         sources::enrol(write, &invite.source, &identity)?;
-        let (certificate, details) = if is_certificate(&asked.request) {
-            let (sha256, authority) = own_certificate(control, &invite.source, &asked.request, write.now)?;
-            (asked.request.clone(), json!({"certificate": sha256, "authority": authority, "identity": key}))
+        let (certificate, details) = if let Some((sha256, accepted)) = own {
+            if accepted.source != invite.source {
+                return refuse(Code::UnknownCertificate, "the certificate's subject is configured for another source");
+            }
+            (asked.request.clone(), json!({"certificate": sha256, "authority": accepted.authority, "identity": key}))
         } else {
             let life = control.settings.control.certificate_life;
             let issued = control.authority.issue_source(&invite.source, &asked.request, write.now, life);
@@ -213,29 +233,20 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
         write.record(&Who::Source(invite.source.clone()), "source-enrolled", None, details)?;
         Ok((invite.source, certificate))
     })?;
-    Ok(ReceiveReply::Enrolled { source, certificate, signer: signer_line(control) })
+    Ok(ReceiveReply::Enrolled { source, certificate, signer: signer_lines(control) })
 }
 
 fn is_certificate(request: &str) -> bool {
     request.starts_with("-----BEGIN CERTIFICATE-----")
 }
 
-/// Checks the certificate (PEM) of an outside authority that an invited source will show: its digest, and the authority's name. It is
-/// not kept: whether it is good, and whose it is, is asked of the authority's files at every connection.
-fn own_certificate(
-    control: &Control,
-    source: &SourceName,
-    pem: &str,
-    now: Timestamp,
-) -> Result<(Sha256, String), Failure> {
+/// Checks the certificate (PEM) of an outside authority that an invited source will show: its digest, and whose it is. It is not
+/// kept: whether it is good, and whose it is, is asked of the authority's files at every connection.
+fn own_certificate(control: &Control, pem: &str) -> Result<(Sha256, Accepted), Failure> {
     let Ok(certificate) = CertificateDer::from_pem_slice(pem.as_bytes()) else {
         return refuse(Code::BadProof, "the certificate cannot be read");
     };
-    let accepted = accepted(control, &certificate, now)?;
-    if accepted.source != *source {
-        return refuse(Code::UnknownCertificate, "the certificate's subject is configured for another source");
-    }
-    Ok((Sha256::of(&certificate), accepted.authority))
+    Ok((Sha256::of(&certificate), accepted(control, &certificate, control.store.now())?))
 }
 
 /// What a source sends to have its certificate renewed.
@@ -268,7 +279,10 @@ pub fn renew(control: &Control, asked: &Renewal) -> Result<ReceiveReply, Failure
             return refuse(Code::CertificateExpired, format!("the certificate was good until {}", shown.expires));
         }
         let half = i64::try_from(life.as_secs() / 2).unwrap_or(i64::MAX);
-        if shown.expires > write.now.plus(half) {
+        // One of an authority that is being left is exchanged at once; in the same second either may have issued it.
+        let issued = shown.expires.plus(-i64::try_from(life.as_secs()).unwrap_or(i64::MAX));
+        let left = control.store.signer.chain.authority_since().is_some_and(|since| issued <= since);
+        if shown.expires > write.now.plus(half) && !left {
             let until = shown.expires;
             return refuse(Code::WrongState, format!("the certificate is good until {until}: it is renewed later"));
         }
@@ -299,8 +313,10 @@ fn check_request(request: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn authority(error: AuthorityError) -> Failure {
+/// What is told of a certificate that was not issued.
+pub fn authority(error: AuthorityError) -> Failure {
     match error {
+        AuthorityError::Shown(_) => Failure::Refused(Refusal::new(Code::UnknownCertificate, error.to_string())),
         AuthorityError::Request(what) => {
             Failure::Refused(Refusal::new(Code::BadProof, format!("the certificate request: {what}")))
         }

@@ -1,11 +1,14 @@
 //! What is wrong with the zone, and what a person should know.
 
+use super::acknowledgements;
 use super::archives;
+use super::authority;
 use super::deadlines;
 use super::endings;
 use super::failure::Failure;
 use super::releases;
 use super::shared::Control;
+use super::store::acknowledgements as awaited;
 use super::store::transfers::Transfer;
 use super::store::{agreements, identities, sources, transfers};
 use super::views;
@@ -20,6 +23,9 @@ pub const NO_FULL_MALWARE_ENGINE: &str = "no-full-malware-engine";
 
 /// Agreements and certificates that end within so many days are pointed out.
 const ENDS_SOON: u16 = 30;
+
+/// The authority that ends within so many days is pointed out: sources that rarely come must move to another one meanwhile.
+const AUTHORITY_ENDS_SOON: i64 = 90;
 
 /// A transfer may be in a state in which a role works on it for so many seconds before it is pointed out: hours, since
 /// hundreds of gigabytes are read at disk speed.
@@ -43,14 +49,16 @@ pub fn health(control: &Control) -> Result<Health, Failure> {
     check_engines(control, &mut found)?;
     check_transfers(control, now, &mut found)?;
     ending(control, now, &mut found)?;
+    authorities(control, now, &mut found);
+    unacknowledged(control, &mut found)?;
     space(control, &mut found)?;
     for trouble in control.outside.troubles(now) {
         let list = if trouble.problem { &mut found.problems } else { &mut found.warnings };
-        push(list, trouble.code, trouble.message, trouble.hint);
+        push(list, trouble.code, 1, trouble.message, trouble.hint);
     }
     let (damaged, unread) = archives::troubles(control, now)?;
-    damaged.into_iter().for_each(|it| push(&mut found.problems, &it.code, it.message, &it.hint));
-    unread.into_iter().for_each(|it| push(&mut found.warnings, &it.code, it.message, &it.hint));
+    damaged.into_iter().for_each(|it| push(&mut found.problems, &it.code, it.count, it.message, &it.hint));
+    unread.into_iter().for_each(|it| push(&mut found.warnings, &it.code, it.count, it.message, &it.hint));
     if let Some(trouble) = control.last_checkpoint.trouble() {
         let hint =
             "Until it can, a database that is put back to an older copy shows less: look at the disk of control/.";
@@ -77,17 +85,18 @@ struct Found {
 
 impl Found {
     fn problem(&mut self, code: &str, message: String, hint: &str) {
-        push(&mut self.problems, code, message, hint);
+        push(&mut self.problems, code, 1, message, hint);
     }
 
     fn warning(&mut self, code: &str, message: String, hint: &str) {
-        push(&mut self.warnings, code, message, hint);
+        push(&mut self.warnings, code, 1, message, hint);
     }
 }
 
-fn push(list: &mut Vec<HealthProblem>, code: &str, message: String, hint: &str) {
+/// `count`: how many things the message is about.
+fn push(list: &mut Vec<HealthProblem>, code: &str, count: u64, message: String, hint: &str) {
     if list.len() < MOST {
-        list.push(HealthProblem { code: code.into(), message, hint: hint.into() });
+        list.push(HealthProblem { code: code.into(), count, message, hint: hint.into() });
     }
 }
 
@@ -108,8 +117,16 @@ fn check_engines(control: &Control, found: &mut Found) -> Result<(), Failure> {
         found.warning(NO_FULL_MALWARE_ENGINE, message.into(), hint);
     }
     for failing in &engines.failing {
-        let message = format!("engine {} cannot be used: {}", failing.engine, failing.reason);
-        found.problem("engine-failing", message, "What requires it is held until it is mended.");
+        let (engine, reason) = (&failing.engine, &failing.reason);
+        if failing.holds_everything {
+            let message = format!("EVERYTHING IS HELD: engine {engine} is not to be trusted: {reason}");
+            let hint =
+                "Mend it, or take it out of sluse.toml; then `sluse inspect-again ID` for what was held meanwhile.";
+            found.problem("everything-held", message, hint);
+        } else {
+            let message = format!("engine {engine} cannot be used: {reason}");
+            found.problem("engine-failing", message, "What requires it is held until it is mended.");
+        }
     }
     let now = control.store.now();
     for stored in control.store.read(agreements::all)? {
@@ -155,20 +172,24 @@ fn check_transfers(control: &Control, now: Timestamp, found: &mut Found) -> Resu
     if !overdue.is_empty() {
         let message =
             format!("{} wait for a decision for more than half of their time: {}", overdue.len(), list(&overdue));
-        found.problem(
+        push(
+            &mut found.problems,
             deadlines::DECISION_OVERDUE,
+            overdue.len() as u64,
             message,
             "When `hold_days` are over they expire: `sluse show ID` says why they are held.",
         );
     }
     if !held.is_empty() {
         let hint = "`sluse show ID` says why; `sluse release` or `sluse reject` decides.";
-        found.warning("held", format!("{} wait for a decision: {}", held.len(), list(&held)), hint);
+        let message = format!("{} wait for a decision: {}", held.len(), list(&held));
+        push(&mut found.warnings, "held", held.len() as u64, message, hint);
     }
     let slow: Vec<_> = working.into_iter().filter(|transfer| transfer.since.plus(TOO_LONG) < now).collect();
     if !slow.is_empty() {
         let hint = "The journal of the role that works on them says more.";
-        found.problem("slow", format!("{} stand still for hours: {}", slow.len(), list(&slow)), hint);
+        let message = format!("{} stand still for hours: {}", slow.len(), list(&slow));
+        push(&mut found.problems, "slow", slow.len() as u64, message, hint);
     }
     Ok(())
 }
@@ -211,6 +232,30 @@ fn ending(control: &Control, now: Timestamp, found: &mut Found) -> Result<(), Fa
             let message = format!("the certificate of source {} ended at {expires}", source.name);
             found.warning("certificate-ended", message, "`sluse source invite` gives it a new one.");
         }
+    }
+    Ok(())
+}
+
+fn authorities(control: &Control, now: Timestamp, found: &mut Found) {
+    let expires = control.authority.expires();
+    if expires <= now.plus(AUTHORITY_ENDS_SOON * 86_400) {
+        let message = format!("the certificate authority ends at {expires}");
+        let hint = "`sluse zone rotate ca` makes another one; sources move to it by themselves.";
+        found.warning("authority-ends", message, hint);
+    }
+    if authority::certificates(control.authority.ca_pem()).len() > 1 {
+        let hint =
+            "When every source has moved to the new one: `sluse zone rotate ca --end-old`, which says who has not.";
+        found.warning("old-authority", "an old certificate authority is still in force".into(), hint);
+    }
+}
+
+fn unacknowledged(control: &Control, found: &mut Found) -> Result<(), Failure> {
+    let count = control.store.read(awaited::count_missing)?;
+    if count > 0 {
+        let message = format!("{count} datasets were delivered and not acknowledged in time");
+        let hint = "`sluse transfers --state delivered` names them: ask the rooms' people whether they have them.";
+        push(&mut found.warnings, acknowledgements::MISSING, count, message, hint);
     }
     Ok(())
 }

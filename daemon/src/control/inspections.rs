@@ -107,7 +107,11 @@ pub fn inspected(
         InspectOutcome::Report { report } => judge(control, id, report, findings),
     };
     match judged {
-        Ok(()) => control.work.done(link, &task),
+        Ok(()) => {
+            control.work.done(link, &task);
+            // A worker is free: what waited for one may begin.
+            control.store.wake.bump();
+        }
         Err(failure) => {
             let reason = failure.to_string();
             control.work.failed(link, task, FaultCause::Retrying, &reason, control.store.now());
@@ -222,7 +226,9 @@ fn read_findings(json: &[u8]) -> Result<Vec<Finding>, Failure> {
 
 fn check_report(report: &Report, id: &TransferId) -> Result<(), Failure> {
     let long = |engine: &EngineReport| {
-        [&engine.engine, &engine.version, &engine.signatures].iter().any(|word| word.len() > MAX_WORD_BYTES)
+        let above = engine.above_limit.iter().flat_map(|above| &above.read_by);
+        let mut words = [&engine.engine, &engine.version, &engine.signatures].into_iter().chain(above);
+        words.clone().count() > 3 + MAX_ENGINES || words.any(|word| word.len() > MAX_WORD_BYTES)
     };
     if report.transfer != *id {
         return refuse(Code::Invalid, "the report is about another transfer");

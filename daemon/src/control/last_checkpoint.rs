@@ -11,7 +11,7 @@ use serde_json::json;
 use sluse_host::files;
 use sluse_host::layout::Layout;
 use sluse_protocol::audit::{Position, checkpoint, parse_checkpoint};
-use sluse_protocol::sshsig::{self, NAMESPACE_CHECKPOINT};
+use sluse_protocol::sshsig::NAMESPACE_CHECKPOINT;
 use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -116,10 +116,17 @@ impl LastCheckpoint {
     /// When the disk does not take it.
     pub fn write(&self, store: &Store) -> io::Result<Position> {
         let position = store.audit_position();
-        let text = checkpoint(store.signer.zone.as_str(), &position);
-        let signature = store.signer.key.sign(NAMESPACE_CHECKPOINT, text.as_bytes());
-        files::replace(&self.path, format!("{text}{signature}").as_bytes(), 0o600)?;
-        Ok(position)
+        self.write_at(&store.signer, position).map(|()| position)
+    }
+
+    /// Writes where the log ends, durably.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn write_at(&self, signer: &Signer, position: Position) -> io::Result<()> {
+        let text = checkpoint(signer.zone.as_str(), &position);
+        let signature = signer.key.sign(NAMESPACE_CHECKPOINT, text.as_bytes());
+        files::replace(&self.path, format!("{text}{signature}").as_bytes(), 0o600)
     }
 
     /// Why the file could not be written, while that lasts.
@@ -169,7 +176,7 @@ fn read(path: &Path) -> Result<Option<String>, RoleError> {
 /// What a file attests, when this zone signed it.
 fn position(text: &str, signer: &Signer) -> Option<Position> {
     let (statement, signature) = text.split_at_checked(text.find(SIGNATURE_BEGINS)?)?;
-    sshsig::verify(&signer.key.public(), NAMESPACE_CHECKPOINT, statement.as_bytes(), signature).ok()?;
+    signer.verify(NAMESPACE_CHECKPOINT, statement.as_bytes(), signature).ok()?;
     let (origin, position) = parse_checkpoint(statement)?;
     (origin == signer.zone.as_str()).then_some(position)
 }

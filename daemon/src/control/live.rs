@@ -2,6 +2,7 @@
 
 use sluse_protocol::finding::EngineReport;
 use sluse_protocol::roles::{EngineFailure, Role};
+use sluse_protocol::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +17,8 @@ pub struct Engines {
     pub there: Vec<EngineReport>,
     /// Those that did not.
     pub failing: Vec<EngineFailure>,
+    /// When the signatures of each that grows old were made, where it says so.
+    pub dated: BTreeMap<String, Timestamp>,
     /// Whether one of them is a full malware engine; unknown until `inspect` was there.
     pub full_malware_engine: Option<bool>,
 }

@@ -8,26 +8,32 @@
 //! inspect  ─ links::inspect ─ tasks, inspections ────────┤
 //! deliver  ─ links::deliver ─ tasks, deliveries ─────────┼─ store::write ─ transition, audit, receipts
 //! a person ─ operators ────── acts, questions, health ───┤
+//! monitors ─ metrics ──────── numbers ───────────────────┤
 //! the clock ───────────────── deadlines ─────────────────┘
 //! ```
 //!
 //! [`store`] is the state, and the only place where a transfer's state changes. What the other roles are to do follows from
 //! it ([`tasks`]) and is fetched by them; nothing true lives only in memory.
 
+mod acknowledgements;
+mod alerts;
 mod archives;
 pub mod authority;
 mod changes;
 mod deadlines;
 mod deliveries;
 mod documents;
+mod doors;
 mod endings;
 mod enrolment;
 mod failure;
 mod health;
 mod inspections;
+mod keys;
 mod last_checkpoint;
 mod links;
 mod live;
+mod metrics;
 mod offers;
 mod operators;
 mod people;
@@ -38,6 +44,7 @@ mod releases;
 mod restored;
 mod reviews;
 mod seals;
+mod server_certificate;
 mod shared;
 mod snapshot;
 mod store;
@@ -51,7 +58,7 @@ mod views;
 mod wake;
 mod work;
 
-use crate::RoleError;
+use crate::{RoleError, outside};
 use shared::Control;
 use sluse_host::clock;
 use sluse_host::config::Zone;
@@ -68,6 +75,8 @@ use std::sync::mpsc::{self, Receiver};
 pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleError> {
     let control = Arc::new(Control::load(&zone, Box::new(clock::now))?);
     let listener = operators::listen(&zone, &control.people)?;
+    let monitors = metrics::listen(&zone, &control.people)?;
+    let (alerted, mailer) = (alerts::listen(&zone)?, alerts::reader()?);
     crate::confine::apply(Role::Control, &zone)?;
     let (running, stop) = mpsc::channel();
     let timer = Arc::clone(&control);
@@ -75,9 +84,25 @@ pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleEr
     let following = Arc::clone(&control);
     // Ends with the process too: a checkpoint is replaced in one step.
     start("checkpoint", move || last_checkpoint::follow(&following))?;
+    if !control.outside.is_empty() {
+        let looking = Arc::clone(&control);
+        // Ends with the process: it only reads.
+        start("authorities", move || {
+            loop {
+                std::thread::sleep(outside::LOOK_AGAIN);
+                looking.outside.refresh();
+            }
+        })?;
+    }
+    let alerting = Arc::clone(&control);
+    // Ends with the process.
+    start("alerts", move || alerts::serve(&alerting, &alerted, mailer))?;
     let answering = Arc::clone(&control);
     // Ends with the process: what an operator does is one transaction, or has not happened.
     start("operators", move || operators::accept(&answering, &listener))?;
+    let counting = Arc::clone(&control);
+    // Ends with the process: it changes nothing.
+    start("metrics", move || metrics::accept(&counting, &monitors))?;
     for (role, stream) in links {
         links::serve(&control, role, stream);
     }

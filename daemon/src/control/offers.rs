@@ -73,7 +73,7 @@ fn decide(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
         return control.store.read(|sql| again(sql, offer, transfer, now));
     }
     // What can be said without the plan's entries is said before they are read.
-    let (agreement, room) = control.store.read(|sql| judge(sql, offer, now))?;
+    let (agreement, room) = control.store.read(|sql| judge(control, sql, offer, now))?;
     check_plan(plan, offer, &agreement, room.names)?;
     accept(control, offer, plan)
 }
@@ -110,7 +110,12 @@ fn accepted(transfer: Transfer) -> ReceiveReply {
 }
 
 /// What policy says of an offer.
-fn judge(sql: &rusqlite::Connection, offer: &Offer, now: Timestamp) -> Result<(Agreement, RoomInfo), Failure> {
+fn judge(
+    control: &Control,
+    sql: &rusqlite::Connection,
+    offer: &Offer,
+    now: Timestamp,
+) -> Result<(Agreement, RoomInfo), Failure> {
     let Some(stored) = agreements::find(sql, &offer.agreement)? else {
         let draft = versions::latest(sql, &offer.agreement)?;
         if draft.is_some_and(|draft| draft.head.from == offer.source) {
@@ -129,8 +134,12 @@ fn judge(sql: &rusqlite::Connection, offer: &Offer, now: Timestamp) -> Result<(A
         now,
     };
     policy::check_offer(&stored.agreement, &facts)?;
+    check_quota(control, sql, offer)?;
     match room {
-        Some(room) => Ok((stored.agreement, room)),
+        Some(room) => {
+            policy::check_room(&stored.agreement, &room)?;
+            Ok((stored.agreement, room))
+        }
         None => refuse(Code::ForbiddenRoom, "the agreement's room is not known"),
     }
 }
@@ -174,7 +183,7 @@ fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
         if let Some(transfer) = transfers::by_key(&write.sql, &offer.source, &offer.key)? {
             return again(&write.sql, offer, transfer, write.now);
         }
-        let (_, room) = judge(&write.sql, offer, write.now)?;
+        let (_, room) = judge(control, &write.sql, offer, write.now)?;
         check_count(&write.sql, &offer.source)?;
         check_space(control, write, offer, plan.bytes)?;
         let random = random::bytes::<5>().map_err(Failure::io("random bytes"))?;
@@ -192,6 +201,17 @@ fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
         control.documents.remove(&id, Which::Plan)?;
     }
     committed
+}
+
+/// What the zone's own settings allow the source to have open.
+fn check_quota(control: &Control, sql: &rusqlite::Connection, offer: &Offer) -> Result<(), Failure> {
+    let most = control.settings.source(&offer.source).and_then(|settings| settings.max_open_bytes);
+    let Some(most) = most else { return Ok(()) };
+    let open = transfers::open_bytes_of(sql, &offer.source)?;
+    if open.saturating_add(offer.totals.bytes) <= most {
+        return Ok(());
+    }
+    refuse(Code::QuotaExceeded, format!("{open} bytes of this source are open, and {most} are allowed at once"))
 }
 
 fn check_count(sql: &rusqlite::Connection, source: &SourceName) -> Result<(), Failure> {

@@ -52,6 +52,8 @@ pub struct People {
     separated: bool,
     /// Each power's group: its name, and its id.
     groups: Vec<(Power, String, u32)>,
+    /// The group whose members may read the numbers for monitoring, besides whoever has a power.
+    monitors: Option<u32>,
     directory: Directory,
     /// When the journal last said of a user that he or she was refused.
     told: Mutex<BTreeMap<u32, Instant>>,
@@ -94,23 +96,26 @@ impl People {
     /// # Errors
     /// When the system does not know a group.
     pub fn new(settings: &ControlSettings) -> Result<Self, RoleError> {
+        let group = |setting: &str, name: &str| match Group::from_name(name) {
+            Ok(Some(group)) => Ok(group.gid.as_raw()),
+            _ => Err(RoleError::State(format!("control.{setting}: there is no group {name}"))),
+        };
         let mut groups = Vec::new();
         for (power, name) in settings.groups() {
-            match Group::from_name(name) {
-                Ok(Some(group)) => groups.push((power, name.to_owned(), group.gid.as_raw())),
-                _ => return Err(RoleError::State(format!("control.{}: there is no group {name}", power.setting()))),
-            }
+            groups.push((power, name.to_owned(), group(power.setting(), name)?));
         }
+        let monitors = settings.monitors_group.as_deref().map(|name| group("monitors_group", name)).transpose()?;
         let ours = geteuid().as_raw();
         // The system's user database is asked once before confinement, so that what its modules load is loaded.
         let _ = system(ours);
-        Ok(Self { ours, separated: settings.separated(), groups, directory: Box::new(system), told: Mutex::default() })
+        let directory = Box::new(system);
+        Ok(Self { ours, separated: settings.separated(), groups, monitors, directory, told: Mutex::default() })
     }
 
     /// The people of a zone with separated powers, as tests have them.
     #[cfg(test)]
     pub fn with(ours: u32, groups: Vec<(Power, String, u32)>, directory: Directory) -> Self {
-        Self { ours, separated: true, groups, directory, told: Mutex::default() }
+        Self { ours, separated: true, groups, monitors: Some(5), directory, told: Mutex::default() }
     }
 
     /// Whether persons have the powers of their groups, and nobody has all.
@@ -173,10 +178,21 @@ impl People {
     pub fn admit(&self, uid: u32, request: &OperatorRequest) -> Result<Person, Refusal> {
         let (person, powers) = self.look_up(uid).map_err(|stranger| stranger.refusal())?;
         powers::check(&powers, request)?;
-        if self.separated && self.is_person(uid) && powers::is_of_the_host(request) {
-            return Err(Refusal::new(Code::Forbidden, "only root may do this: a copy shows what persons may not see"));
+        if let Some(reason) = powers::of_the_host(request, self.separated).filter(|_| self.is_person(uid)) {
+            return Err(Refusal::new(Code::Forbidden, format!("only root may do this: {reason}")));
         }
         Ok(person)
+    }
+
+    /// Whether there is a group of monitors.
+    pub fn has_monitors(&self) -> bool {
+        self.monitors.is_some()
+    }
+
+    /// Whether a user may read the numbers for monitoring: who has a power, and the monitors' group.
+    pub fn may_monitor(&self, uid: u32) -> bool {
+        let is_monitor = |account: Account| self.monitors.is_some_and(|monitors| account.groups.contains(&monitors));
+        self.look_up(uid).is_ok() || (self.directory)(uid).is_ok_and(|account| account.is_some_and(is_monitor))
     }
 
     /// Whether the journal is to say that a user was refused: once a minute each, since anybody may ask as often as he or she likes.
@@ -190,13 +206,14 @@ impl People {
         true
     }
 
-    /// Whether a user id is still that of a person with a power.
+    /// Whether a person still has a power. An account under the same user id with another name is somebody else: the id was given
+    /// to a newcomer.
     ///
     /// # Errors
     /// [`Code::Unavailable`] when the system cannot be asked.
-    pub fn still(&self, uid: u32, power: Power) -> Result<bool, Refusal> {
-        match self.look_up(uid) {
-            Ok((_, powers)) => Ok(powers.contains(&power)),
+    pub fn still(&self, person: &Person, power: Power) -> Result<bool, Refusal> {
+        match self.look_up(person.uid) {
+            Ok((now, powers)) => Ok(now == *person && powers.contains(&power)),
             Err(unknown @ Stranger::Unknown(..)) => Err(unknown.refusal()),
             Err(Stranger::Powerless(_) | Stranger::Torn { .. }) => Ok(false),
         }
@@ -293,17 +310,35 @@ mod tests {
         assert!(zone().look_up(23).unwrap_err().to_string().contains("group-2 and group-3"));
     }
 
+    fn person(uid: u32) -> Person {
+        Person { uid, name: format!("u{uid}") }
+    }
+
+    #[test]
+    fn numbers_are_for_who_has_a_power_and_for_monitors() {
+        for uid in [1, 2, 3, 4, 5, 15, 0, 99] {
+            assert!(zone().may_monitor(uid), "{uid}");
+        }
+        // In no group, in none of ours, without an account, and of whom nobody can tell.
+        for uid in [6, 66, 98, 97] {
+            assert!(!zone().may_monitor(uid), "{uid}");
+        }
+        assert!(zone().admit(5, &OperatorRequest::Health).is_err(), "a monitor has no power");
+    }
+
     #[test]
     fn who_has_no_account_any_more_may_nothing() {
         assert!(zone().look_up(98).is_err());
-        let still = |uid, power| zone().still(uid, power).map_err(|refusal| refusal.code);
+        let still = |uid, power| zone().still(&person(uid), power).map_err(|refusal| refusal.code);
         assert_eq!((still(98, Power::Reviewer), still(3, Power::Reviewer)), (Ok(false), Ok(true)));
         assert_eq!(still(3, Power::Operator), Ok(false));
+        let newcomer = Person { name: "somebody else".into(), ..person(3) };
+        assert_eq!(zone().still(&newcomer, Power::Reviewer), Ok(false), "the id was given to another account");
     }
 
     #[test]
     fn of_whom_the_system_cannot_be_asked_nothing_is_said() {
-        assert_eq!(zone().still(97, Power::Reviewer).map_err(|refusal| refusal.code), Err(Code::Unavailable));
+        assert_eq!(zone().still(&person(97), Power::Reviewer).map_err(|refusal| refusal.code), Err(Code::Unavailable));
         assert_eq!(zone().admit(97, &OperatorRequest::Health).unwrap_err().code, Code::Unavailable);
     }
 

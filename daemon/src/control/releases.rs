@@ -133,6 +133,7 @@ pub fn grant(
         room: room.name,
         room_folder: room.folder,
         room_names: room.names,
+        room_recipient: room.recipient,
         delivery: agreements::get(sql, &transfer.agreement)?.agreement.delivery,
         deliver: control.deliver_recipient.clone(),
     };

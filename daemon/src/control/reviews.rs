@@ -111,8 +111,8 @@ fn void_of_those_who_left(control: &Control, write: &mut Write<'_>, id: &Transfe
         return Ok(());
     }
     for made in reviews::standing(&write.sql, id)? {
-        let (uid, theirs) = (made.by.uid, |other: &Made| other.by.uid == made.by.uid);
-        if !control.people.still(uid, Power::Reviewer)? {
+        let theirs = |other: &Made| other.by.uid == made.by.uid;
+        if !control.people.still(&made.by, Power::Reviewer)? {
             reviews::void(write, &Who::Control, id, theirs, "no reviewer any more")?;
         }
     }

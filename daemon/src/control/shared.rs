@@ -1,7 +1,10 @@
 //! What all of `control`'s threads share.
 
+use super::acknowledgements::Looks;
+use super::alerts::Board;
 use super::authority::Authority;
 use super::documents::Documents;
+use super::keys;
 use super::last_checkpoint::LastCheckpoint;
 use super::live::Live;
 use super::people::People;
@@ -9,8 +12,9 @@ use super::progress::Progress;
 use super::readings::Readings;
 use super::refused::RefusedOffers;
 use super::restored;
+use super::server_certificate::Renewals;
 use super::snapshot::Snapshots;
-use super::store::{Clock, Signer, Store, register};
+use super::store::{Clock, Store, register};
 use super::work::Work;
 use crate::RoleError;
 use crate::outside::Outside;
@@ -39,6 +43,8 @@ pub struct Control {
     pub snapshots: Snapshots,
     /// Who issues certificates.
     pub authority: Authority,
+    /// What it issued to `receive` since the start.
+    pub renewals: Renewals,
     /// Who else's certificates are taken, and whose they are.
     pub outside: Outside,
     /// The public half of `deliver`'s key: what transfer identities are re-wrapped to.
@@ -47,6 +53,10 @@ pub struct Control {
     pub live: Live,
     /// What the roles are working on.
     pub work: Work,
+    /// What is wrong, as it was looked at last.
+    pub board: Board,
+    /// How far rooms were looked at for acknowledgements.
+    pub looks: Looks,
     /// How far receiving transfers are.
     pub progress: Progress,
     /// What persons read today.
@@ -63,11 +73,12 @@ impl Control {
     pub fn load(zone: &Zone, clock: Clock) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         let key = read_signing_key(&layout.signing_key())?;
-        let signer = Signer { zone: zone.settings.zone.name.clone(), key };
+        let signer = keys::signer(layout, zone.settings.zone.name.clone(), key)?;
         let last_checkpoint = LastCheckpoint::find(layout, &signer)?;
         let store = Store::open(&layout.database(), signer, clock, last_checkpoint.witness())?;
         last_checkpoint.settle(&store)?;
         restored::settle(layout, &store)?;
+        keys::settle(layout, &store)?;
         store.write(register::catch_up).map_err(|failure| RoleError::State(failure.to_string()))?;
         Ok(Self {
             settings: zone.settings.clone(),
@@ -76,10 +87,13 @@ impl Control {
             documents: Documents::open(layout, &store)?,
             snapshots: Snapshots::open(layout).map_err(RoleError::io(layout.snapshot().display().to_string()))?,
             authority: Authority::load(layout)?,
+            renewals: Renewals::default(),
             outside: Outside::new(zone),
             deliver_recipient: read_recipient(layout)?,
             live: Live::default(),
             work: Work::default(),
+            board: Board::default(),
+            looks: Looks::default(),
             progress: Progress::default(),
             readings: Readings::default(),
             refused: RefusedOffers::default(),

@@ -1,6 +1,8 @@
 //! What there is to do for `inspect` and `deliver`, as it follows from the state of the transfers.
 
+use super::acknowledgements;
 use super::archives;
+use super::deliveries;
 use super::failure::Failure;
 use super::live::LinkId;
 use super::releases;
@@ -12,6 +14,7 @@ use serde_json::json;
 use sluse_protocol::ids::{AgreementId, TransferId};
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::roles::{DeliverReply, InspectReply};
+use sluse_protocol::sharing::Size;
 use sluse_protocol::transfer::{Event, State};
 use std::time::Duration;
 
@@ -57,61 +60,69 @@ pub fn next_for_deliver(control: &Control, link: LinkId) -> Result<(DeliverReply
 
 /// What is quick and what others wait for comes first; inspecting, which is long, last.
 fn find_for_inspect(control: &Control, link: LinkId) -> Result<Option<InspectReply>, Failure> {
-    let Some(choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(InspectReply::Idle)) };
-    let finders = [mint, take_over, wrap, purge, inspect];
+    let Some(mut choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(InspectReply::Idle)) };
+    if let Some(count) = mint(control, &choice)? {
+        choice.give(Task::Mint, Size::Small);
+        return Ok(Some(InspectReply::Mint { count }));
+    }
+    let finders = [take_over, wrap, purge, inspect];
     for find in finders {
-        if let Some((task, reply)) = find(control, &choice)? {
-            choice.hand_out(task);
+        if let Some((task, transfer, reply)) = find(control, &choice)? {
+            choice.hand_out(task, &transfer, control.settings.weight(&transfer.source));
             return Ok(Some(reply));
         }
     }
     Ok(None)
 }
 
-type Found<T> = Result<Option<(Task, T)>, Failure>;
+/// A task, the transfer that it is about, and what the role is told.
+type Found = Result<Option<(Task, Transfer, InspectReply)>, Failure>;
 
-fn mint(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn mint(control: &Control, choice: &Choice<'_>) -> Result<Option<u16>, Failure> {
     let unused = control.store.read(identities::unused)?;
-    if unused >= POOL_LOW || !choice.allows(&Task::Mint) {
+    if unused >= POOL_LOW || !choice.allows(&Task::Mint, 0) {
         return Ok(None);
     }
-    let count = u16::try_from(POOL_FULL - unused).unwrap_or(1);
-    Ok(Some((Task::Mint, InspectReply::Mint { count })))
+    Ok(Some(u16::try_from(POOL_FULL - unused).unwrap_or(1)))
 }
 
-fn first(
+/// The next transfer for a kind of task: the source's whose turn it is.
+fn next(
     control: &Control,
     choice: &Choice<'_>,
     states: &[State],
-    task: fn(sluse_protocol::ids::TransferId) -> Task,
+    task: fn(TransferId) -> Task,
     wanted: impl Fn(&Transfer) -> bool,
 ) -> Result<Option<Transfer>, Failure> {
     let now = control.store.now();
-    control.store.read(|sql| {
-        transfers::first(sql, states, now, |transfer| wanted(transfer) && choice.allows(&task(transfer.id.clone())))
-    })
+    let allowed = |transfer: &Transfer| choice.allows(&task(transfer.id.clone()), transfer.totals.bytes);
+    let firsts = control.store.read(|sql| {
+        transfers::first_of_each_source(sql, states, now, |transfer| wanted(transfer) && allowed(transfer))
+    })?;
+    let kind = firsts.first().map(|transfer| task(transfer.id.clone()).as_str());
+    Ok(kind.and_then(|kind| choice.next(kind, firsts)))
 }
 
-fn take_over(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn take_over(control: &Control, choice: &Choice<'_>) -> Found {
     let sealed = |transfer: &Transfer| transfer.seal.is_some();
-    let found = first(control, choice, &[State::Receiving], Task::TakeOver, sealed)?;
+    let found = next(control, choice, &[State::Receiving], Task::TakeOver, sealed)?;
     Ok(found.and_then(|transfer| {
-        let (chunks, seal) = (transfer.chunks(), transfer.seal?);
-        let reply = InspectReply::TakeOver { transfer: transfer.id.clone(), chunks, chunk_list: seal.chunk_list };
-        Some((Task::TakeOver(transfer.id), reply))
+        let (chunks, chunk_list) = (transfer.chunks(), transfer.seal.as_ref()?.chunk_list);
+        let reply = InspectReply::TakeOver { transfer: transfer.id.clone(), chunks, chunk_list };
+        Some((Task::TakeOver(transfer.id.clone()), transfer, reply))
     }))
 }
 
-fn wrap(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn wrap(control: &Control, choice: &Choice<'_>) -> Found {
     let ours = Some(control.deliver_recipient.as_str());
     let suspended = suspended(control)?;
     let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !is_withheld(transfer, &suspended);
     let states = [State::Released, State::Delivering];
-    let Some(transfer) = first(control, choice, &states, Task::Wrap, unwrapped)? else { return Ok(None) };
+    let Some(transfer) = next(control, choice, &states, Task::Wrap, unwrapped)? else { return Ok(None) };
     let granted = control.store.write(|write| granted(control, write, &transfer.id))?;
     Ok(granted.map(|(transfer, grant, signature)| {
         let reply = InspectReply::Wrap { transfer: transfer.id.clone(), grant, signature };
-        (Task::Wrap(transfer.id), reply)
+        (Task::Wrap(transfer.id.clone()), transfer, reply)
     }))
 }
 
@@ -132,7 +143,9 @@ fn granted(
             }
             Err(fault) => return Err(fault),
         },
-        State::Delivering if agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none() => {}
+        State::Delivering
+            if transfer.withdrawal.is_none()
+                && agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none() => {}
         _ => return Ok(None),
     }
     let (grant, signature) = releases::grant(control, &write.sql, &transfer, write.now)?;
@@ -144,30 +157,29 @@ fn suspended(control: &Control) -> Result<Vec<AgreementId>, Failure> {
     Ok(all.into_iter().filter(|stored| stored.suspended.is_some()).map(|stored| stored.agreement.id).collect())
 }
 
-/// Whether a delivery that was begun and interrupted waits until its agreement is resumed. It is not held: its bag may
-/// stand in the room already.
+/// Whether a delivery that was begun and interrupted waits until its agreement is resumed, or is taken back. It is not held: its
+/// bag may stand in the room already.
 fn is_withheld(transfer: &Transfer, suspended: &[AgreementId]) -> bool {
-    transfer.state == State::Delivering && suspended.contains(&transfer.agreement)
+    transfer.state == State::Delivering && (suspended.contains(&transfer.agreement) || transfer.withdrawal.is_some())
 }
 
-fn purge(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn purge(control: &Control, choice: &Choice<'_>) -> Found {
     // What was deleted could not be taken out of the write-ahead log until then.
     if control.store.is_being_copied() {
         return Ok(None);
     }
     let now = control.store.now();
-    let found = control
-        .store
-        .read(|sql| transfers::first_to_purge(sql, now, |transfer| choice.allows(&Task::Purge(transfer.id.clone()))))?;
+    let allowed = |transfer: &Transfer| choice.allows(&Task::Purge(transfer.id.clone()), transfer.totals.bytes);
+    let found = control.store.read(|sql| transfers::first_to_purge(sql, now, allowed))?;
     Ok(found.map(|transfer| {
-        let reply = InspectReply::Purge { transfer: transfer.id.clone(), recipient: transfer.identity };
-        (Task::Purge(transfer.id), reply)
+        let reply = InspectReply::Purge { transfer: transfer.id.clone(), recipient: transfer.identity.clone() };
+        (Task::Purge(transfer.id.clone()), transfer, reply)
     }))
 }
 
-fn inspect(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
+fn inspect(control: &Control, choice: &Choice<'_>) -> Found {
     let any = |_: &Transfer| true;
-    let found = first(control, choice, &[State::Received, State::Inspecting], Task::Inspect, any)?;
+    let found = next(control, choice, &[State::Received, State::Inspecting], Task::Inspect, any)?;
     let Some(transfer) = found else { return Ok(None) };
     let Some(seal) = &transfer.seal else {
         return Err(Failure::broken(format!("transfer {} is {} and not sealed", transfer.id, transfer.state)));
@@ -186,21 +198,25 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found<InspectReply> {
     let Some(content) = content else { return Ok(None) };
     let reply = InspectReply::Inspect {
         transfer: transfer.id.clone(),
-        recipient: transfer.identity,
+        recipient: transfer.identity.clone(),
         manifest_sha256: seal.manifest_sha256,
-        content,
+        content: Box::new(content),
     };
-    Ok(Some((Task::Inspect(transfer.id), reply)))
+    Ok(Some((Task::Inspect(transfer.id.clone()), transfer, reply)))
 }
 
 fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverReply, Vec<u8>)>, Failure> {
     let idle = || (DeliverReply::Idle, Vec::new());
-    let Some(choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
+    let Some(mut choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
+    if let Some((task, reply)) = deliveries::find_withdrawn(control, &choice)? {
+        choice.give(task, Size::Small);
+        return Ok(Some((reply, Vec::new())));
+    }
     let ours = Some(control.deliver_recipient.as_str());
     let suspended = suspended(control)?;
     let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !is_withheld(transfer, &suspended);
     let states = [State::Delivering, State::Released];
-    if let Some(transfer) = first(control, &choice, &states, Task::Deliver, wrapped)? {
+    if let Some(transfer) = next(control, &choice, &states, Task::Deliver, wrapped)? {
         let begun = control.store.write(|write| {
             let Some((transfer, grant, signature)) = granted(control, write, &transfer.id)? else { return Ok(None) };
             if transfer.wrapped_to.as_deref() != ours {
@@ -216,13 +232,18 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
         })?;
         // Held, or another now: looked at anew, with what is suspended now.
         let Some((grant, signature, identity)) = begun else { return Ok(None) };
-        choice.hand_out(Task::Deliver(transfer.id.clone()));
+        let weight = control.settings.weight(&transfer.source);
+        choice.hand_out(Task::Deliver(transfer.id.clone()), &transfer, weight);
         let documents = BAG_DOCUMENTS.iter().map(|name| (*name).to_owned()).collect();
         let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };
         return Ok(Some((task, identity)));
     }
-    Ok(archives::find_due(control, &choice)?.map(|(task, reply)| {
-        choice.hand_out(task);
+    let due = match acknowledgements::find_due(control, &choice)? {
+        None => archives::find_due(control, &choice)?,
+        look => look,
+    };
+    Ok(due.map(|(task, reply)| {
+        choice.give(task, Size::Small);
         (reply, Vec::new())
     }))
 }

@@ -50,6 +50,7 @@ pub struct Bench {
 #[derive(Clone)]
 pub struct Dataset {
     pub name: &'static str,
+    pub source: &'static str,
     pub agreement: &'static str,
     pub files: Vec<(&'static str, u64)>,
     pub key: u8,
@@ -60,6 +61,7 @@ impl Default for Dataset {
     fn default() -> Self {
         Self {
             name: "extract",
+            source: "lab",
             agreement: "lab",
             files: vec![("a.csv", 10), ("b/c.csv", 5)],
             key: 0,
@@ -103,7 +105,7 @@ impl Dataset {
     pub fn manifest_header(&self, transfer: &TransferId) -> Header {
         Header::Manifest {
             transfer: transfer.clone(),
-            source: "lab".parse().unwrap(),
+            source: self.source.parse().unwrap(),
             agreement: self.agreement.parse().unwrap(),
             dataset: self.name.parse().unwrap(),
             plan: Sha256::of(self.plan().as_bytes()),
@@ -304,7 +306,11 @@ impl Bench {
     }
 
     pub fn deliver(&self, request: DeliverRequest) -> (DeliverReply, Vec<u8>) {
-        links::deliver::answer(&self.control, self.deliver, request)
+        self.deliver_with(request, &[])
+    }
+
+    pub fn deliver_with(&self, request: DeliverRequest, body: &[u8]) -> (DeliverReply, Vec<u8>) {
+        links::deliver::answer(&self.control, self.deliver, request, body)
     }
 
     pub fn upload(&self, upload: u64, bytes: &[u8]) {
@@ -321,7 +327,7 @@ impl Bench {
     pub fn offer_plan(&self, dataset: &Dataset, plan: &str) -> ReceiveReply {
         self.upload(1, plan.as_bytes());
         let offer = ReceiveRequest::Offer {
-            source: lab(),
+            source: dataset.source.parse().unwrap(),
             upload: 1,
             agreement: dataset.agreement.parse().unwrap(),
             dataset: dataset.name.parse().unwrap(),
@@ -374,7 +380,7 @@ impl Bench {
     pub fn sealing_manifest(&self, dataset: &Dataset, transfer: &TransferId, manifest: &str) -> ReceiveRequest {
         self.upload(2, manifest.as_bytes());
         ReceiveRequest::Seal {
-            source: lab(),
+            source: dataset.source.parse().unwrap(),
             transfer: transfer.clone(),
             upload: 2,
             manifest_sha256: Sha256::of(manifest.as_bytes()),
@@ -403,8 +409,13 @@ impl Bench {
 
     pub fn report(&self, dataset: &Dataset, transfer: &TransferId) -> Report {
         let files = dataset.totals().files;
-        let engine =
-            |name: &str| EngineReport { engine: name.into(), version: "1".into(), signatures: String::new(), files };
+        let engine = |name: &str| EngineReport {
+            engine: name.into(),
+            version: "1".into(),
+            signatures: String::new(),
+            files,
+            above_limit: None,
+        };
         Report {
             transfer: transfer.clone(),
             manifest: Sha256::of(dataset.manifest(&dataset.manifest_header(transfer)).as_bytes()),

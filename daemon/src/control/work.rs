@@ -1,11 +1,13 @@
-//! What the roles are working on: which task is in whose hands, and which must wait since it failed.
+//! What the roles are working on: which task is in whose hands, which must wait since it failed, and whose turn it is.
 //!
 //! Nothing here is durable. Tasks follow from the database ([`super::tasks`]); when a connection ends, what it had in work
 //! is handed out again.
 
 use super::live::LinkId;
-use sluse_protocol::ids::TransferId;
+use super::store::transfers::Transfer;
+use sluse_protocol::ids::{SourceName, TransferId};
 use sluse_protocol::roles::FaultCause;
+use sluse_protocol::sharing::{Shares, Size, may_begin};
 use sluse_protocol::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,9 +22,8 @@ const LONGEST_WAIT: i64 = 600;
 /// reasons of its own. Beyond that the task itself is suspected, and waits like one that failed.
 const FREE_RESTARTS: u32 = 5;
 
-/// Inspections that one connection has at once: a few more than it works on, so that it never waits for the next, and few
-/// enough that a small transfer does not queue behind many.
-const MOST_INSPECTIONS: usize = 4;
+/// What a task costs beside the transfer's bytes, in bytes: where extracts are small, that is most of it.
+const TASK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Seconds within which a task that needs no reading of a dataset must be done. One that is not has been lost.
 const QUICK_SECONDS: i64 = 600;
@@ -44,6 +45,10 @@ pub enum Task {
     Deliver(TransferId),
     /// Read its archived bag again.
     Check(TransferId),
+    /// Take back a delivery that was begun.
+    Withdraw(TransferId),
+    /// Look for acknowledgements in rooms.
+    Look,
 }
 
 impl Task {
@@ -57,25 +62,28 @@ impl Task {
             Task::Purge(_) => "purge",
             Task::Deliver(_) => "deliver",
             Task::Check(_) => "check-archive",
+            Task::Withdraw(_) => "withdraw",
+            Task::Look => "look",
         }
     }
 
     /// The transfer that it is about.
     pub fn transfer(&self) -> Option<&TransferId> {
         match self {
-            Task::Mint => None,
+            Task::Mint | Task::Look => None,
             Task::TakeOver(id)
             | Task::Inspect(id)
             | Task::Wrap(id)
             | Task::Purge(id)
             | Task::Deliver(id)
+            | Task::Withdraw(id)
             | Task::Check(id) => Some(id),
         }
     }
 
-    /// Whether it takes as long as the dataset is large.
+    /// Whether it takes as long as the dataset is large, or as rooms take to answer.
     fn is_long(&self) -> bool {
-        matches!(self, Task::Inspect(_) | Task::Deliver(_) | Task::Check(_))
+        matches!(self, Task::Inspect(_) | Task::Deliver(_) | Task::Check(_) | Task::Withdraw(_) | Task::Look)
     }
 }
 
@@ -101,6 +109,8 @@ pub struct Work(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     in_hands: HashMap<LinkId, HashMap<Task, Held>>,
+    /// Whose turn it is, for each kind of task.
+    shares: HashMap<&'static str, Shares<SourceName>>,
     troubles: HashMap<Task, Trouble>,
     restarts: HashMap<Task, u32>,
 }
@@ -109,6 +119,7 @@ struct Inner {
 #[derive(Debug)]
 struct Held {
     since: Timestamp,
+    size: Size,
     /// Whether its bag was signed.
     signed: bool,
 }
@@ -182,11 +193,11 @@ impl Work {
     /// Takes back quick tasks that were handed out long ago and never answered for.
     pub fn take_back_lost(&self, now: Timestamp) {
         let mut inner = self.lock();
-        let lost = |task: &Task, since: Timestamp| !task.is_long() && since.plus(QUICK_SECONDS) < now;
+        let lost = |task: &Task, held: &Held| !task.is_long() && held.since.plus(QUICK_SECONDS) < now;
         let mut all = Vec::new();
         for tasks in inner.in_hands.values_mut() {
-            all.extend(tasks.iter().filter(|(task, held)| lost(task, held.since)).map(|(task, _)| task.clone()));
-            tasks.retain(|task, held| !lost(task, held.since));
+            all.extend(tasks.iter().filter(|(task, held)| lost(task, held)).map(|(task, _)| task.clone()));
+            tasks.retain(|task, held| !lost(task, held));
         }
         for task in all {
             tracing::warn!(
@@ -205,6 +216,13 @@ impl Work {
         // What was in hands that were lost may have been done.
         let begun = in_hands || inner.troubles.contains_key(task) || inner.restarts.contains_key(task);
         (!begun).then(act)
+    }
+
+    /// Does something while no task can be handed out; `None` when `task` is in somebody's hands.
+    pub fn unless_in_hands<T>(&self, task: &Task, act: impl FnOnce() -> T) -> Option<T> {
+        let inner = self.lock();
+        let in_hands = inner.in_hands.values().any(|tasks| tasks.contains_key(task));
+        (!in_hands).then(act)
     }
 
     /// What failed and waits.
@@ -239,11 +257,13 @@ impl Inner {
 }
 
 impl Choice<'_> {
-    /// Whether a task may be handed out: the connection does not have it, and it need not wait.
-    pub fn allows(&self, task: &Task) -> bool {
+    /// Whether a task on a transfer of so many bytes may be handed out: the connection does not have it, it need not wait, and,
+    /// where it takes a worker for long, one may be taken by something of this size. What is handed out begins at once: nothing
+    /// that comes later finds the role's own queue before it.
+    pub fn allows(&self, task: &Task, bytes: u64) -> bool {
         let Some(in_hands) = self.inner.in_hands.get(&self.link) else { return false };
-        let inspections = in_hands.keys().filter(|task| matches!(task, Task::Inspect(_))).count();
-        if matches!(task, Task::Inspect(_)) && inspections >= MOST_INSPECTIONS {
+        let same = in_hands.iter().filter(|(other, _)| other.as_str() == task.as_str());
+        if task.is_long() && !may_begin(Size::of(bytes), same.map(|(_, held)| held.size)) {
             return false;
         }
         // Reading archives has time: one after another, beside what is delivered.
@@ -255,10 +275,24 @@ impl Choice<'_> {
         !in_hands.contains_key(task) && !self.inner.troubles.get(task).is_some_and(|trouble| waits(trouble.next))
     }
 
-    /// Hands a task out.
-    pub fn hand_out(mut self, task: Task) {
+    /// Whose turn it is: of the first transfer of each source, the one whose source had least of this kind of task so far, by
+    /// weight.
+    pub fn next(&self, kind: &str, firsts: Vec<Transfer>) -> Option<Transfer> {
+        let stand = |source: &SourceName| self.inner.shares.get(kind).map_or(0, |shares| shares.stand(source));
+        firsts.into_iter().min_by_key(|transfer| stand(&transfer.source))
+    }
+
+    /// Hands out a task on a transfer; `weight` is that of its source.
+    pub fn hand_out(mut self, task: Task, transfer: &Transfer, weight: u32) {
+        let cost = transfer.totals.bytes.saturating_add(TASK_BYTES);
+        self.inner.shares.entry(task.as_str()).or_default().serve(&transfer.source, cost, weight);
+        self.give(task, Size::of(transfer.totals.bytes));
+    }
+
+    /// Hands out a task that is about no transfer.
+    pub fn give(&mut self, task: Task, size: Size) {
         if let Some(tasks) = self.inner.in_hands.get_mut(&self.link) {
-            tasks.insert(task, Held { since: self.now, signed: false });
+            tasks.insert(task, Held { since: self.now, size, signed: false });
         }
     }
 }
@@ -278,10 +312,10 @@ mod tests {
     }
 
     fn take(work: &Work, link: LinkId, seconds: i64) -> bool {
-        let Some(choice) = work.choose(link, at(seconds)) else { return false };
-        let allowed = choice.allows(&task());
+        let Some(mut choice) = work.choose(link, at(seconds)) else { return false };
+        let allowed = choice.allows(&task(), 0);
         if allowed {
-            choice.hand_out(task());
+            choice.give(task(), Size::Small);
         }
         allowed
     }
@@ -326,14 +360,32 @@ mod tests {
         let Task::Inspect(id) = task() else { unreachable!() };
         let wrap = Task::Wrap(id);
         for task in [task(), wrap.clone()] {
-            work.choose(link, at(0)).unwrap().hand_out(task);
+            work.choose(link, at(0)).unwrap().give(task, Size::Small);
         }
         work.take_back_lost(at(600));
         assert_eq!(work.troubles(), []);
         work.take_back_lost(at(601));
         assert_eq!(work.troubles().iter().map(|trouble| &trouble.task).collect::<Vec<_>>(), [&wrap]);
-        let allowed = |task: &Task| work.choose(link, at(606)).unwrap().allows(task);
+        let allowed = |task: &Task| work.choose(link, at(606)).unwrap().allows(task, 0);
         assert!(allowed(&wrap) && !allowed(&task()));
+    }
+
+    #[test]
+    fn what_is_large_is_not_handed_out_where_it_would_take_the_last_worker() {
+        let (live, work) = (Live::default(), Work::default());
+        let link = live.connect(Role::Deliver);
+        work.open(link);
+        let deliver = |number| Task::Deliver(TransferId::new(at(0), [number; 5]));
+        let allows = |number, bytes| work.choose(link, at(0)).unwrap().allows(&deliver(number), bytes);
+        for (number, size) in [(1, Size::Large), (2, Size::Large), (3, Size::Medium)] {
+            work.choose(link, at(0)).unwrap().give(deliver(number), size);
+        }
+        assert!(!allows(4, 1 << 40) && !allows(4, 1 << 30), "the last worker is for small ones");
+        assert!(allows(4, 1 << 20));
+        work.done(link, &deliver(3));
+        assert!(allows(4, 1 << 30) && !allows(4, 1 << 40), "two large ones at once are enough");
+        let inspect = Task::Inspect(TransferId::new(at(0), [9; 5]));
+        assert!(work.choose(link, at(0)).unwrap().allows(&inspect, 1 << 40), "each kind of task has its workers");
     }
 
     #[test]
@@ -352,11 +404,11 @@ mod tests {
         let link = live.connect(Role::Inspect);
         work.open(link);
         let other = |number: u8| TransferId::new(at(0), [number; 5]);
-        let allowed = |task: &Task| work.choose(link, at(0)).unwrap().allows(task);
+        let allowed = |task: &Task| work.choose(link, at(0)).unwrap().allows(task, 0);
         for number in 0..4 {
             let task = Task::Inspect(other(number));
             assert!(allowed(&task));
-            work.choose(link, at(0)).unwrap().hand_out(task);
+            work.choose(link, at(0)).unwrap().give(task, Size::Small);
         }
         assert!(!allowed(&Task::Inspect(other(9))) && allowed(&Task::Wrap(other(9))));
         work.done(link, &Task::Inspect(other(0)));

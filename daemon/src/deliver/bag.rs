@@ -9,6 +9,7 @@ use super::tag_file::{TagFile, Written};
 use super::tags;
 use crate::quarantine::dataset::Dataset;
 use crate::quarantine::manifest::Plain;
+use age::x25519::Recipient;
 use sha2::Digest as _;
 use sluse_protocol::agreement::Delivery;
 use sluse_protocol::archive::{SIGNATURE, STATEMENT};
@@ -50,20 +51,23 @@ pub fn write(
 ) -> Result<Sha256, DeliverError> {
     let mut tags = Vec::new();
     let described = tags::ro_crate(grant, documents.names());
-    for (name, text) in [(tags::BAGIT.0, tags::BAGIT.1.to_owned()), tags::bag_info(grant), described] {
+    for (name, text) in [(tags::BAGIT.0, tags::BAGIT.1.to_owned()), described] {
         tags.push(TagFile::write_whole(bag, name, &text).map_err(DeliverError::io(WHAT))?);
     }
     tags.push(copy_manifest(bag, source_manifest)?);
     for name in documents.names().iter().filter(|name| *name != tags::SOURCE_MANIFEST) {
         tags.push(fetch(bag, name, documents)?);
     }
-    let mut payload = Payload::begin(bag, grant.room_names)?;
+    let mut payload = Payload::begin(bag, grant.room_names, recipient(grant)?)?;
     dataset.walk(&mut payload)?;
     let finished = payload.finish()?;
     if finished.files != grant.totals.files {
         return Err(DeliverError::Fault("not every file was read back".into()));
     }
+    let (name, text) = tags::bag_info(grant, finished.bytes);
+    tags.push(TagFile::write_whole(bag, name, &text).map_err(DeliverError::io(WHAT))?);
     tags.push(finished.manifest);
+    tags.extend(finished.plain);
     tags.extend(finished.renamed);
     let digest = tag_manifest(bag, &mut tags)?;
     if grant.delivery == Delivery::Archive {
@@ -77,6 +81,13 @@ pub fn write(
     nix::unistd::syncfs(bag).map_err(|errno| DeliverError::io("syncing the room")(errno.into()))?;
     tags.iter().try_for_each(|tag| read_back(bag, tag))?;
     Ok(digest)
+}
+
+/// To whom the dataset's files are encrypted in the room, if they are.
+fn recipient(grant: &GrantStatement) -> Result<Option<Recipient>, DeliverError> {
+    let read =
+        |text: &String| text.parse().map_err(|_| DeliverError::Fault("the room's recipient is none of age's".into()));
+    grant.room_recipient.as_ref().map(read).transpose()
 }
 
 /// The manifest as it was sealed, which every other check goes back to.
@@ -115,8 +126,17 @@ fn fetch(bag: &Place, name: &str, documents: &dyn Documents) -> Result<Written, 
 fn is_free_name(name: &str) -> bool {
     let first = name.split('/').next().unwrap_or_default();
     name.parse::<sluse_protocol::path::DataPath>().is_ok()
-        && ![tags::DATA, tags::MANIFEST, tags::TAG_MANIFEST, tags::BAGIT.0, "bag-info.txt", STATEMENT, SIGNATURE]
-            .contains(&first)
+        && ![
+            tags::DATA,
+            tags::MANIFEST,
+            tags::PLAIN,
+            tags::TAG_MANIFEST,
+            tags::BAGIT.0,
+            "bag-info.txt",
+            STATEMENT,
+            SIGNATURE,
+        ]
+        .contains(&first)
 }
 
 fn tag_manifest(bag: &Place, tags: &mut Vec<Written>) -> Result<Sha256, DeliverError> {

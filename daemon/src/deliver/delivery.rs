@@ -16,6 +16,7 @@ use age::x25519::Identity;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Header;
 use sluse_protocol::grant::{GrantStatement, ReleaseGrant};
+use sluse_protocol::ids::{DatasetName, TransferId};
 use std::io;
 use std::path::Path;
 
@@ -68,6 +69,30 @@ pub fn deliver(
         place.sync().map_err(DeliverError::io("syncing the room"))?;
     }
     Ok(Visible { bag: format!("{}/{name}", granted.dataset), tagmanifest })
+}
+
+/// Takes back a delivery that was begun: nothing of it is left under its temporary name. Whether its bag is visible all the same: then
+/// nothing is changed.
+///
+/// # Errors
+/// When the room cannot be looked into.
+pub fn withdraw(rooms: &Place, room_folder: &str, dataset: &DatasetName, transfer: &TransferId) -> io::Result<bool> {
+    let room = rooms.folder(room_folder)?;
+    let there = |opened: io::Result<Place>| match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    };
+    if let Some(target) = there(room.folder(dataset.as_str()))?
+        && target.has(transfer.as_str())?
+    {
+        return Ok(true);
+    }
+    if let Some(incoming) = there(room.folder(INCOMING))? {
+        incoming.remove_tree(transfer.as_str())?;
+        incoming.sync()?;
+    }
+    room.remove_if_empty(dataset.as_str());
+    Ok(false)
 }
 
 /// Makes the bag's folder, and sees that nobody but us may exchange what will lie in it before it is visible: who can write

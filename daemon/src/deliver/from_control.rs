@@ -3,18 +3,18 @@
 use super::bag::Documents;
 use super::error::DeliverError;
 use crate::control_link::Link;
+use crate::zone_signers::ZoneSigners;
 use sluse_protocol::archive::ArchiveStatement;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::roles::{DeliverReply, DeliverRequest};
-use sluse_protocol::sshsig::{self, NAMESPACE_RECEIPT, PublicKey};
 
 /// The documents of one transfer, asked for at `control`.
 pub struct FromControl<'a> {
     /// The line to it.
     pub link: &'a Link<DeliverRequest, DeliverReply>,
-    /// Its key.
-    pub signer: &'a PublicKey,
+    /// Whose word counts.
+    pub signers: &'a ZoneSigners,
     /// The transfer.
     pub transfer: &'a TransferId,
     /// The documents' names, from the task.
@@ -43,8 +43,7 @@ impl Documents for FromControl<'_> {
             (DeliverReply::Refused(refusal), _) => return Err(fault(&refusal.to_string())),
             _ => return Err(fault("control answered with what is none")),
         };
-        sshsig::verify(self.signer, NAMESPACE_RECEIPT, &statement, &signature)
-            .map_err(|bad| fault(&bad.to_string()))?;
+        self.signers.archive(&statement, &signature).map_err(|bad| fault(&bad.to_string()))?;
         let stated: ArchiveStatement = serde_json::from_slice(&statement).map_err(|bad| fault(&bad.to_string()))?;
         if (&stated.transfer, &stated.tagmanifest) != (self.transfer, tagmanifest) {
             return Err(fault("it is of another bag"));

@@ -57,7 +57,7 @@ impl Lanes {
             })?);
             lanes.push(lane);
         }
-        let spare = (0..BUFFERS).map(|_| Memory::new(STEP)).collect();
+        let spare = (0..BUFFERS).map(|_| Memory::new(STEP)).collect::<io::Result<_>>()?;
         Ok(Self { lanes, threads, done, spare })
     }
 

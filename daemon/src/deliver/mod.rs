@@ -3,30 +3,33 @@
 //!
 //! It asks `control` for work; [`delivery`] writes a dataset as a [`bag`] and makes it visible in one step, [`receipt`] lays
 //! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose. Bags that are archived it
-//! reads again when `control` says so: [`fixity`].
+//! reads again when `control` says so: [`fixity`]. It looks whether rooms have acknowledged: [`acknowledgements`].
 
 use crate::RoleError;
 use crate::confine;
 use crate::control_link::Link;
 use crate::pulse;
-use crate::quarantine::identity;
+use crate::quarantine::identity::{self, RoleKey};
 use crate::work::Pool;
+use crate::zone_signers::ZoneSigners;
 use age::x25519::Identity;
 use nix::sys::stat::{Mode, umask};
 use sluse_host::config::Zone;
-use sluse_host::layout::transfer_folder;
-use sluse_host::{files, keys};
+use sluse_host::files;
+use sluse_host::layout::{Layout, transfer_folder};
 use sluse_protocol::grant::ReleaseGrant;
-use sluse_protocol::ids::TransferId;
+use sluse_protocol::ids::{DatasetName, TransferId};
 use sluse_protocol::limits;
-use sluse_protocol::roles::{CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
-use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, PublicKey};
-use std::io;
+use sluse_protocol::receipt::ReceiptKind;
+use sluse_protocol::roles::{
+    AwaitedBag, CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role, WithdrawOutcome,
+};
+use sluse_protocol::sharing;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+mod acknowledgements;
 mod bag;
 mod delivery;
 mod error;
@@ -40,9 +43,11 @@ mod pending;
 mod place;
 mod read_back;
 mod receipt;
+mod sealed_file;
 mod tag_file;
 mod tags;
 
+use acknowledgements::Useless;
 use delivery::Visible;
 use error::DeliverError;
 use fixity::Archived;
@@ -50,36 +55,31 @@ use from_control::FromControl;
 use pending::{Pending, PendingFolder};
 use place::Place;
 
-/// Datasets delivered at the same time; each has two threads that decrypt and one that reads back besides.
-const DELIVERIES: usize = 2;
-
-/// Deliveries that wait.
+/// Deliveries that wait: none, since `control` gives no more than there are workers, unless it was started anew meanwhile.
 const QUEUED: usize = 1024;
 
 /// Archived bags that wait to be read again: `control` hands them out one at a time.
 const CHECKS: usize = 4;
 
-/// Bytes of the longest `allowed_signers`.
-const MAX_SIGNERS_BYTES: u64 = 1024 * 1024;
+/// Looks at rooms, of which `control` hands out one at a time, and deliveries to be taken back, which wait.
+const LOOKS: usize = 1024;
 
 /// What the role works with.
 struct Deliver {
     zone: Zone,
     key: Identity,
-    signer: PublicKey,
-    /// The zone's `allowed_signers`.
-    signers: String,
+    signers: ZoneSigners,
     rooms: Place,
     pending: PendingFolder,
     settling: Mutex<()>,
+    useless: Useless,
     link: Link<DeliverRequest, DeliverReply>,
 }
 
 /// What the role reads before it gives up the right to.
 struct Held {
     key: Identity,
-    signer: PublicKey,
-    signers: String,
+    signers: ZoneSigners,
     rooms: Place,
     pending: PendingFolder,
 }
@@ -101,30 +101,34 @@ impl Held {
     fn load(zone: &Zone) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         Ok(Self {
-            key: identity::read(&layout.deliver_key())?,
-            signer: keys::read_public_key(&layout.signer())?,
-            signers: read_signers(&layout.allowed_signers())?,
+            key: own_key(layout)?,
+            signers: ZoneSigners::load(zone)?,
             rooms: Place::root(&zone.rooms()).map_err(RoleError::io("the folder of rooms"))?,
             pending: PendingFolder::open(&layout.pending()).map_err(RoleError::io("the folder of pending receipts"))?,
         })
     }
 }
 
-fn read_signers(file: &Path) -> Result<String, RoleError> {
-    let failed = || RoleError::io(file.display().to_string());
-    let bytes = files::read_bounded(file, MAX_SIGNERS_BYTES).map_err(failed())?;
-    String::from_utf8(bytes).map_err(|error| failed()(io::Error::other(error)))
+/// The key that `trust/deliver.pub` names: while it is exchanged the file has the old one and the new one.
+fn own_key(layout: &Layout) -> Result<Identity, RoleError> {
+    let path = layout.deliver_recipient();
+    let public = files::read_bounded(&path, 4096).map_err(RoleError::io(path.display().to_string()))?;
+    let key = RoleKey::read(&layout.deliver_key())?.named(String::from_utf8_lossy(&public).trim());
+    key.ok_or_else(|| RoleError::State("deliver.key and trust/deliver.pub do not belong together".into()))
 }
 
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { key, signer, signers, rooms, pending } = held;
+    let Held { key, signers, rooms, pending } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let deliver = Arc::new(Deliver { zone, key, signer, signers, rooms, pending, settling: Mutex::default(), link });
+    let (settling, useless) = (Mutex::default(), Useless::default());
+    let deliver = Arc::new(Deliver { zone, key, signers, rooms, pending, settling, useless, link });
     let recipient = deliver.key.to_public().to_string();
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
-    let deliveries = Pool::start("delivery", DELIVERIES, QUEUED).map_err(RoleError::io("starting threads"))?;
+    let deliveries = Pool::start("delivery", sharing::WORKERS, QUEUED).map_err(RoleError::io("starting threads"))?;
     let checks = Pool::start("archive-check", 1, CHECKS).map_err(RoleError::io("starting a thread"))?;
+    // A thread of its own: a room that does not answer keeps nobody else waiting.
+    let looks = Pool::start("look", 1, LOOKS).map_err(RoleError::io("starting a thread"))?;
     // `control` answers a poll, with work or without, or this role ends; so it does for each receipt that is settled.
     let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 3);
     loop {
@@ -148,6 +152,19 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                 };
                 if checks.give(check).is_err() {
                     return Err(RoleError::State("more archives than deliver can read".into()));
+                }
+            }
+            DeliverReply::Withdraw { transfer, room_folder, dataset } => {
+                let doing = Arc::clone(&deliver);
+                let withdraw = move || doing.withdraw(transfer, &room_folder, &dataset);
+                if looks.give(withdraw).is_err() {
+                    return Err(RoleError::State("more deliveries to be taken back than deliver can".into()));
+                }
+            }
+            DeliverReply::Look { bags } => {
+                let doing = Arc::clone(&deliver);
+                if looks.give(move || doing.look(&bags)).is_err() {
+                    return Err(RoleError::State("more looks at rooms than deliver can take".into()));
                 }
             }
             DeliverReply::Done
@@ -197,10 +214,9 @@ impl Deliver {
         if self.link.is_lost() {
             return;
         }
-        let signers =
-            PublicKey::find_allowed(&self.signers, Some(self.zone.settings.zone.name.as_str()), NAMESPACE_RECEIPT);
         let transfer = archived.transfer.clone();
-        let read = || self.rooms.folder(room_folder).map(|room| fixity::check(&room, archived, &signers));
+        let read =
+            || self.rooms.folder(room_folder).map(|room| fixity::check(&room, archived, self.signers.of_receipts()));
         let outcome = match catch_unwind(AssertUnwindSafe(read)) {
             Ok(Ok(fixity)) => CheckOutcome::Read { fixity },
             Ok(Err(error)) => CheckOutcome::Fault { reason: format!("reading an archived bag: {error}") },
@@ -213,9 +229,42 @@ impl Deliver {
         self.link.tell_or_end(&DeliverRequest::Checked { transfer, outcome }, &[]);
     }
 
+    /// Takes back a delivery that was begun.
+    fn withdraw(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName) {
+        if self.link.is_lost() {
+            return;
+        }
+        let withdraw = || delivery::withdraw(&self.rooms, room_folder, dataset, &transfer);
+        let outcome = match catch_unwind(AssertUnwindSafe(withdraw)) {
+            Ok(Ok(false)) => WithdrawOutcome::Gone,
+            Ok(Ok(true)) => WithdrawOutcome::Visible,
+            Ok(Err(error)) => WithdrawOutcome::Fault { reason: format!("taking a delivery back: {error}") },
+            Err(_) => WithdrawOutcome::Fault { reason: "deliver crashed over it".into() },
+        };
+        tracing::info!(%transfer, ?outcome, "a delivery is taken back");
+        self.link.tell_or_end(&DeliverRequest::Withdrawn { transfer, outcome }, &[]);
+    }
+
+    /// Looks whether rooms have acknowledged.
+    fn look(&self, bags: &[AwaitedBag]) {
+        if self.link.is_lost() {
+            return;
+        }
+        let look = || acknowledgements::look(&self.rooms, bags, &self.link, &self.signers, &self.useless);
+        match catch_unwind(AssertUnwindSafe(look)) {
+            Ok(Ok(())) => self.link.tell_or_end(&DeliverRequest::Looked, &[]),
+            // What it was about is handed out again.
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the link was lost during a look at the rooms");
+                self.link.end();
+            }
+            Err(_) => self.link.end(),
+        }
+    }
+
     /// The grant, if it is `control`'s, for this transfer and this key; or why it is not.
     fn check(&self, transfer: &TransferId, (statement, signature): (&str, &str)) -> Result<ReleaseGrant, String> {
-        let grant = ReleaseGrant::verify(statement, signature, &self.signer).map_err(|error| error.to_string())?;
+        let grant = self.signers.grant(statement, signature).map_err(|error| error.to_string())?;
         if grant.statement().transfer != *transfer {
             return Err("the grant is for another transfer".into());
         }
@@ -231,24 +280,26 @@ impl Deliver {
             .map_err(|error| DeliverError::Fault(format!("the transfer's identity: {error}")))?;
         let sealed = transfer_folder(&self.zone.layout.sealed(), &granted.transfer);
         let documents =
-            FromControl { link: &self.link, signer: &self.signer, transfer: &granted.transfer, names: documents };
+            FromControl { link: &self.link, signers: &self.signers, transfer: &granted.transfer, names: documents };
         let Visible { bag, tagmanifest } = delivery::deliver(&self.rooms, &sealed, grant, &identity, &documents)?;
         tracing::info!(transfer = %granted.transfer, "dataset delivered");
         let (transfer, room_folder) = (granted.transfer.clone(), granted.room_folder.clone());
         let pending = Pending { transfer, room_folder, bag, tagmanifest };
+        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         self.pending.add(&pending).map_err(DeliverError::io("remembering a delivery"))?;
-        Ok(self.settle(&pending)?)
+        Ok(self.tell(&pending)?)
     }
 
     /// Lays every receipt beside its bag that is not there yet.
     fn settle_all(&self) -> Result<(), RoleError> {
+        // Held while they are looked for, too: what somebody settles meanwhile is not told again.
+        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         let all = self.pending.all().map_err(RoleError::io("the folder of pending receipts"))?;
-        Ok(all.iter().try_for_each(|pending| self.settle(pending))?)
+        Ok(all.iter().try_for_each(|pending| self.tell(pending))?)
     }
 
     /// Tells `control` of a visible bag and lays the receipt that it answers beside it.
-    fn settle(&self, pending: &Pending) -> Result<(), sluse_host::rpc::CallError> {
-        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+    fn tell(&self, pending: &Pending) -> Result<(), sluse_host::rpc::CallError> {
         let Visible { bag, tagmanifest } = pending.visible();
         let (transfer, outcome) = (pending.transfer.clone(), DeliverOutcome::Visible { bag, tagmanifest });
         let (answer, statement) = self.link.ask(&DeliverRequest::Delivered { transfer, outcome }, &[])?;
@@ -256,7 +307,10 @@ impl Deliver {
         match answer {
             DeliverReply::Receipt { signature } => {
                 let receipt = (statement.as_slice(), signature.as_str());
-                let laid = receipt::lay_beside(&self.rooms, &pending.room_folder, &pending.bag, receipt, &self.signer);
+                let laid = {
+                    let (kind, at) = (ReceiptKind::Delivered, (&pending.room_folder, &pending.bag));
+                    receipt::lay_beside(&self.rooms, at.0, at.1, kind, receipt, &self.signers)
+                };
                 if let Err(error) = laid {
                     // It is delivered all the same; the receipt is asked for again when there is nothing else to do.
                     tracing::error!(%transfer, %error, "the delivered receipt is not in the room yet");

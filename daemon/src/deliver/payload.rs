@@ -1,14 +1,18 @@
-//! Writes the dataset's files into the bag as they are decrypted, and lists them in the bag's manifest.
+//! Writes the dataset's files into the bag as they are decrypted, and lists them in the bag's manifest. Where the room has a recipient each
+//! is encrypted to it, under its own name, and a second list has the digests of what comes out.
 
 use super::error::DeliverError;
 use super::large_writer::LargeWriter;
 use super::place::Place;
 use super::read_back::{Piece, ReadBack};
-use super::tag_file::TagFile;
+use super::sealed_file::SealedFile;
+use super::tag_file::{TagFile, Written};
 use super::tags;
 use crate::quarantine::dataset::Visitor;
+use age::x25519::Recipient;
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
+use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Entry;
 use sluse_protocol::path::{self, DataPath, NameRule};
 use std::fs::File;
@@ -32,7 +36,16 @@ pub struct Payload<'a> {
     large: Option<LargeWriter>,
     read_back: Option<ReadBack>,
     manifest: TagFile,
+    encryption: Option<Encryption>,
     renamed: Option<TagFile>,
+    /// Bytes of all files as they were written.
+    bytes: u64,
+}
+
+/// To whom files are encrypted, and the list of what comes out.
+struct Encryption {
+    recipient: Recipient,
+    plain: TagFile,
 }
 
 /// The file that is being written.
@@ -40,6 +53,10 @@ struct Current {
     /// Where it is small; a large one is with the [`LargeWriter`].
     small: Option<File>,
     path: Arc<str>,
+    /// Where it is encrypted.
+    sealed: Option<SealedFile>,
+    /// Bytes that it has in the room.
+    length: u64,
     /// Bytes that were handed over to be read back.
     given: u64,
 }
@@ -48,10 +65,14 @@ struct Current {
 pub struct Finished {
     /// Files read back, each with the manifest's SHA-256.
     pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
     /// The bag's manifest.
-    pub manifest: super::tag_file::Written,
+    pub manifest: Written,
+    /// The list of the plain files' digests, where they are encrypted.
+    pub plain: Option<Written>,
     /// The list of changed names, where there is one.
-    pub renamed: Option<super::tag_file::Written>,
+    pub renamed: Option<Written>,
 }
 
 const WHAT: &str = "writing into the room";
@@ -61,11 +82,26 @@ impl<'a> Payload<'a> {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn begin(bag: &'a Place, names: NameRule) -> Result<Self, DeliverError> {
+    pub fn begin(bag: &'a Place, names: NameRule, recipient: Option<Recipient>) -> Result<Self, DeliverError> {
         let begin = || -> io::Result<Self> {
             let read_back = Some(ReadBack::start(bag.make(tags::DATA, 0o755)?)?);
             let (data, manifest) = (bag.folder(tags::DATA)?, TagFile::create(bag, tags::MANIFEST)?);
-            Ok(Self { bag, data, names, folder: None, current: None, large: None, read_back, manifest, renamed: None })
+            let encrypted = |recipient| -> io::Result<Encryption> {
+                Ok(Encryption { recipient, plain: TagFile::create(bag, tags::PLAIN)? })
+            };
+            Ok(Self {
+                bag,
+                data,
+                names,
+                folder: None,
+                current: None,
+                large: None,
+                read_back,
+                manifest,
+                encryption: recipient.map(encrypted).transpose()?,
+                renamed: None,
+                bytes: 0,
+            })
         };
         begin().map_err(DeliverError::io(WHAT))
     }
@@ -77,7 +113,13 @@ impl<'a> Payload<'a> {
     pub fn finish(self) -> Result<Finished, DeliverError> {
         let files = self.read_back.map_or(Ok(0), ReadBack::finish)?;
         let finish = |file: TagFile| file.finish().map_err(DeliverError::io(WHAT));
-        Ok(Finished { files, manifest: finish(self.manifest)?, renamed: self.renamed.map(finish).transpose()? })
+        Ok(Finished {
+            files,
+            bytes: self.bytes,
+            manifest: finish(self.manifest)?,
+            plain: self.encryption.map(|encryption| finish(encryption.plain)).transpose()?,
+            renamed: self.renamed.map(finish).transpose()?,
+        })
     }
 
     /// Hands a piece over to be read back; when that has ended early, says why.
@@ -107,6 +149,35 @@ impl<'a> Payload<'a> {
             list.write(format!("{delivered}\t{sent}\n").as_bytes())?;
         }
         Ok(delivered)
+    }
+
+    /// Writes the next bytes of the file as it stands in the room.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), DeliverError> {
+        let Some(current) = &mut self.current else { return Err(DeliverError::Fault("bytes of no file".into())) };
+        let written = match (&mut current.small, &mut self.large) {
+            (Some(small), _) => small.write_all(bytes).map(|()| 0),
+            (None, Some(large)) => large.write(bytes),
+            (None, None) => Err(io::Error::other("nobody writes the file")),
+        };
+        let written = written.map_err(DeliverError::io(WHAT))?;
+        if written - current.given >= PIECE_BYTES {
+            let (path, from, upto) = (Arc::clone(&current.path), current.given, written);
+            current.given = upto;
+            self.give(Piece { path, from, upto, ends: None })?;
+        }
+        Ok(())
+    }
+
+    /// Lists a file by the digest that it has in the room and, where that is another, by the one of what comes out.
+    fn list(&mut self, path: &str, plain: Option<Sha256>, stored: Option<Sha256>) -> io::Result<()> {
+        let line = |digest: Sha256| tags::manifest_line(&digest, &format!("{}/{path}", tags::DATA));
+        if let Some(stored) = stored {
+            self.manifest.write(line(stored).as_bytes())?;
+        }
+        match (&mut self.encryption, plain) {
+            (Some(encryption), Some(plain)) => encryption.plain.write(line(plain).as_bytes()),
+            _ => Ok(()),
+        }
     }
 
     fn large(&mut self) -> io::Result<&mut LargeWriter> {
@@ -152,47 +223,54 @@ impl Visitor for Payload<'_> {
             let path = self.place(&entry.path)?;
             let mode = if entry.executable { 0o755 } else { 0o644 };
             let file = self.create(&path, mode)?;
-            if let Some(digest) = &entry.sha256 {
-                let line = tags::manifest_line(digest, &format!("{}/{path}", tags::DATA));
-                self.manifest.write(line.as_bytes())?;
-            }
-            let small = if entry.size < DIRECT_FROM {
+            let sealed = match &self.encryption {
+                Some(encryption) => Some(SealedFile::begin(&encryption.recipient, entry.size)?),
+                None => None,
+            };
+            let length = sealed.as_ref().map_or(entry.size, SealedFile::length);
+            let small = if length < DIRECT_FROM {
                 Some(file)
             } else {
-                self.large()?.begin(file, entry.size)?;
+                self.large()?.begin(file, length)?;
                 None
             };
-            Ok(Current { small, path: path.as_str().into(), given: 0 })
+            Ok(Current { small, path: path.as_str().into(), sealed, length, given: 0 })
         };
         self.current = Some(begin().map_err(DeliverError::io(WHAT))?);
         Ok(())
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), DeliverError> {
-        let Some(current) = &mut self.current else { return Err(DeliverError::Fault("bytes of no file".into())) };
-        let written = match (&mut current.small, &mut self.large) {
-            (Some(small), _) => small.write_all(bytes).map(|()| 0),
-            (None, Some(large)) => large.write(bytes),
-            (None, None) => Err(io::Error::other("nobody writes the file")),
-        };
-        let written = written.map_err(DeliverError::io(WHAT))?;
-        if written - current.given >= PIECE_BYTES {
-            let (path, from, upto) = (Arc::clone(&current.path), current.given, written);
-            current.given = upto;
-            self.give(Piece { path, from, upto, ends: None })?;
+        let sealed = self.current.as_mut().and_then(|current| current.sealed.as_mut());
+        match sealed.map(|sealed| sealed.seal(bytes)).transpose().map_err(DeliverError::io(WHAT))? {
+            Some(sealed) => self.write(&sealed),
+            None => self.write(bytes),
         }
-        Ok(())
     }
 
     fn end(&mut self, entry: &Entry) -> Result<(), DeliverError> {
+        let sealed = self.current.as_mut().and_then(|current| current.sealed.take());
+        let digest = match sealed.map(SealedFile::finish).transpose().map_err(DeliverError::io(WHAT))? {
+            Some((last, digests)) => {
+                self.write(&last)?;
+                // Nothing reads the plain bytes back.
+                if Some(digests.plain) != entry.sha256 {
+                    return Err(DeliverError::Differs);
+                }
+                Some(digests.sealed)
+            }
+            None => entry.sha256,
+        };
         let Some(current) = self.current.take() else { return Err(DeliverError::Fault("the end of no file".into())) };
+        self.list(&current.path, entry.sha256, digest).map_err(DeliverError::io(WHAT))?;
         let finished = match current.small {
-            Some(small) => Ok((small, entry.size)),
+            Some(small) => Ok((small, current.length)),
             None => self.large().and_then(LargeWriter::finish),
         };
         let (file, written) = finished.map_err(DeliverError::io(WHAT))?;
         set_time(&file, entry).map_err(DeliverError::io(WHAT))?;
-        let piece = Piece { path: current.path, from: current.given, upto: written, ends: entry.sha256 };
+        self.bytes += written;
+        let piece = Piece { path: current.path, from: current.given, upto: written, ends: digest };
         self.give(piece)
     }
 }

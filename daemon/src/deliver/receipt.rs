@@ -1,8 +1,9 @@
-//! Lays the *delivered* receipt beside its bag.
+//! Lays receipts that come after the delivery beside their bag.
 
 use super::error::DeliverError;
 use super::place::Place;
-use sluse_protocol::sshsig::{self, NAMESPACE_RECEIPT, PublicKey};
+use crate::zone_signers::ZoneSigners;
+use sluse_protocol::receipt::ReceiptKind;
 use std::io::{self, Write as _};
 
 /// Writes statement and signature into `<bag>.receipts/`, durably; those that lie there already are replaced by the same.
@@ -13,16 +14,18 @@ pub fn lay_beside(
     rooms: &Place,
     room_folder: &str,
     bag: &str,
+    kind: ReceiptKind,
     (statement, signature): (&[u8], &str),
-    signer: &PublicKey,
+    signers: &ZoneSigners,
 ) -> Result<(), DeliverError> {
-    sshsig::verify(signer, NAMESPACE_RECEIPT, statement, signature)
-        .map_err(|error| DeliverError::Fault(format!("the delivered receipt: {error}")))?;
+    signers
+        .receipt(statement, signature)
+        .map_err(|error| DeliverError::Fault(format!("the {kind} receipt: {error}")))?;
     let lay = || -> io::Result<()> {
         let room = rooms.folder(room_folder)?;
         let receipts = room.make(&format!("{bag}.receipts"), 0o755)?;
-        replace(&receipts, "delivered.json.sig", signature.as_bytes())?;
-        replace(&receipts, "delivered.json", statement)?;
+        replace(&receipts, &format!("{kind}.json.sig"), signature.as_bytes())?;
+        replace(&receipts, &format!("{kind}.json"), statement)?;
         receipts.sync()?;
         match bag.rsplit_once('/') {
             Some((dataset, _)) => room.folder(dataset)?.sync(),

@@ -14,21 +14,23 @@ pub const MANIFEST: &str = "manifest-sha256.txt";
 pub const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
 /// The manifest as its source signed it.
 pub const SOURCE_MANIFEST: &str = "source-manifest.jsonl";
+/// Digests of the dataset's files as they come out of their encryption, where the room has a key.
+pub const PLAIN: &str = "plaintext-sha256.txt";
 /// Names that Windows could not hold: as delivered, and as sent.
 pub const RENAMED: &str = "renamed-paths.tsv";
 
 /// The declaration that begins every bag.
 pub const BAGIT: (&str, &str) = ("bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n");
 
-/// `bag-info.txt`: what the bag is, for people.
-pub fn bag_info(grant: &GrantStatement) -> (&'static str, String) {
+/// `bag-info.txt`: what the bag is, for people; its files have so many bytes as they stand there.
+pub fn bag_info(grant: &GrantStatement, bytes: u64) -> (&'static str, String) {
     let date = date(grant);
     let lines = [
         ("Source-Organization", grant.source.to_string()),
         ("External-Description", format!("Dataset {}", grant.dataset)),
         ("External-Identifier", grant.transfer.to_string()),
         ("Bagging-Date", date),
-        ("Payload-Oxum", format!("{}.{}", grant.totals.bytes, grant.totals.files)),
+        ("Payload-Oxum", format!("{bytes}.{}", grant.totals.files)),
         ("Bag-Software-Agent", format!("Sluse {}", env!("CARGO_PKG_VERSION"))),
         ("Sluse-Zone", grant.zone.to_string()),
         ("Sluse-Agreement", grant.agreement.to_string()),
@@ -37,7 +39,8 @@ pub fn bag_info(grant: &GrantStatement) -> (&'static str, String) {
         ("Sluse-Source-Manifest", format!("sha256:{}", grant.manifest_sha256)),
     ];
     let archived = (grant.delivery == Delivery::Archive).then_some(("Sluse-Delivery", "archive".to_owned()));
-    let lines = lines.into_iter().chain(archived);
+    let encrypted = grant.room_recipient.as_ref().map(|recipient| ("Sluse-Encrypted-To", recipient.clone()));
+    let lines = lines.into_iter().chain(archived).chain(encrypted);
     ("bag-info.txt", lines.map(|(label, value)| format!("{label}: {value}\n")).collect())
 }
 
@@ -51,6 +54,7 @@ fn describe(name: &str) -> (&'static str, &'static str) {
         "findings.json" => ("What the inspection found", "application/json"),
         "decision.json" => ("Who or which rule released it, and why", "application/json"),
         SOURCE_MANIFEST => ("Each file's path, size and digest, as the source signed it", "application/jsonl"),
+        PLAIN => ("Digests of the dataset's files as `age -d` gives them", "text/plain"),
         "agreement.toml" => ("The agreement that allows the disclosure", "application/toml"),
         STATEMENT => ("The zone's signed statement of this bag, with proof in the audit log", "application/json"),
         name if name.ends_with(".sig") => ("Signature (SSHSIG)", "text/plain"),
@@ -61,7 +65,12 @@ fn describe(name: &str) -> (&'static str, &'static str) {
 /// `ro-crate-metadata.json` (RO-Crate 1.1): the dataset, and the documents beside it, for programs that index data.
 pub fn ro_crate(grant: &GrantStatement, documents: &[String]) -> (&'static str, String) {
     let own = [STATEMENT, SIGNATURE].into_iter().filter(|_| grant.delivery == Delivery::Archive);
-    let files: Vec<_> = documents.iter().map(String::as_str).chain(own).collect();
+    let plain = grant.room_recipient.as_ref().map(|_| PLAIN);
+    let files: Vec<_> = documents.iter().map(String::as_str).chain(own).chain(plain).collect();
+    let encrypted = match &grant.room_recipient {
+        Some(recipient) => format!("; each is encrypted with age to {recipient}, {PLAIN} has what comes out"),
+        None => String::new(),
+    };
     let parts: Vec<_> = ["data/"].iter().chain(&files).map(|name| json!({"@id": name})).collect();
     let described = files.iter().map(|name| {
         let (what, format) = describe(name);
@@ -92,7 +101,7 @@ pub fn ro_crate(grant: &GrantStatement, documents: &[String]) -> (&'static str, 
                 "@id": "data/",
                 "@type": "Dataset",
                 "name": "The dataset's files",
-                "description": format!("{} files, {} bytes; see {MANIFEST}", grant.totals.files, grant.totals.bytes)
+                "description": format!("{} files, {} bytes; see {MANIFEST}{encrypted}", grant.totals.files, grant.totals.bytes)
             },
             {"@id": "#source", "@type": "Organization", "name": grant.source.as_str()},
             {"@id": "#zone", "@type": "Organization", "name": grant.zone.as_str()}

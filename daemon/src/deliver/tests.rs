@@ -98,6 +98,7 @@ fn statement(zone: &TestZone, transfer: &TestTransfer, room_names: NameRule) -> 
         room: "lab".parse().unwrap(),
         room_folder: "lab".into(),
         room_names,
+        room_recipient: None,
         delivery: Delivery::Bag,
         deliver: zone.deliver.to_public().to_string(),
     }
@@ -108,6 +109,15 @@ fn task(zone: &TestZone, transfer: &TestTransfer, names: NameRule, key: &Signing
     let (grant, signature) = ReleaseGrant::sign(&cleared, statement(zone, transfer, names), key);
     let documents = ["receipts/received.json", "findings.json", "source-manifest.jsonl"].map(String::from).to_vec();
     let wrapped = identity::wrap(&transfer.identity, &zone.deliver.to_public()).unwrap();
+    (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents }, wrapped)
+}
+
+/// The same into a room that has a recipient.
+fn task_to(zone: &TestZone, transfer: &TestTransfer, room_recipient: Option<String>) -> (DeliverReply, Vec<u8>) {
+    let (_, wrapped) = task(zone, transfer, NameRule::Posix, &signer());
+    let statement = GrantStatement { room_recipient, ..statement(zone, transfer, NameRule::Posix) };
+    let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, &signer());
+    let documents = vec!["findings.json".to_owned(), "source-manifest.jsonl".to_owned()];
     (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents }, wrapped)
 }
 
@@ -194,6 +204,61 @@ fn wait_for(done: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("it never came");
+}
+
+#[test]
+fn where_the_room_has_a_key_each_file_is_encrypted_to_it_and_both_digests_are_listed() {
+    let zone = TestZone::new();
+    let mut sent = dataset();
+    sent.push(file("large.bin", noise(3 * 1024 * 1024 + 77, 3)));
+    let transfer = zone.sealed(ID, &sent);
+    let control = begin(&zone, signer());
+    let room_key = age::x25519::Identity::generate();
+    let recipient = room_key.to_public().to_string();
+    control.tasks.send(task_to(&zone, &transfer, Some(recipient.clone()))).unwrap();
+    let DeliverRequest::Delivered { outcome, .. } = control.told() else { panic!() };
+    assert!(matches!(outcome, DeliverOutcome::Visible { .. }), "{outcome:?}");
+    assert_digests(&bag(&zone), "manifest-sha256.txt");
+    assert_digests(&bag(&zone), "tagmanifest-sha256.txt");
+    let info = fs::read_to_string(bag(&zone).join("bag-info.txt")).unwrap();
+    let delivered = tree(&bag(&zone).join("data"));
+    let stored: usize = delivered.values().flatten().map(Vec::len).sum();
+    assert!(info.contains(&format!("Payload-Oxum: {stored}.6\n")), "{info}");
+    assert!(info.contains(&format!("Sluse-Encrypted-To: {recipient}\n")));
+    // What comes out lies elsewhere, under the same names, and agrees with the second list.
+    let out = tempfile::tempdir().unwrap();
+    fs::copy(bag(&zone).join("plaintext-sha256.txt"), out.path().join("list")).unwrap();
+    for (sent, there) in sent.iter().filter_map(|sent| Some((sent.bytes.as_ref()?, &sent.path))) {
+        let stored = delivered[Path::new(there)].as_ref().unwrap();
+        assert!(stored.starts_with(b"age-encryption.org/v1\n"), "{there}");
+        let plain = age::decrypt(&room_key, stored).unwrap();
+        assert!(plain == *sent, "{there}");
+        let path = out.path().join("data").join(there);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, plain).unwrap();
+    }
+    assert_digests(out.path(), "list");
+}
+
+#[test]
+fn a_delivery_that_was_begun_is_taken_back_unless_its_bag_is_visible() {
+    let zone = TestZone::new();
+    let control = begin(&zone, signer());
+    let left = room(&zone).join(".sluse-incoming").join(ID);
+    fs::create_dir_all(left.join("data")).unwrap();
+    let withdraw = || {
+        let (transfer, dataset) = (ID.parse().unwrap(), "extract".parse().unwrap());
+        let task = DeliverReply::Withdraw { transfer, room_folder: "lab".into(), dataset };
+        control.tasks.send((task, Vec::new())).unwrap();
+        let DeliverRequest::Withdrawn { outcome, .. } = control.told() else { panic!() };
+        outcome
+    };
+    assert_eq!(withdraw(), WithdrawOutcome::Gone);
+    assert!(!left.exists());
+    assert_eq!(withdraw(), WithdrawOutcome::Gone, "twice changes nothing");
+    fs::create_dir_all(bag(&zone)).unwrap();
+    assert_eq!(withdraw(), WithdrawOutcome::Visible);
+    assert!(bag(&zone).exists());
 }
 
 #[test]

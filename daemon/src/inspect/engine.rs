@@ -7,6 +7,7 @@ use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
 use sluse_protocol::path::DataPath;
+use sluse_protocol::time::Timestamp;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,6 +31,11 @@ pub trait Engine: Send + Sync {
         String::new()
     }
 
+    /// When its signatures were made, if they grow old.
+    fn dated(&self) -> Dated {
+        Dated::Not
+    }
+
     /// What it must find in which bytes, or it is not to be trusted.
     fn sample(&self) -> Sample;
 
@@ -46,6 +52,17 @@ pub trait Engine: Send + Sync {
 
     /// Starts to read a file.
     fn begin(&self, file: &FileFacts) -> Box<dyn Scan>;
+}
+
+/// When an engine's signatures were made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dated {
+    /// They do not grow old by themselves, or cannot say.
+    Not,
+    /// It should say, and does not.
+    Unknown,
+    /// Then.
+    At(Timestamp),
 }
 
 /// One engine's reading of one file.
@@ -75,6 +92,8 @@ pub struct FileFacts {
 pub enum Verdict {
     /// It did not read all of it, for this reason.
     NotInspected(String),
+    /// It takes no file of more than so many bytes, and this is one.
+    AboveLimit(u64),
     /// It read so many bytes and saw this.
     Read {
         /// Bytes.
@@ -157,6 +176,8 @@ impl Guarded {
                 seen.iter_mut().for_each(|one| one.message = printable(&one.message));
                 Verdict::Read { bytes, seen }
             }
+            Ok(Verdict::AboveLimit(most)) if self.size > most => Verdict::AboveLimit(most),
+            Ok(Verdict::AboveLimit(_)) => Verdict::NotInspected("it did not take a file that is not too large".into()),
             Ok(Verdict::NotInspected(reason)) => Verdict::NotInspected(printable(&reason)),
         }
     }
@@ -220,6 +241,8 @@ mod tests {
             match self.0.as_str() {
                 "silent" => Verdict::default(),
                 "short" => Verdict::Read { bytes: self.1 - 1, seen: Vec::new() },
+                "large" => Verdict::AboveLimit(3),
+                "small" => Verdict::AboveLimit(4),
                 "long" => Verdict::Read { bytes: self.1 + 1, seen: Vec::new() },
                 _ => {
                     Verdict::Read { bytes: self.1, seen: vec![Seen::new(Class::Malware, "a\n\u{1b}[31m".repeat(999))] }
@@ -238,9 +261,14 @@ mod tests {
 
     #[test]
     fn an_engine_that_panics_keeps_silent_or_miscounts_has_not_inspected_the_file() {
-        for path in ["begin", "feed", "finish", "silent", "short", "long"] {
+        for path in ["begin", "feed", "finish", "silent", "short", "long", "small"] {
             assert!(matches!(verdict(path), Verdict::NotInspected(_)), "{path}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_only_for_what_is_larger() {
+        assert_eq!(verdict("large"), Verdict::AboveLimit(3));
     }
 
     #[test]

@@ -25,7 +25,10 @@ impl Findings {
     /// Counts a finding, and keeps it unless there are many as grave already.
     pub fn add(&mut self, finding: Finding) {
         *self.counts.entry(finding.class).or_default() += 1;
-        let kept = self.kept.entry(self.content.action(finding.class)).or_default();
+        let action = self.content.action(finding.class);
+        // That an engine was missing altogether holds whatever the agreement says of files.
+        let action = if finding.file.is_none() { action.max(Action::Hold) } else { action };
+        let kept = self.kept.entry(action).or_default();
         if kept.len() < MAX_FINDINGS {
             kept.push(finding);
         }
@@ -76,6 +79,17 @@ mod tests {
         let kept = read(&json);
         assert_eq!((kept[0].class, kept[1].class, kept.len()), (Class::Malware, Class::NotInspected, MAX_FINDINGS));
         assert_eq!((counts[&Class::TypeMismatch], counts[&Class::Malware]), (3 * MAX_FINDINGS as u64, 1));
+    }
+
+    #[test]
+    fn what_is_missing_altogether_is_kept_though_the_agreement_allows_it() {
+        let actions = [(Class::NotInspected, Action::Allow)].into();
+        let mut findings = Findings::new(Arc::new(Content { actions, ..Content::default() }));
+        for _ in 0..3 * MAX_FINDINGS {
+            findings.add(finding(Class::TypeMismatch, 1));
+        }
+        findings.add(Finding { file: None, ..finding(Class::NotInspected, 1) });
+        assert_eq!(read(&findings.finish().1)[0].class, Class::NotInspected);
     }
 
     #[test]

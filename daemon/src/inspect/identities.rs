@@ -1,5 +1,6 @@
 //! Opens the transfers' identities, which lie wrapped to the quarantine key.
 
+use crate::quarantine::identity::RoleKey;
 use crate::quarantine::{ReadError, identity};
 use age::x25519::Identity;
 use sluse_host::files;
@@ -13,14 +14,15 @@ const MAX_BYTES: u64 = 4096;
 ///
 /// # Errors
 /// When there is none, or it does not open.
-pub fn open(layout: &Layout, quarantine: &Identity, recipient: &str) -> Result<Identity, ReadError> {
+pub fn open(layout: &Layout, quarantine: &RoleKey, recipient: &str) -> Result<Identity, ReadError> {
     // What names a file must be what it says before it does.
     check_name(recipient)?;
     let wrapped = files::read_bounded(&layout.identity(recipient), MAX_BYTES).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => ReadError::Fault { reason: "the transfer's identity is not there".into() },
         _ => ReadError::fault("the transfer's identity", &error),
     })?;
-    identity::unwrap(&wrapped, quarantine, recipient)
+    quarantine
+        .unwrap(&wrapped, recipient)
         .map_err(|error| ReadError::Fault { reason: format!("the transfer's identity: {error}") })
 }
 

@@ -1,7 +1,7 @@
 //! Makes transfer identities: wrapped and durable before anyone is told their public halves.
 
 use super::identities;
-use crate::quarantine::identity::{self, BadIdentity};
+use crate::quarantine::identity::{self, BadIdentity, RoleKey};
 use age::x25519::{Identity, Recipient};
 use sluse_host::files;
 use sluse_host::layout::Layout;
@@ -53,7 +53,7 @@ pub fn told(layout: &Layout) -> io::Result<()> {
 ///
 /// # Errors
 /// When the note or a file cannot be read or removed.
-pub fn untold(layout: &Layout, quarantine: &Identity) -> io::Result<Option<Vec<String>>> {
+pub fn untold(layout: &Layout, quarantine: &RoleKey) -> io::Result<Option<Vec<String>>> {
     if !note(layout).exists() {
         return Ok(None);
     }
@@ -104,14 +104,14 @@ mod tests {
     fn what_a_crash_left_untold_is_found_again_and_what_is_torn_is_removed() {
         let zone = TestZone::new();
         let (layout, public) = (zone.layout(), zone.quarantine.to_public());
-        assert_eq!(untold(layout, &zone.quarantine).unwrap(), None);
+        assert_eq!(untold(layout, &zone.key()).unwrap(), None);
         let mut made = mint(layout, &public, 3).unwrap();
         std::fs::write(layout.identity(&made[1]), b"torn").unwrap();
         let torn = made.remove(1);
-        assert_eq!(untold(layout, &zone.quarantine).unwrap(), Some(made.clone()));
+        assert_eq!(untold(layout, &zone.key()).unwrap(), Some(made.clone()));
         assert!(!layout.identity(&torn).exists() && layout.identity(&made[0]).exists());
         told(layout).unwrap();
-        assert_eq!(untold(layout, &zone.quarantine).unwrap(), None);
+        assert_eq!(untold(layout, &zone.key()).unwrap(), None);
     }
 
     #[test]
@@ -121,6 +121,6 @@ mod tests {
         let first = mint(layout, &public, 2).unwrap();
         let second = mint(layout, &public, 2).unwrap();
         assert!(first.iter().all(|recipient| !layout.identity(recipient).exists()));
-        assert_eq!(untold(layout, &zone.quarantine).unwrap(), Some(second));
+        assert_eq!(untold(layout, &zone.key()).unwrap(), Some(second));
     }
 }

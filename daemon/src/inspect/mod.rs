@@ -10,20 +10,22 @@ use crate::confine;
 use crate::control_link::Link;
 use crate::leases::Leases;
 use crate::pulse;
+use crate::quarantine::ReadError;
 use crate::quarantine::dataset::Dataset;
-use crate::quarantine::{ReadError, identity};
+use crate::quarantine::identity::{self, RoleKey};
 use crate::work::Pool;
+use crate::zone_signers::ZoneSigners;
 use age::secrecy::ExposeSecret as _;
 use age::x25519::{Identity, Recipient};
 use sluse_host::config::Zone;
+use sluse_host::files;
 use sluse_host::layout::transfer_folder;
-use sluse_host::{files, keys};
 use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
 use sluse_protocol::roles::{FaultCause, InspectOutcome, InspectReply, InspectRequest, QuickTask, Role};
-use sluse_protocol::sshsig::PublicKey;
+use sluse_protocol::sharing;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -35,8 +37,10 @@ mod findings;
 mod identities;
 mod inspection;
 pub mod jail;
+mod lanes;
 mod mint;
 mod purge;
+mod rewrap;
 mod self_test;
 mod take_over;
 mod watch;
@@ -44,12 +48,15 @@ mod wrap;
 
 use engines::signatures::SignaturesEngine;
 use jail::Jail;
+use lanes::Slots;
 use watch::Watch;
 
-/// Transfers inspected at the same time; each has two threads that decrypt besides.
-const INSPECTIONS: usize = 2;
+/// Files of one transfer that are read at once, if there are so many processors; of all transfers one more for each other inspection.
+/// Parsers are as many.
+const FILES: std::ops::RangeInclusive<usize> = 2..=8;
 
-/// Inspections that wait. Beyond them `control` is told to come again.
+/// Inspections that wait. `control` gives no more than there are workers, unless it was started anew meanwhile; beyond them it is told
+/// to come again.
 const QUEUED_INSPECTIONS: usize = 1024;
 
 /// Threads for quick tasks, and how many of these wait.
@@ -58,11 +65,12 @@ const QUICK: (usize, usize) = (4, 256);
 /// What the role works with.
 struct Inspect {
     zone: Zone,
-    quarantine: Identity,
-    signer: PublicKey,
+    quarantine: RoleKey,
+    signers: ZoneSigners,
     deliver: Recipient,
     watch: Watch,
     jail: Arc<Jail>,
+    slots: Arc<Slots>,
     leases: Leases,
     minting: Mutex<()>,
     link: Link<InspectRequest, InspectReply>,
@@ -70,11 +78,12 @@ struct Inspect {
 
 /// What the role reads before it gives up the right to.
 struct Held {
-    quarantine: Identity,
-    signer: PublicKey,
+    quarantine: RoleKey,
+    signers: ZoneSigners,
     deliver: Recipient,
     signatures: SignaturesEngine,
     jail: Arc<Jail>,
+    slots: Arc<Slots>,
     leases: Leases,
 }
 
@@ -88,7 +97,8 @@ pub fn run(zone: Zone, control: UnixStream, leases: Option<&Path>) -> Result<(),
     // First, while this process still may, and before it has read a key.
     let leases = Leases::open(&zone, leases)?;
     let allow_unconfined = zone.settings.zone.allow_unconfined;
-    let jail = Jail::start(jail::Settings { allow_unconfined, engine: zone.clamd_socket(), ..Default::default() })?;
+    let (clamd, icap) = (zone.clamd_socket(), zone.icap_socket());
+    let jail = Jail::start(jail::Settings { allow_unconfined, clamd, icap, ..Default::default() })?;
     let held = Held::load(&zone, jail, leases)?;
     confine::apply(Role::Inspect, &zone)?;
     work(zone, held, control)
@@ -98,23 +108,31 @@ impl Held {
     fn load(zone: &Zone, jail: Jail, leases: Leases) -> Result<Self, RoleError> {
         let layout = &zone.layout;
         Ok(Self {
-            quarantine: identity::read(&layout.quarantine_key())?,
-            signer: keys::read_public_key(&layout.signer())?,
+            quarantine: rewrap::settled(layout, RoleKey::read(&layout.quarantine_key())?),
+            signers: ZoneSigners::load(zone)?,
             deliver: read_recipient(zone)?,
             signatures: SignaturesEngine::load(&zone.signatures())?,
             jail: Arc::new(jail),
+            slots: slots(),
             leases,
         })
     }
 }
 
+/// To be called before this process is confined: to count processors opens files.
+fn slots() -> Arc<Slots> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let of_transfer = processors.clamp(*FILES.start(), *FILES.end());
+    Slots::new(of_transfer, of_transfer + sharing::WORKERS - 1)
+}
+
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { quarantine, signer, deliver, signatures, jail, leases } = held;
+    let Held { quarantine, signers, deliver, signatures, jail, slots, leases } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let watch = Watch::new(&zone, signatures, Arc::clone(&jail), identifier_key(&quarantine));
+    let watch = Watch::new(&zone, signatures, Arc::clone(&jail), identifier_key(&quarantine.newest));
     link.tell(&watch.tested().report(), &[])?;
     let minting = Mutex::default();
-    let inspect = Arc::new(Inspect { zone, quarantine, signer, deliver, watch, jail, leases, minting, link });
+    let inspect = Arc::new(Inspect { zone, quarantine, signers, deliver, watch, jail, slots, leases, minting, link });
     let untold = mint::untold(&inspect.zone.layout, &inspect.quarantine).map_err(RoleError::io("untold identities"))?;
     if let Some(recipients) = untold {
         inspect.tell_minted(recipients);
@@ -142,7 +160,7 @@ fn read_recipient(zone: &Zone) -> Result<Recipient, RoleError> {
 /// Asks for work and hands it to the threads, until the link is lost.
 fn serve(inspect: &Arc<Inspect>) -> Result<(), RoleError> {
     let threads = |name, threads, queued| Pool::start(name, threads, queued).map_err(RoleError::io("starting threads"));
-    let inspections = threads("inspection", INSPECTIONS, QUEUED_INSPECTIONS)?;
+    let inspections = threads("inspection", sharing::WORKERS, QUEUED_INSPECTIONS)?;
     let quick = threads("quick", QUICK.0, QUICK.1)?;
     // `control` answers a poll, with work or without, or this role ends.
     let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 2);
@@ -154,7 +172,7 @@ fn serve(inspect: &Arc<Inspect>) -> Result<(), RoleError> {
             InspectReply::Idle => continue,
             InspectReply::Inspect { transfer, recipient, manifest_sha256, content } => {
                 let id = transfer.clone();
-                let given = inspections.give(move || doing.inspect(&transfer, &recipient, manifest_sha256, content));
+                let given = inspections.give(move || doing.inspect(&transfer, &recipient, manifest_sha256, *content));
                 if given.is_err() {
                     let outcome = InspectOutcome::Fault { reason: "inspect has all it can take".into() };
                     inspect.link.tell(&InspectRequest::Inspected { transfer: id, outcome }, &[])?;
@@ -205,7 +223,7 @@ impl Inspect {
 
     fn mint(&self, count: u16) {
         let _one_batch_at_a_time = self.minting.lock().unwrap_or_else(PoisonError::into_inner);
-        match mint::mint(&self.zone.layout, &self.quarantine.to_public(), count) {
+        match mint::mint(&self.zone.layout, &self.quarantine.newest.to_public(), count) {
             Ok(recipients) => self.tell_minted(recipients),
             Err(error) => self.not_done(QuickTask::Mint, FaultCause::Retrying, &format!("making identities: {error}")),
         }
@@ -250,7 +268,7 @@ impl Inspect {
         let inspected = catch_unwind(AssertUnwindSafe(|| {
             let identity = identities::open(&self.zone.layout, &self.quarantine, recipient)?;
             let dataset = Dataset::open(&folder, identity, transfer, manifest)?;
-            inspection::inspect(dataset, transfer, manifest, &content, &self.watch.tested().engines)
+            inspection::inspect(dataset, transfer, manifest, &content, &|| self.watch.tested(), &self.slots)
         }));
         let inspected =
             inspected.unwrap_or_else(|_| Err(ReadError::Fault { reason: "inspect crashed over it".into() }));
@@ -278,8 +296,8 @@ impl Inspect {
     }
 
     fn wrap(&self, transfer: &TransferId, grant: &str, signature: &str) {
-        let Self { zone, quarantine, signer, deliver, .. } = self;
-        match wrap::wrap(&zone.layout, quarantine, signer, deliver, transfer, (grant, signature)) {
+        let Self { zone, quarantine, signers, deliver, .. } = self;
+        match wrap::wrap(&zone.layout, quarantine, signers, deliver, transfer, (grant, signature)) {
             Ok(wrapped) => self.link.tell_or_end(&InspectRequest::Wrapped { transfer: transfer.clone() }, &wrapped),
             Err(error) => {
                 let task = QuickTask::Wrap { transfer: transfer.clone() };

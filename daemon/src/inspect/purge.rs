@@ -41,6 +41,7 @@ fn destroy(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::quarantine::testing::{TestZone, file};
+    use crate::traced::{self, Traced};
 
     #[test]
     fn a_purged_transfer_has_neither_identity_nor_bytes_and_purging_again_is_fine() {
@@ -54,5 +55,38 @@ mod tests {
             assert!(!transfer.folder.exists() && !zone.layout().identity(&transfer.recipient()).exists());
         }
         assert!(purge(zone.layout(), &sealed.id, "../../../etc/passwd").is_err());
+    }
+    #[test]
+    fn each_call_of_a_purge_that_fails_is_told_of_and_leaves_no_key_to_bytes_that_are_gone_and_the_next_purge_ends_it()
+    {
+        if let Some(task) = traced::task() {
+            let (layout, transfer) = (Layout::new(&task[0]), task[1].parse().unwrap());
+            return traced::act(|| purge(&layout, &transfer, &task[2]));
+        }
+        let prepare = || {
+            let zone = TestZone::new();
+            let transfer = zone.sealed("20261122-101500-7f3k9a2m", &[file("a", "x"), file("b/c", "y")]);
+            let words = [zone.layout().root().to_str().unwrap(), transfer.id.as_str(), &transfer.recipient()];
+            let words = words.map(str::to_owned).to_vec();
+            ((zone, transfer), words)
+        };
+        let test = Traced {
+            test: concat!(
+                module_path!(),
+                "::each_call_of_a_purge_that_fails_is_told_of_and_leaves_no_key_to_bytes_that_are_gone_and_the_next_purge_ends_it"
+            ),
+            calls: &["openat", "statx", "write", "fsync", "getdents64", "unlink", "unlinkat"],
+        };
+        test.sweep(prepare, |(zone, transfer), failed, well| {
+            let (layout, recipient) = (zone.layout(), transfer.recipient());
+            let identity = layout.identity(&recipient);
+            let gone = !transfer.folder.exists() && !identity.exists();
+            assert!(gone || !well, "{failed}: it was said to be done");
+            // A question whose answer is not needed may fail.
+            assert!(!well || failed == "nothing" || failed.starts_with("statx"), "{failed} was not told of");
+            assert!(transfer.folder.exists() || !identity.exists(), "{failed}: the bytes went before the key");
+            purge(layout, &transfer.id, &recipient).unwrap();
+            assert!(!transfer.folder.exists() && !identity.exists(), "{failed}");
+        });
     }
 }

@@ -53,7 +53,7 @@ impl Control {
 
     fn inspect(&self, transfer: &TestTransfer, content: Content) -> (InspectOutcome, Vec<Finding>) {
         let (recipient, manifest_sha256) = (transfer.recipient(), transfer.manifest);
-        let transfer = transfer.id.clone();
+        let (transfer, content) = (transfer.id.clone(), Box::new(content));
         self.tasks.send(InspectReply::Inspect { transfer, recipient, manifest_sha256, content }).unwrap();
         let (InspectRequest::Inspected { outcome, .. }, body) = self.told() else { panic!() };
         let findings = if body.is_empty() { Vec::new() } else { serde_json::from_slice(&body).unwrap() };
@@ -84,7 +84,7 @@ fn every_file_is_read_by_every_engine_and_the_test_file_is_found_across_a_chunk_
     let zone = TestZone::new();
     let transfer = zone.sealed(ID, &dataset());
     let control = begin(&zone);
-    let (InspectRequest::Engines { engines, failing, full_malware_engine }, _) = control.told() else { panic!() };
+    let (InspectRequest::Engines { engines, failing, full_malware_engine, .. }, _) = control.told() else { panic!() };
     let names: Vec<_> = engines.iter().map(|engine| engine.engine.as_str()).collect();
     assert_eq!((names, failing.len(), full_malware_engine), (vec!["signatures", "file-type"], 0, false));
     let (outcome, findings) = control.inspect(&transfer, Content::default());
@@ -209,6 +209,7 @@ fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: 
         room: "lab".parse().unwrap(),
         room_folder: "lab".into(),
         room_names: NameRule::Posix,
+        room_recipient: None,
         delivery: Default::default(),
         deliver: deliver.to_public().to_string(),
     };
@@ -273,7 +274,7 @@ fn quick_tasks_do_not_wait_behind_inspections() {
     let large = zone.sealed(ID, &[file("a", noise(20_000_000, 1))]);
     for _ in 0..30 {
         let (recipient, manifest_sha256) = (large.recipient(), large.manifest);
-        let (transfer, content) = (large.id.clone(), Content::default());
+        let (transfer, content) = (large.id.clone(), Box::default());
         control.tasks.send(InspectReply::Inspect { transfer, recipient, manifest_sha256, content }).unwrap();
     }
     control.tasks.send(InspectReply::Mint { count: 1 }).unwrap();

@@ -1,13 +1,13 @@
 //! Re-wraps a transfer's identity to `deliver`, on `control`'s signed word alone.
 
 use super::identities;
-use crate::quarantine::identity;
-use age::x25519::{Identity, Recipient};
+use crate::quarantine::identity::{self, RoleKey};
+use crate::zone_signers::ZoneSigners;
+use age::x25519::Recipient;
 use sluse_host::layout::Layout;
-use sluse_protocol::grant::{BadGrant, ReleaseGrant};
+use sluse_protocol::grant::BadGrant;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::roles::FaultCause;
-use sluse_protocol::sshsig::PublicKey;
 
 /// Why an identity is not re-wrapped.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +42,13 @@ impl WrapError {
 /// When the grant is not good, or the identity is not there.
 pub fn wrap(
     layout: &Layout,
-    quarantine: &Identity,
-    signer: &PublicKey,
+    quarantine: &RoleKey,
+    signers: &ZoneSigners,
     deliver: &Recipient,
     transfer: &TransferId,
     (statement, signature): (&str, &str),
 ) -> Result<Vec<u8>, WrapError> {
-    let grant = ReleaseGrant::verify(statement, signature, signer)?;
+    let grant = signers.grant(statement, signature)?;
     let granted = grant.statement();
     if granted.transfer != *transfer {
         return Err(WrapError::OtherTransfer);

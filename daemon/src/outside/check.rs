@@ -1,11 +1,17 @@
 //! Whether a certificate of an outside authority is good.
 
 use super::trust::Trust;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use rustls::{CertificateError, Error};
+use sluse_host::config::KeyExchange;
+use sluse_host::quic;
+use sluse_protocol::digest::Sha256;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::time::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use webpki::{EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptions, RevocationOptionsBuilder};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION};
 use x509_parser::prelude::FromDer as _;
@@ -17,6 +23,47 @@ const CLOCK_SLACK: i64 = 5 * 60;
 
 /// Bits of the shortest RSA key.
 const RSA_BITS: usize = 3072;
+
+/// Certificates whose verdicts are kept; beyond them all are forgotten.
+const VERDICTS: usize = 4096;
+
+/// What an authority's lists say of certificates whose chain holds, by the certificate's SHA-256. To ask a list costs as much
+/// as the list is long, and whoever shows a certificate has not shown yet that it is his: so each is asked about once.
+#[derive(Debug, Default)]
+pub struct Verdicts(Mutex<HashMap<Sha256, Verdict>>);
+
+/// Until when it is good, where the certificate was taken, and what it is.
+type Verdict = (Timestamp, Result<(), Denied>);
+
+impl Verdicts {
+    /// The verdict on a certificate at `now`: the one that is kept, or the one of `ask`, which is good until `until`. A
+    /// certificate that was refused stays so: lists do not come back to life.
+    fn of(
+        &self,
+        certificate: Sha256,
+        now: Timestamp,
+        until: Timestamp,
+        ask: impl FnOnce() -> Result<(), Denied>,
+    ) -> Result<(), Denied> {
+        let kept = self.lock().get(&certificate).cloned();
+        if let Some((until, verdict)) = kept
+            && (verdict.is_err() || now < until)
+        {
+            return verdict;
+        }
+        let verdict = ask();
+        let mut all = self.lock();
+        if all.len() >= VERDICTS {
+            all.clear();
+        }
+        all.insert(certificate, (until, verdict.clone()));
+        verdict
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Sha256, Verdict>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Why a certificate is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -143,28 +190,53 @@ impl Trust {
             return Err(Denied::NotYet);
         }
         let at = now.max(begins);
-        let seconds = u64::try_from(at.unix()).unwrap_or_default();
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        match self.verifier().verify_client_cert(der, self.intermediates(), time) {
-            Ok(_) => Ok(at.max(newest).unix() - now.unix()),
-            Err(error) => Err(denied(error)),
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(at.unix()).unwrap_or_default()));
+        let leaf = EndEntityCert::try_from(der).map_err(denied)?;
+        // The chain first: who made a certificate up does not get as far as the lists.
+        self.verify(&leaf, time, None)?;
+        let entries: Vec<_> = self.lists().iter().map(|list| list.entries()).collect();
+        if let Ok(lists) = RevocationOptionsBuilder::new(&entries) {
+            let lists = lists.with_expiration_policy(ExpirationPolicy::Enforce).build();
+            let until = self.lists().iter().map(|list| list.until).filter(|until| *until > at).min().unwrap_or(at);
+            self.verdicts.of(Sha256::of(der), at, until, || self.verify(&leaf, time, Some(lists)))?;
         }
+        Ok(at.max(newest).unix() - now.unix())
+    }
+
+    fn verify(
+        &self,
+        leaf: &EndEntityCert<'_>,
+        time: UnixTime,
+        lists: Option<RevocationOptions<'_>>,
+    ) -> Result<(), Denied> {
+        let verified = leaf.verify_for_usage(
+            algorithms(),
+            self.anchors(),
+            self.intermediates(),
+            time,
+            KeyUsage::client_auth(),
+            lists,
+            None,
+        );
+        verified.map(drop).map_err(denied)
     }
 }
 
-fn denied(error: Error) -> Denied {
-    use CertificateError::{
-        Expired, ExpiredContext, ExpiredRevocationList, ExpiredRevocationListContext, InvalidPurpose,
-        InvalidPurposeContext, NotValidYet, NotValidYetContext, Revoked, UnknownRevocationStatus,
-    };
-    let Error::InvalidCertificate(error) = error else { return Denied::Chain(error.to_string()) };
+/// Signature algorithms that are taken, which are those of TLS here: no SHA-1.
+fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+    quic::crypto_provider(KeyExchange::HybridRequired).signature_verification_algorithms.all
+}
+
+fn denied(error: webpki::Error) -> Denied {
+    use webpki::Error as E;
     match error {
-        NotValidYet | NotValidYetContext { .. } => Denied::NotYet,
-        Expired | ExpiredContext { .. } => Denied::Expired,
-        Revoked => Denied::Revoked,
-        ExpiredRevocationList | ExpiredRevocationListContext { .. } => Denied::ListExpired,
-        UnknownRevocationStatus => Denied::RevocationUnknown,
-        InvalidPurpose | InvalidPurposeContext { .. } => Denied::Purpose("client authentication"),
+        E::BadDer => Denied::Unreadable,
+        E::CertNotValidYet { .. } => Denied::NotYet,
+        E::CertExpired { .. } => Denied::Expired,
+        E::CertRevoked => Denied::Revoked,
+        E::CrlExpired { .. } => Denied::ListExpired,
+        E::UnknownRevocationStatus => Denied::RevocationUnknown,
+        E::RequiredEkuNotFoundContext(_) => Denied::Purpose("client authentication"),
         other => Denied::Chain(other.to_string()),
     }
 }
@@ -202,5 +274,42 @@ pub(super) fn strong_key(key: &SubjectPublicKeyInfo<'_>) -> Result<(), &'static 
         Ok(PublicKey::RSA(rsa)) if *kind == OID_PKCS1_RSAENCRYPTION && rsa.key_size() >= RSA_BITS => Ok(()),
         Ok(PublicKey::RSA(_)) => Err("an RSA key of less than 3072 bits"),
         _ => Err("a key that is neither RSA nor ECDSA"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds)
+    }
+
+    #[test]
+    fn the_lists_are_asked_once_about_a_certificate_until_one_of_them_runs_out() {
+        let verdicts = Verdicts::default();
+        let mut asked = 0;
+        let mut of = |name: &[u8], now, verdict: Result<(), Denied>| {
+            verdicts.of(Sha256::of(name), at(now), at(10), || {
+                asked += 1;
+                verdict
+            })
+        };
+        for now in 0..10 {
+            assert_eq!(of(b"good", now, Ok(())), Ok(()));
+            assert_eq!(of(b"taken back", now, Err(Denied::Revoked)), Err(Denied::Revoked));
+        }
+        assert_eq!(of(b"good", 10, Err(Denied::ListExpired)), Err(Denied::ListExpired));
+        assert_eq!(of(b"taken back", 10, Ok(())), Err(Denied::Revoked));
+        assert_eq!(asked, 3);
+    }
+
+    #[test]
+    fn verdicts_are_bounded() {
+        let verdicts = Verdicts::default();
+        for number in 0..=VERDICTS {
+            verdicts.of(Sha256::of(&number.to_be_bytes()), at(0), at(10), || Ok(())).unwrap();
+        }
+        assert!(verdicts.lock().len() <= VERDICTS);
     }
 }

@@ -1,29 +1,34 @@
 //! Certificates of authorities that are not the zone's own: whether one is good, and which source it is.
 //!
-//! `receive` checks at the handshake, `control` again when it is asked whose the certificate is; both read the same files.
-//! They are looked at again when a certificate is shown, at most once a second, so that a new revocation list is in force
-//! without a restart. Files that cannot be used leave what was read before in force, until that runs out.
+//! `receive` checks at the handshake and while connections are open, `control` again when it is asked whose the certificate
+//! is; both read the same files. Each looks at them once a second ([`Outside::refresh`]), so that a new revocation list is in
+//! force without a restart, and nobody who shows a certificate waits for a list to be read. Files that cannot be used leave
+//! what was read before in force, until that runs out; a list never gives way to an older one.
 
 mod check;
+mod list;
 mod subject;
 mod troubles;
 mod trust;
 
+use list::List;
 use rustls::pki_types::CertificateDer;
 use sluse_host::config::{AuthoritySettings, Zone};
 use sluse_protocol::ids::SourceName;
 use sluse_protocol::time::Timestamp;
 use std::os::unix::fs::MetadataExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use trust::Trust;
+use x509_parser::time::ASN1Time;
 
 pub use check::Denied;
 pub use troubles::Trouble;
 
-/// How long files are taken to be as they were.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often files are to be looked at.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// All of a zone's outside authorities.
 #[derive(Debug)]
@@ -35,14 +40,21 @@ struct Authority {
     settings: AuthoritySettings,
     /// Its files: certificates first, then lists.
     files: Vec<PathBuf>,
-    read: Mutex<Read>,
+    seen: Mutex<Seen>,
+    in_force: Mutex<InForce>,
 }
 
-/// What was read of its files.
+/// What was seen of its files. Held while they are read; nobody who shows a certificate waits for that.
 #[derive(Debug, Default)]
-struct Read {
-    looked: Option<Instant>,
+struct Seen {
     stamps: Vec<Stamp>,
+    /// The newest list of each issuer that there ever was.
+    newest: Vec<Arc<List>>,
+}
+
+/// What counts.
+#[derive(Debug, Default)]
+struct InForce {
     trust: Option<Arc<Trust>>,
     /// Why the files as they are now cannot be used.
     trouble: Option<String>,
@@ -66,11 +78,17 @@ impl Outside {
         let authorities = zone.settings.authorities.iter().map(|settings| {
             let all = std::iter::once(&settings.certificates).chain(&settings.revocation_lists);
             let files = all.map(|path| zone.layout.root().join(path)).collect();
-            Authority { settings: settings.clone(), files, read: Mutex::default() }
+            Authority { settings: settings.clone(), files, seen: Mutex::default(), in_force: Mutex::default() }
         });
         let outside = Self(authorities.collect());
-        outside.0.iter().for_each(|authority| drop(authority.trust()));
+        outside.refresh();
         outside
+    }
+
+    /// Looks at the files, and reads those of an authority of which any changed. Whether one did. Blocks.
+    pub fn refresh(&self) -> bool {
+        // Each is looked at, whatever became of the one before.
+        self.0.iter().filter(|authority| authority.refresh()).count() > 0
     }
 
     /// The folders in which their files lie: never the zone's own, or one above it.
@@ -126,8 +144,10 @@ impl Outside {
     /// What a person should know of them.
     pub fn troubles(&self, now: Timestamp) -> Vec<Trouble> {
         let of = |authority: &Authority| {
-            let trust = authority.trust();
-            let unusable = authority.lock().trouble.clone();
+            let (trust, unusable) = {
+                let in_force = lock(&authority.in_force);
+                (in_force.trust.clone(), in_force.trouble.clone())
+            };
             troubles::of(&authority.settings, trust.as_deref(), unusable, now)
         };
         self.0.iter().flat_map(of).collect()
@@ -137,7 +157,8 @@ impl Outside {
 impl Authority {
     fn check(&self, certificate: &CertificateDer<'_>, now: Timestamp) -> Result<(), Denied> {
         // While its files cannot be read it is not known which certificates it issued.
-        let Some(trust) = self.trust() else { return Err(Denied::Issuer) };
+        let trust = lock(&self.in_force).trust.clone();
+        let Some(trust) = trust else { return Err(Denied::Issuer) };
         let ahead = trust.check(certificate, now)?;
         if ahead > 0 {
             tracing::warn!(authority = %self.settings.name, seconds = ahead, "the authority's clock is ahead of the zone's");
@@ -145,34 +166,43 @@ impl Authority {
         Ok(())
     }
 
-    /// What is in force of its files.
-    fn trust(&self) -> Option<Arc<Trust>> {
-        let mut read = self.lock();
-        if read.looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
-            return read.trust.clone();
-        }
-        read.looked = Some(Instant::now());
+    /// Reads its files if one of them is another than before; whether one is.
+    fn refresh(&self) -> bool {
+        let mut seen = lock(&self.seen);
         let stamps: Vec<Stamp> = self.files.iter().map(|file| stamp(file)).collect();
-        if stamps != read.stamps {
-            let name = &self.settings.name;
-            match Trust::read(&self.files[0], &self.files[1..]) {
-                Ok(trust) => {
-                    tracing::info!(authority = %name, lists = trust.lists().len(), "an outside authority's files were read");
-                    (read.trust, read.trouble) = (Some(Arc::new(trust)), None);
-                }
-                Err(trouble) => {
-                    tracing::error!(authority = %name, code = troubles::UNUSABLE, "an outside authority: {trouble}");
-                    read.trouble = Some(trouble);
-                }
-            }
-            read.stamps = stamps;
+        if stamps == seen.stamps {
+            return false;
         }
-        read.trust.clone()
+        let name = &self.settings.name;
+        let read = || Trust::read(&self.files[0], &self.files[1..], &seen.newest);
+        // A parser that panics must not be the end of whoever looks.
+        let read = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("reading the files crashed".into()));
+        match read {
+            Ok(trust) => {
+                tracing::info!(authority = %name, lists = trust.lists().len(), "an outside authority's files were read");
+                for older in trust.older() {
+                    tracing::error!(authority = %name, code = troubles::OLDER, "an outside authority: {older}");
+                }
+                seen.newest = trust.newest(&seen.newest);
+                *lock(&self.in_force) = InForce { trust: Some(Arc::new(trust)), trouble: None };
+            }
+            Err(trouble) => {
+                tracing::error!(authority = %name, code = troubles::UNUSABLE, "an outside authority: {trouble}");
+                lock(&self.in_force).trouble = Some(trouble);
+            }
+        }
+        seen.stamps = stamps;
+        true
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Read> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What is behind these locks is replaced in one step: a panic elsewhere leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn time(time: ASN1Time) -> Timestamp {
+    Timestamp::from_unix(time.timestamp())
 }
 
 fn stamp(file: &Path) -> Stamp {

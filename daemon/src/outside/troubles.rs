@@ -7,6 +7,9 @@ use sluse_protocol::time::Timestamp;
 /// The code of files that cannot be used.
 pub const UNUSABLE: &str = "authority-unusable";
 
+/// The code of a list that is older than one that was seen before.
+pub const OLDER: &str = "revocation-list-older";
+
 /// An authority's certificate that ends within so many seconds is pointed out.
 const ENDS_SOON: i64 = 30 * 86_400;
 
@@ -45,6 +48,11 @@ pub(super) fn of(
         tell(true, UNUSABLE, what, hint);
     }
     let Some(trust) = trust else { return troubles };
+    for older in trust.older() {
+        let hint =
+            "Find out who put it there. The newer one stays in force until it runs out or the zone is started again.";
+        tell(true, OLDER, older.clone(), hint);
+    }
     for known in trust.certificates() {
         if known.until <= now {
             let message = format!("the certificate of {} ran out at {}", known.name, known.until);

@@ -1,20 +1,17 @@
 //! What an authority's files say: its certificates, and which it took back.
 
-use super::check::strong_key;
+use super::check::{Verdicts, strong_key};
+use super::list::List;
+use super::time;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use sluse_host::config::KeyExchange;
-use sluse_host::{files, quic};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
+use sluse_host::files;
 use sluse_protocol::time::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
-use x509_parser::revocation_list::CertificateRevocationList;
-use x509_parser::time::ASN1Time;
 
 /// Bytes of the largest file of certificates.
 const CERTIFICATE_BYTES: u64 = 256 * 1024;
@@ -31,10 +28,13 @@ const MAX_LISTS: usize = 16;
 /// An authority as its files have it.
 #[derive(Debug)]
 pub struct Trust {
-    verifier: Arc<dyn ClientCertVerifier>,
+    roots: RootCertStore,
     intermediates: Vec<CertificateDer<'static>>,
     certificates: Vec<Known>,
-    lists: Vec<List>,
+    lists: Vec<Arc<List>>,
+    older: Vec<String>,
+    /// What was found out about certificates with these files.
+    pub(super) verdicts: Verdicts,
 }
 
 /// One of its certificates.
@@ -48,35 +48,22 @@ pub struct Known {
     pub until: Timestamp,
 }
 
-/// One of its revocation lists.
-#[derive(Debug)]
-pub struct List {
-    /// Whose certificates it is about, as it is compared.
-    pub issuer: Vec<u8>,
-    /// The same, to be read.
-    pub name: String,
-    /// Since when it holds.
-    pub from: Timestamp,
-    /// Until when.
-    pub until: Timestamp,
-}
-
 impl Trust {
-    /// Reads an authority's files.
+    /// Reads an authority's files. Where a list is older than that of the same issuer in `newest`, that one stays in force.
     ///
     /// # Errors
     /// What is wrong with them, as a sentence.
-    pub fn read(certificates: &Path, lists: &[impl AsRef<Path>]) -> Result<Self, String> {
+    pub fn read(certificates: &Path, lists: &[impl AsRef<Path>], newest: &[Arc<List>]) -> Result<Self, String> {
         let of = |path: &Path, what: String| format!("{}: {what}", path.display());
         let ders = all::<CertificateDer<'static>>(certificates, CERTIFICATE_BYTES, MAX_CERTIFICATES)
             .map_err(|what| of(certificates, what))?;
         let (mut roots, mut intermediates, mut known) = (RootCertStore::empty(), Vec::new(), Vec::new());
-        for der in ders {
-            let (one, is_root) = certificate(&der).map_err(|what| of(certificates, what))?;
+        for der in &ders {
+            let (one, is_root) = certificate(der).map_err(|what| of(certificates, what))?;
             known.push(one);
             match is_root {
-                true => roots.add(der).map_err(|error| of(certificates, error.to_string()))?,
-                false => intermediates.push(der),
+                true => roots.add(der.clone()).map_err(|error| of(certificates, error.to_string()))?,
+                false => intermediates.push(der.clone()),
             }
         }
         if roots.is_empty() {
@@ -85,35 +72,40 @@ impl Trust {
                 "no root is among the certificates: add the one that issued the others".into(),
             ));
         }
-        let (mut list_ders, mut read) = (Vec::new(), Vec::new());
+        let (mut in_force, mut older) = (Vec::<Arc<List>>::new(), Vec::new());
         for file in lists.iter().map(AsRef::as_ref) {
-            let ders = all::<CertificateRevocationListDer<'static>>(file, LIST_BYTES, MAX_LISTS);
-            for der in ders.map_err(|what| of(file, what))? {
-                let one = list(&der).map_err(|what| of(file, what))?;
-                if !known.iter().any(|known| known.subject == one.issuer) {
-                    return Err(of(file, format!("a list of {}, which is not among the certificates", one.name)));
-                }
+            let found = all::<CertificateRevocationListDer<'static>>(file, LIST_BYTES, MAX_LISTS);
+            for der in found.map_err(|what| of(file, what))? {
+                let one = List::read(&der, &ders).map_err(|what| of(file, what))?;
                 // The verifier would ask the first of two, however old.
-                if read.iter().any(|other: &List| other.issuer == one.issuer) {
+                if in_force.iter().any(|other| other.issuer == one.issuer) {
                     return Err(of(file, format!("a second list of {}: keep only the newest", one.name)));
                 }
-                read.push(one);
-                list_ders.push(der);
+                match newest.iter().find(|other| other.issuer == one.issuer && one.is_older_than(other)) {
+                    Some(newer) => {
+                        let (name, there, kept) = (&one.name, one.from, newer.from);
+                        let what = format!("the list of {name} is of {there}, older than the one in force, of {kept}");
+                        older.push(of(file, what));
+                        in_force.push(Arc::clone(newer));
+                    }
+                    None => in_force.push(Arc::new(one)),
+                }
             }
         }
-        // Of the provider only its signature algorithms are used, which know no SHA-1.
-        let provider = quic::crypto_provider(KeyExchange::HybridRequired);
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .with_crls(list_ders)
-            .enforce_revocation_expiration()
-            .build()
-            .map_err(|error| of(certificates, format!("certificates and lists cannot be used: {error}")))?;
-        Ok(Self { verifier, intermediates, certificates: known, lists: read })
+        Ok(Self { roots, intermediates, certificates: known, lists: in_force, older, verdicts: Verdicts::default() })
     }
 
-    /// What checks a chain up to the authority's root.
-    pub(super) fn verifier(&self) -> &dyn ClientCertVerifier {
-        &*self.verifier
+    /// The newest list of each issuer that was seen, given those of before.
+    pub fn newest(&self, before: &[Arc<List>]) -> Vec<Arc<List>> {
+        let replaced = |list: &Arc<List>| self.lists.iter().any(|other| other.issuer == list.issuer);
+        let known = |list: &Arc<List>| self.certificates.iter().any(|known| known.subject == list.issuer);
+        let kept = before.iter().filter(|list| known(list) && !replaced(list));
+        kept.chain(&self.lists).cloned().collect()
+    }
+
+    /// Its roots.
+    pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.roots.roots
     }
 
     /// Its certificates between a source's and the root.
@@ -127,8 +119,13 @@ impl Trust {
     }
 
     /// Its revocation lists.
-    pub fn lists(&self) -> &[List] {
+    pub fn lists(&self) -> &[Arc<List>] {
         &self.lists
+    }
+
+    /// Which lists of its files are not in force, since newer ones were seen; a sentence for each.
+    pub fn older(&self) -> &[String] {
+        &self.older
     }
 }
 
@@ -159,16 +156,4 @@ fn certificate(der: &[u8]) -> Result<(Known, bool), String> {
     let subject = parsed.subject().as_raw().to_vec();
     let is_root = subject == parsed.issuer().as_raw();
     Ok((Known { subject, name, until: time(parsed.validity().not_after) }, is_root))
-}
-
-fn list(der: &[u8]) -> Result<List, String> {
-    let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|_| "a revocation list cannot be read")?;
-    let name = parsed.issuer().to_string();
-    let until = parsed.next_update().ok_or_else(|| format!("the list of {name} does not say until when it is good"))?;
-    let issuer = parsed.issuer().as_raw().to_vec();
-    Ok(List { issuer, name, from: time(parsed.last_update()), until: time(until) })
-}
-
-fn time(time: ASN1Time) -> Timestamp {
-    Timestamp::from_unix(time.timestamp())
 }

@@ -17,8 +17,8 @@ const MAX_TEXT: u64 = 4096;
 /// An identity that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadIdentity {
-    /// No `AGE-SECRET-KEY-1…` line, or more than one.
-    #[error("not an age identity file with one X25519 identity")]
+    /// No `AGE-SECRET-KEY-1…` line, or not as many as there should be.
+    #[error("not an age identity file with as many X25519 identities as it should have")]
     Text,
     /// Not an `age1…` recipient.
     #[error("not an age X25519 recipient")]
@@ -34,13 +34,59 @@ pub enum BadIdentity {
     Wrap,
 }
 
-/// Reads a role's own identity file, which only its owner may read.
-///
-/// # Errors
-/// When the file cannot be read, may be read by others, or is no identity file.
-pub fn read(path: &Path) -> Result<Identity, KeyError> {
-    let bytes = files::read_private(path).map_err(|error| KeyError::Io { path: path.to_owned(), error })?;
-    parse(&bytes).map_err(|_| KeyError::Format { path: path.to_owned() })
+/// A role's own key, and those before it that are not done with.
+pub struct RoleKey {
+    /// What is encrypted to now.
+    pub newest: Identity,
+    /// Those before, newest first.
+    pub older: Vec<Identity>,
+}
+
+impl RoleKey {
+    /// A key without any before it.
+    pub fn only(newest: Identity) -> Self {
+        Self { newest, older: Vec::new() }
+    }
+
+    /// Reads a role's own identity file, which only its owner may read: the newest identity first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, may be read by others, or is no identity file.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let bytes = files::read_private(path).map_err(|error| KeyError::Io { path: path.to_owned(), error })?;
+        Self::parse(&bytes).map_err(|_| KeyError::Format { path: path.to_owned() })
+    }
+
+    /// Reads the text of an identity file.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &[u8]) -> Result<Self, BadIdentity> {
+        let mut identities = parse_all(text)?.into_iter();
+        let newest = identities.next().ok_or(BadIdentity::Text)?;
+        Ok(Self { newest, older: identities.collect() })
+    }
+
+    /// The one whose public half `recipient` is.
+    pub fn named(self, recipient: &str) -> Option<Identity> {
+        let mut all = std::iter::once(self.newest).chain(self.older);
+        all.find(|identity| identity.to_public().to_string() == recipient)
+    }
+
+    /// Opens a wrapped identity with whichever key it is wrapped to.
+    ///
+    /// # Errors
+    /// When none opens it, or it is another than `expected`.
+    pub fn unwrap(&self, wrapped: &[u8], expected: &str) -> Result<Identity, BadIdentity> {
+        let mut outcome = unwrap(wrapped, &self.newest, expected);
+        for older in &self.older {
+            if outcome.is_ok() {
+                break;
+            }
+            outcome = unwrap(wrapped, older, expected);
+        }
+        outcome
+    }
 }
 
 /// Reads a recipient from text.
@@ -87,10 +133,14 @@ pub fn unwrap(wrapped: &[u8], key: &Identity, expected: &str) -> Result<Identity
 }
 
 fn parse(text: &[u8]) -> Result<Identity, BadIdentity> {
+    let mut identities = parse_all(text)?;
+    identities.pop().filter(|_| identities.is_empty()).ok_or(BadIdentity::Text)
+}
+
+fn parse_all(text: &[u8]) -> Result<Vec<Identity>, BadIdentity> {
     let text = std::str::from_utf8(text).map_err(|_| BadIdentity::Text)?;
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let (Some(line), None) = (lines.next(), lines.next()) else { return Err(BadIdentity::Text) };
-    line.parse().map_err(|_| BadIdentity::Text)
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.parse().map_err(|_| BadIdentity::Text)).collect()
 }
 
 #[cfg(test)]
@@ -111,6 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrapped_to_an_older_key_opens_until_that_is_gone() {
+        let (new, old, identity) = (Identity::generate(), Identity::generate(), Identity::generate());
+        let text = format!("# new\n{}\n{}\n", new.to_string().expose_secret(), old.to_string().expose_secret());
+        let key = RoleKey::parse(text.as_bytes()).unwrap();
+        let name = identity.to_public().to_string();
+        for to in [&new, &old] {
+            assert!(key.unwrap(&wrap(&identity, &to.to_public()).unwrap(), &name).is_ok());
+        }
+        let wrapped = wrap(&identity, &old.to_public()).unwrap();
+        assert_eq!(RoleKey::only(new).unwrap(&wrapped, &name).err(), Some(BadIdentity::Closed));
+        let public = old.to_public().to_string();
+        assert_eq!(key.named(&public).map(|found| found.to_public().to_string()), Some(public));
+        assert!(RoleKey::parse(b"# nothing\n").is_err());
+    }
+
+    #[test]
     fn a_key_file_that_others_may_read_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
@@ -119,9 +185,9 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(
-            matches!(read(&path), Err(KeyError::Io { error, .. }) if error.kind() == std::io::ErrorKind::PermissionDenied)
+            matches!(RoleKey::read(&path), Err(KeyError::Io { error, .. }) if error.kind() == std::io::ErrorKind::PermissionDenied)
         );
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(read(&path).is_ok());
+        assert!(RoleKey::read(&path).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! Synthetic sealed transfers for tests: what `receive` and `control` leave behind, made in a temporary folder.
 
-use super::identity;
+use super::identity::{self, RoleKey};
 use age::x25519::Identity;
 use sluse_host::config::{Settings, Zone};
 use sluse_host::layout::{CHUNK_INDEX, Layout, MANIFEST, chunk_file, transfer_folder};
@@ -32,6 +32,11 @@ pub struct TestZone {
 }
 
 impl TestZone {
+    /// The quarantine's key, as the role has it.
+    pub fn key(&self) -> RoleKey {
+        RoleKey::read(&self.layout().quarantine_key()).unwrap()
+    }
+
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path().canonicalize().unwrap());

@@ -63,6 +63,17 @@ pub async fn renew(intake: &Intake, session: &Session, request: String, proof: S
     }
 }
 
+/// Passes on what the zone stated of its keys.
+///
+/// # Errors
+/// When the peer is gone.
+pub async fn keys(intake: &Intake, session: &Session, after: u64) -> Result<(), Stop> {
+    match intake.control.ask(ReceiveRequest::Keys { after }, Vec::new()).await? {
+        (ReceiveReply::Keys, statements) => session.outbox().send(&Reply::Keys, &statements).await,
+        (other, _) => Err(unexpected(&other).into()),
+    }
+}
+
 /// Tells the source its transfers.
 ///
 /// # Errors

@@ -7,6 +7,12 @@ use std::time::Duration;
 /// age's 64 KiB, large enough that handing it to another thread is noise.
 pub const RECORD_BYTES: usize = 256 * 1024;
 
+/// What a job of the pool costs beside the bytes that it hashes, encrypts and writes, in bytes.
+pub const JOB_BYTES: u64 = 16 * 1024;
+
+/// Chunks that are made durable together, in bytes: as much as one source's large transfer keeps another's small one waiting.
+pub const BATCH_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Such buffers in all: 64 MiB, and more than the fast transfers of a zone can use at once.
 pub const RECORDS: usize = 256;
 
@@ -75,8 +81,13 @@ pub const WINDOWS_BYTES: u64 = 96 * 1024 * 1024;
 /// Bytes of answers to one peer that it has not confirmed yet.
 pub const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
 
-/// Seconds by which a source's clock may differ from ours before it is logged.
-pub const CLOCK_SECONDS: u64 = 300;
+/// Seconds by which a source's clock may differ from ours before it is logged: more than a day without time servers costs, and far
+/// less than the five minutes at which a certificate may begin too late for it.
+pub const CLOCK_SECONDS: u64 = 30;
+
+/// How often certificates of outside authorities are checked again while their connections are open, besides after each change
+/// of the authorities' files.
+pub const CERTIFICATES_AGAIN: Duration = Duration::from_secs(60);
 
 /// Bytes of the name of a source's software.
 pub const AGENT_BYTES: usize = 100;

@@ -9,7 +9,7 @@ use super::commit::not_durable;
 use super::intake::Intake;
 use super::pool::Buffer;
 use super::refusals::{Stop, panicked, violation};
-use super::session::Session;
+use super::session::{Session, Share};
 use super::stored::ChunkFile;
 use super::transfer::{Admission, Slot, Transfer};
 use super::{bounds, pool};
@@ -52,7 +52,8 @@ async fn receive(intake: &Arc<Intake>, session: &Session, mut stream: RecvStream
     let transfer = session.transfer_named(&header.transfer);
     let transfer = transfer.ok_or_else(|| bad("a chunk of a transfer that this connection has not offered"))?;
     let (index, left) = (header.index, u64::from(header.length));
-    let mut incoming = Incoming { stream, left, transfer: Arc::clone(&transfer) };
+    let share = session.share();
+    let mut incoming = Incoming { stream, left, transfer: Arc::clone(&transfer), share };
     match transfer.admit(&header).await? {
         Admission::Durable => incoming.discard(intake).await?,
         Admission::Fresh(slot) => store(intake, incoming, slot, header).await?,
@@ -80,10 +81,12 @@ enum Stage {
 }
 
 /// Writes a chunk, one record behind the network, and waits until it is durable.
-async fn store(intake: &Arc<Intake>, mut incoming: Incoming, slot: Slot, header: ChunkHeader) -> Result<(), Stop> {
+async fn store(intake: &Arc<Intake>, mut incoming: Incoming<'_>, slot: Slot, header: ChunkHeader) -> Result<(), Stop> {
+    let share = incoming.share;
     let mut stage = Stage::Unopened(slot);
     let (whole, record) = loop {
         let bytes = incoming.next(intake).await?;
+        let cost = bytes.filled().len();
         let open: Box<dyn FnOnce() -> Result<ChunkFile, Refusal> + Send> = match stage {
             Stage::Unopened(slot) => {
                 let (intake, header) = (Arc::clone(intake), header.clone());
@@ -103,24 +106,29 @@ async fn store(intake: &Arc<Intake>, mut incoming: Incoming, slot: Slot, header:
             Ok(file)
         };
         if incoming.left == 0 {
-            break intake.pool.run(move || write().and_then(ChunkFile::finish)).await.map_err(panicked)??;
+            break intake
+                .pool
+                .run(share, cost, move || write().and_then(ChunkFile::finish))
+                .await
+                .map_err(panicked)??;
         }
-        stage = Stage::Writing(intake.pool.begin(write));
+        stage = Stage::Writing(intake.pool.begin(share, cost, write));
     };
-    let durable = timeout(bounds::COMMIT, intake.committer.submit(whole, record)).await;
+    let durable = timeout(bounds::COMMIT, intake.committer.submit(share, whole, record)).await;
     // The slot goes before the acknowledgement: a peer that does not read holds nobody up.
     let _slot: Slot = durable.ok().and_then(Result::ok).ok_or_else(not_durable)??;
     Ok(())
 }
 
 /// The bytes of a chunk that are still to come.
-struct Incoming {
+struct Incoming<'s> {
     stream: RecvStream,
     left: u64,
     transfer: Arc<Transfer>,
+    share: &'s Share,
 }
 
-impl Incoming {
+impl Incoming<'_> {
     /// The next record. With the last one, the stream has ended as announced.
     async fn next(&mut self, intake: &Intake) -> Result<Buffer, Stop> {
         let transfer = Arc::clone(&self.transfer);
@@ -133,7 +141,7 @@ impl Incoming {
 
     async fn record(&mut self, intake: &Intake) -> Result<Buffer, Stop> {
         let wanted = self.left.min(bounds::RECORD_BYTES as u64);
-        intake.limiter.pass(usize::try_from(wanted).unwrap_or(usize::MAX)).await;
+        intake.turns.pass(self.share, usize::try_from(wanted).unwrap_or(usize::MAX)).await;
         // A buffer is taken only when there is something to put into it.
         let first = self.first().await?;
         let mut buffer = intake.buffers.take().await;

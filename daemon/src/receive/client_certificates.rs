@@ -1,14 +1,20 @@
 //! Whose certificates end a handshake well: those of the zone's own authority, and those of outside authorities. The
-//! certificate's issuer decides who checks it.
+//! certificate's issuer decides who checks it. Those of outside authorities are checked again while connections are open.
 
-use crate::outside::Outside;
+use super::intake::Intake;
+use super::session::Session;
+use super::{bounds, greet};
+use crate::outside::{self, Denied, Outside};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme, client::danger::HandshakeSignatureValid,
 };
+use sluse_host::clock;
+use sluse_protocol::refusal::Refusal;
 use sluse_protocol::time::Timestamp;
 use std::sync::Arc;
+use std::time::Instant;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
@@ -27,10 +33,67 @@ impl ClientCertificates {
         Self { own, own_name, outside }
     }
 
+    /// Whether a certificate that was let in would be let in at `now` too.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn still_good(&self, certificate: &CertificateDer<'_>, now: Timestamp) -> Result<(), Denied> {
+        // `control` says which of the zone's own are good, and who was shut out.
+        if self.outside.is_empty() || self.is_own(certificate) {
+            return Ok(());
+        }
+        self.outside.verify(certificate, now).map(drop)
+    }
+
     fn is_own(&self, certificate: &CertificateDer<'_>) -> bool {
         // What cannot be read is nobody's: the zone's own check says so.
         X509Certificate::from_der(certificate).map_or(true, |(_, read)| read.issuer().as_raw() == self.own_name)
     }
+}
+
+/// Looks at the outside authorities' files for as long as the role runs, and ends the connections whose certificates they
+/// say are not good any more: after each change, and from time to time since certificates run out.
+pub async fn follow(intake: Arc<Intake>) {
+    if intake.certificates.outside.is_empty() {
+        return;
+    }
+    let mut checked = Instant::now();
+    loop {
+        tokio::time::sleep(outside::LOOK_AGAIN).await;
+        let due = checked.elapsed() >= bounds::CERTIFICATES_AGAIN;
+        let looking = Arc::clone(&intake);
+        let looked = tokio::task::spawn_blocking(move || {
+            if looking.certificates.outside.refresh() || due {
+                looking.sessions().iter().for_each(|session| end_if_not_good(&looking, session));
+                return true;
+            }
+            false
+        });
+        match looked.await {
+            Ok(true) => checked = Instant::now(),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "outside authorities were not looked at"),
+        }
+    }
+}
+
+fn end_if_not_good(intake: &Intake, session: &Session) {
+    if let Err(refusal) = check(intake, session) {
+        session.end(refusal);
+    }
+}
+
+/// Whether a connection's certificate is still good.
+///
+/// # Errors
+/// What its peer hears if not.
+pub fn check(intake: &Intake, session: &Session) -> Result<(), Refusal> {
+    let certificate = greet::certificate(session.connection())?;
+    intake.certificates.still_good(&certificate, clock::now()).map_err(|denied| {
+        let code = denied.code();
+        tracing::warn!(source = %session.source(), code, "a certificate is not good any more: {denied}");
+        denied.refusal()
+    })
 }
 
 impl ClientCertVerifier for ClientCertificates {

@@ -1,15 +1,19 @@
 //! Durability in batches: one thread takes every chunk that is whole, of whatever transfer, and makes them durable together.
 //!
 //! Chunk bytes → folder → index record → acknowledgement, each durable before the next begins. While one batch is on its
-//! way to the disk the next one gathers; a chunk that comes alone is a batch of its own and waits for no timer.
+//! way to the disk the next one gathers; a chunk that comes alone is a batch of its own and waits for no timer. A batch is
+//! bounded, and sources take turns in it by weight: a chunk waits for the batch under way and those of other sources in its own.
 
-use super::folder;
 use super::pool::lock;
 use super::refusals::storage;
+use super::session::Share;
 use super::stored::Whole;
 use super::transfer::{Slot, Transfer};
+use super::{bounds, folder};
 use sluse_protocol::chunk_index::Record;
+use sluse_protocol::ids::SourceName;
 use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::sharing::FairQueue;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -22,10 +26,10 @@ struct Waiting {
     durable: oneshot::Sender<Result<Slot, Refusal>>,
 }
 
-/// The thread that makes chunks durable, and the chunks that wait for it: at most those in flight.
+/// The thread that makes chunks durable, and the chunks that wait for it: at most those in flight, in which sources take turns.
 #[derive(Debug, Default)]
 pub struct Committer {
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<FairQueue<SourceName, Waiting>>,
     more: Condvar,
 }
 
@@ -47,9 +51,10 @@ impl Committer {
     }
 
     /// Makes a chunk durable. The receiver gets its slot back then.
-    pub fn submit(&self, whole: Whole, record: Record) -> oneshot::Receiver<Result<Slot, Refusal>> {
+    pub fn submit(&self, share: &Share, whole: Whole, record: Record) -> oneshot::Receiver<Result<Slot, Refusal>> {
         let (durable, result) = oneshot::channel();
-        lock(&self.waiting).push(Waiting { whole, record, durable });
+        let bytes = whole.stored;
+        lock(&self.waiting).push(&share.source, share.weight, bytes, Waiting { whole, record, durable });
         self.more.notify_one();
         result
     }
@@ -59,7 +64,14 @@ impl Committer {
         while waiting.is_empty() {
             waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        std::mem::take(&mut *waiting)
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < bounds::BATCH_BYTES
+            && let Some(chunk) = waiting.pop()
+        {
+            bytes += chunk.whole.stored;
+            batch.push(chunk);
+        }
+        batch
     }
 }
 

@@ -121,6 +121,7 @@ pub fn unexpected(reply: &ReceiveReply) -> Refusal {
         ReceiveReply::Peer { .. } => "peer",
         ReceiveReply::Enrolled { .. } => "enrolled",
         ReceiveReply::Renewed { .. } => "renewed",
+        ReceiveReply::Keys => "keys",
         ReceiveReply::Accepted { .. } => "accepted",
         ReceiveReply::Sealed { .. } => "sealed",
         ReceiveReply::Status(_) => "status",

@@ -1,107 +1,19 @@
-//! The endpoint: TLS 1.3 with client certificates, and who is let in to a handshake at all.
+//! The endpoint: who is let in to a handshake at all.
 
-use super::client_certificates::ClientCertificates;
 use super::greet;
 use super::intake::Intake;
 use super::pool::lock;
 use super::{bounds, frames};
-use crate::outside::Outside;
-use crate::{RoleError, pulse};
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, Incoming, ServerConfig, VarInt};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use sluse_host::config::{KeyExchange, Zone};
-use sluse_host::network::Network;
-use sluse_host::{files, quic};
+use crate::pulse;
+use quinn::{Endpoint, Incoming};
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::limits::MAX_CHUNK_STREAMS;
 use sluse_protocol::refusal::{Code, Refusal};
-use sluse_protocol::wire::ALPN;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::time::timeout;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
-
-/// Bytes of a certificate file.
-const CERTIFICATE_BYTES: u64 = 64 * 1024;
-
-/// Reads the zone's TLS key and certificates, and sets the endpoint's bounds.
-///
-/// # Errors
-/// When a file cannot be read or is not what it must be.
-pub fn server_config(zone: &Zone) -> Result<ServerConfig, RoleError> {
-    let exchange = zone.settings.receive.key_exchange;
-    if exchange == KeyExchange::AllowX25519 {
-        tracing::warn!(
-            "key_exchange = \"allow-x25519\": what is recorded on the network today may be read by a quantum computer \
-             later; remove the setting when every source takes X25519MLKEM768"
-        );
-    }
-    let provider = quic::crypto_provider(exchange);
-    let verifier = Arc::new(client_certificates(zone, &provider)?);
-    let chain = certificates(&zone.layout.tls_certificate())?;
-    let key_file = zone.layout.tls_key();
-    let key = files::read_private(&key_file).map_err(RoleError::io(format!("read {}", key_file.display())))?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| unusable(&key_file, &error))?;
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .and_then(|tls| tls.with_client_cert_verifier(verifier).with_single_cert(chain, key));
-    let mut tls = tls.map_err(|error| unusable(&zone.layout.tls_certificate(), &error))?;
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    // Every connection shows its certificate: nothing is resumed.
-    tls.session_storage = Arc::new(NoServerSessionStorage {});
-    tls.send_tls13_tickets = 0;
-    let tls = QuicServerConfig::try_from(tls).map_err(|error| unusable(&zone.layout.tls_certificate(), &error))?;
-    Ok(bounded(&zone.settings.network, ServerConfig::with_crypto(Arc::new(tls))))
-}
-
-fn client_certificates(zone: &Zone, provider: &Arc<CryptoProvider>) -> Result<ClientCertificates, RoleError> {
-    let file = zone.layout.ca_certificate();
-    let (mut roots, mut name) = (rustls::RootCertStore::empty(), Vec::new());
-    for authority in certificates(&file)? {
-        let (_, read) = X509Certificate::from_der(&authority).map_err(|error| unusable(&file, &error))?;
-        name = read.subject().as_raw().to_vec();
-        roots.add(authority).map_err(|error| unusable(&file, &error))?;
-    }
-    let own = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let own = own.build().map_err(|error| unusable(&file, &error))?;
-    Ok(ClientCertificates::new(own, name, Outside::new(zone)))
-}
-
-fn bounded(network: &Network, mut config: ServerConfig) -> ServerConfig {
-    let mut transport = quic::transport(network, MAX_CHUNK_STREAMS);
-    transport.receive_window(VarInt::from_u32(bounds::FIRST_WINDOW_BYTES)).send_window(bounds::SEND_WINDOW_BYTES);
-    config
-        .transport_config(Arc::new(transport))
-        .max_incoming(bounds::WAITING)
-        .incoming_buffer_size(bounds::WAITING_BYTES_EACH)
-        .incoming_buffer_size_total(bounds::WAITING_BYTES);
-    config.validation_token.sent(0);
-    config
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, RoleError> {
-    let bytes = files::read_bounded(file, CERTIFICATE_BYTES);
-    let bytes = bytes.map_err(RoleError::io(format!("read {}", file.display())))?;
-    let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| unusable(file, &error))?;
-    if certificates.is_empty() {
-        return Err(RoleError::State(format!("{}: no certificate", file.display())));
-    }
-    Ok(certificates)
-}
-
-fn unusable(file: &Path, error: &dyn std::fmt::Display) -> RoleError {
-    RoleError::State(format!("{}: {error}", file.display()))
-}
 
 /// Takes connections until the endpoint is closed. It beats the role's pulse, which is the network's threads' too.
 pub async fn open(intake: Arc<Intake>, endpoint: Endpoint) {

@@ -5,8 +5,8 @@ use super::control::unexpected;
 use super::frames::{Inbox, Outbox, close};
 use super::intake::Intake;
 use super::refusals::{Stop, violation};
-use super::session::Session;
-use super::{bounds, control};
+use super::session::{Session, Share};
+use super::{bounds, client_certificates, control};
 use quinn::Connection;
 use rustls::pki_types::CertificateDer;
 use sluse_host::clock;
@@ -43,11 +43,15 @@ pub async fn serve(intake: Arc<Intake>, connection: Connection, greeted: impl Fn
 }
 
 async fn serve_source(intake: &Arc<Intake>, connection: Connection, outbox: Outbox, inbox: Inbox, source: SourceName) {
-    let session = Session::new(source, connection, outbox);
+    let weight = intake.zone.settings.weight(&source);
+    let session = Session::new(Share { source, weight }, connection, outbox);
     let entered = intake.enter(&session);
     let welcome = match &entered {
         // Asked once more, now that a source that is shut out from here on would be found among the connections.
-        Ok(_) => identify(intake, session.connection()).await.map(drop),
+        // The same holds for certificates that are taken back, which are not `control`'s to tell.
+        Ok(_) => {
+            identify(intake, session.connection()).await.and_then(|_| client_certificates::check(intake, &session))
+        }
         Err(refusal) => Err(refusal.clone()),
     };
     match welcome {
@@ -111,7 +115,7 @@ fn check_clock(connection: &Connection, source: Option<&SourceName>, theirs: Tim
     let apart = theirs.unix().abs_diff(clock::now().unix());
     if apart > bounds::CLOCK_SECONDS {
         let source = source.map_or("an invite", SourceName::as_str);
-        tracing::warn!(source, peer = %connection.remote_address(), seconds = apart, "clocks are far apart");
+        tracing::warn!(source, peer = %connection.remote_address(), seconds = apart, "clocks are apart");
     }
 }
 

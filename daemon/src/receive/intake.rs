@@ -1,6 +1,7 @@
 //! What all connections share.
 
 use super::bounds;
+use super::client_certificates::ClientCertificates;
 use super::commit::Committer;
 use super::control::Control;
 use super::documents::Documents;
@@ -8,9 +9,9 @@ use super::pool::{Buffers, Pool, lock};
 use super::refusals::{no_space, storage};
 use super::registry::Registry;
 use super::session::Session;
+use super::turns::Turns;
 use super::{folder, windows::Windows};
 use sluse_host::config::Zone;
-use sluse_host::limiter::Limiter;
 use sluse_protocol::ids::SourceName;
 use sluse_protocol::refusal::{Code, Refusal};
 use std::collections::HashMap;
@@ -36,7 +37,9 @@ pub struct Intake {
     /// Flow-control windows to be given away.
     pub windows: Arc<Windows>,
     /// What keeps to the bound on bytes a second.
-    pub limiter: Arc<Limiter>,
+    pub turns: Turns,
+    /// What checks peers' certificates.
+    pub certificates: Arc<ClientCertificates>,
     /// What arrives for `control`, by source.
     pub documents: Arc<Documents>,
     sessions: Mutex<HashMap<u64, Arc<Session>>>,
@@ -49,17 +52,18 @@ impl Intake {
     ///
     /// # Errors
     /// When one cannot be started.
-    pub fn start(zone: Zone, control: Control) -> io::Result<Arc<Self>> {
+    pub fn start(zone: Zone, control: Control, certificates: Arc<ClientCertificates>) -> io::Result<Arc<Self>> {
         let network = &zone.settings.network;
         Ok(Arc::new(Self {
             windows: Arc::new(Windows::new(bounds::WINDOWS_BYTES, network.connection_window_bytes)),
-            limiter: network.limiter(),
+            turns: Turns::new(network.limiter()),
             zone,
             control: Arc::new(control),
             pool: Pool::start()?,
             buffers: Buffers::new(),
             committer: Committer::start()?,
             registry: Arc::default(),
+            certificates,
             documents: Arc::default(),
             sessions: Mutex::default(),
             left: Notify::new(),
@@ -109,6 +113,11 @@ impl Intake {
     /// The connections of a source.
     pub fn sessions_of(&self, source: &SourceName) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().filter(|session| session.source() == source).cloned().collect()
+    }
+
+    /// The connections of all sources.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        lock(&self.sessions).values().cloned().collect()
     }
 
     /// Whether a chunk of `bytes` may be written. Blocks.

@@ -50,7 +50,9 @@ mod registry;
 mod seal;
 mod session;
 mod stored;
+mod tls;
 mod transfer;
+mod turns;
 mod windows;
 
 use crate::{RoleError, confine};
@@ -66,6 +68,7 @@ use sluse_protocol::roles::Role;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use tls::Tls;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
@@ -101,16 +104,18 @@ pub fn run_until(
 struct Front {
     endpoint: EndpointConfig,
     server: ServerConfig,
+    tls: Tls,
     socket: Prepared,
 }
 
 impl Front {
     fn prepare(zone: &Zone, socket: UdpSocket) -> Result<Self, RoleError> {
-        let server = door::server_config(zone)?;
+        let tls = Tls::read(zone)?;
+        let server = tls.config()?;
         let secret = keys::read_secret(&zone.layout.reset_key())?;
         let endpoint = reset::endpoint_config(&secret).map_err(RoleError::io("random bytes"))?;
         let socket = Prepared::new(&zone.settings.network, socket).map_err(RoleError::io("use the network socket"))?;
-        Ok(Self { endpoint, server, socket })
+        Ok(Self { endpoint, server, tls, socket })
     }
 
     fn serve(
@@ -120,7 +125,8 @@ impl Front {
         stop: impl Future<Output = Result<(), RoleError>>,
     ) -> Result<(), RoleError> {
         let client = Client::new(control).map_err(RoleError::io("use the link to control"))?;
-        let intake = Intake::start(zone, Control::new(client)).map_err(RoleError::io("start threads"))?;
+        let intake = Intake::start(zone, Control::new(client), self.tls.clients());
+        let intake = intake.map_err(RoleError::io("start threads"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers())
             .max_blocking_threads(bounds::BLOCKING)
@@ -150,8 +156,11 @@ async fn serve(
     tracing::info!(%address, "receiving");
     let tasks = [
         tokio::spawn(door::open(Arc::clone(intake), endpoint.clone())),
+        tokio::spawn(tls::keep_current(Arc::clone(intake), endpoint.clone(), front.tls)),
         tokio::spawn(changes::follow(Arc::clone(intake))),
         tokio::spawn(changes::report(Arc::clone(intake))),
+        tokio::spawn(client_certificates::follow(Arc::clone(intake))),
+        tokio::spawn(turns::serve(Arc::clone(intake))),
     ];
     let ended = tokio::select! {
         stopped = stop => stopped,

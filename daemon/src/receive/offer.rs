@@ -49,7 +49,7 @@ pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut In
     }
     let free = {
         let intake = Arc::clone(intake);
-        intake.clone().pool.run(move || folder::free_bytes(&intake.zone)).await.map_err(panicked)?
+        intake.clone().pool.run(session.share(), 0, move || folder::free_bytes(&intake.zone)).await.map_err(panicked)?
     };
     let request = ReceiveRequest::Offer {
         source: session.source().clone(),

@@ -2,7 +2,9 @@
 //! from.
 
 use super::bounds;
-use std::collections::VecDeque;
+use super::session::Share;
+use sluse_protocol::ids::SourceName;
+use sluse_protocol::sharing::FairQueue;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,11 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A fixed number of threads and the jobs that wait for them. Whoever submits a job waits for it before the next, so that
-/// there are never more jobs than chunks in flight.
+/// A fixed number of threads and the jobs that wait for them, in which sources take turns. Whoever submits a job waits for it
+/// before the next, so that there are never more jobs than chunks in flight.
 #[derive(Default)]
 pub struct Pool {
-    jobs: Mutex<VecDeque<Job>>,
+    jobs: Mutex<FairQueue<SourceName, Job>>,
     more: Condvar,
 }
 
@@ -44,20 +46,30 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Has a thread do `job`. When nobody waits for the result any more, the job is done all the same and its result
+    /// Has a thread do `job` for a source, which costs as much as so many bytes. When nobody waits for the result any more, the job is done all the same and its result
     /// dropped.
-    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
-        self.begin(job).await.map_err(|_| Panicked)
+    pub async fn run<T: Send + 'static>(
+        &self,
+        share: &Share,
+        bytes: usize,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Panicked> {
+        self.begin(share, bytes, job).await.map_err(|_| Panicked)
     }
 
     /// Like [`Self::run`], but the job is queued at once and waited for later.
-    pub fn begin<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+    pub fn begin<T: Send + 'static>(
+        &self,
+        share: &Share,
+        bytes: usize,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
         let (done, result) = oneshot::channel();
         let job = move || {
             // Nobody may wait any more: then the result is dropped, here, on this thread.
             let _ = done.send(job());
         };
-        lock(&self.jobs).push_back(Box::new(job));
+        lock(&self.jobs).push(&share.source, share.weight, bounds::JOB_BYTES + bytes as u64, Box::new(job));
         self.more.notify_one();
         result
     }
@@ -67,7 +79,7 @@ impl Pool {
             let job = {
                 let mut jobs = lock(&self.jobs);
                 loop {
-                    match jobs.pop_front() {
+                    match jobs.pop() {
                         Some(job) => break job,
                         None => jobs = self.more.wait(jobs).unwrap_or_else(PoisonError::into_inner),
                     }
@@ -142,4 +154,29 @@ impl Drop for Buffer {
 /// A panic in another thread leaves the data behind these locks whole: each critical section is one step.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_with_many_streams_does_not_keep_another_ones_records_waiting() {
+        let pool = Pool::default();
+        let share = |name: &str| Share { source: name.parse().unwrap(), weight: 1 };
+        let (many, one) = (share("many"), share("one"));
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let job = |name| {
+            let order = Arc::clone(&order);
+            move || lock(&order).push(name)
+        };
+        let mut results: Vec<_> = (0..100).map(|_| pool.begin(&many, bounds::RECORD_BYTES, job("many"))).collect();
+        results.push(pool.begin(&one, bounds::RECORD_BYTES, job("one")));
+        for _ in 0..results.len() {
+            let next = lock(&pool.jobs).pop().unwrap();
+            next();
+        }
+        let order = lock(&order);
+        assert_eq!((order.len(), order.iter().position(|name| *name == "one")), (101, Some(1)));
+    }
 }

@@ -18,11 +18,20 @@ use tokio::time::timeout;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// A source, and its weight beside others.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// The source.
+    pub source: SourceName,
+    /// Its weight.
+    pub weight: u32,
+}
+
 /// A connection of an enrolled source.
 #[derive(Debug)]
 pub struct Session {
     id: u64,
-    source: SourceName,
+    share: Share,
     connection: Connection,
     outbox: Outbox,
     transfer: Mutex<Option<Arc<Transfer>>>,
@@ -37,10 +46,10 @@ pub struct Session {
 
 impl Session {
     /// The connection of `source`, greeted.
-    pub fn new(source: SourceName, connection: Connection, outbox: Outbox) -> Arc<Self> {
+    pub fn new(share: Share, connection: Connection, outbox: Outbox) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            source,
+            share,
             connection,
             outbox,
             transfer: Mutex::default(),
@@ -59,7 +68,12 @@ impl Session {
 
     /// Whose it is.
     pub fn source(&self) -> &SourceName {
-        &self.source
+        &self.share.source
+    }
+
+    /// Whose it is, and how much that source gets beside others.
+    pub fn share(&self) -> &Share {
+        &self.share
     }
 
     /// The connection itself.
@@ -91,7 +105,7 @@ impl Session {
     pub fn widen(&self, intake: &Intake) {
         let mut window = lock(&self.window);
         if window.is_none() {
-            *window = Some(intake.windows.widen(&self.connection));
+            *window = Some(intake.windows.widen(self.source(), &self.connection));
         }
     }
 
@@ -151,7 +165,7 @@ impl Session {
                 Err(Stop::Gone) => return None,
                 Err(Stop::Refused(refusal)) if ends_connection(refusal.code) => return Some(refusal),
                 Err(Stop::Refused(refusal)) => {
-                    tracing::warn!(source = %self.source, code = %refusal.code, "refused: {}", refusal.message);
+                    tracing::warn!(source = %self.share.source, code = %refusal.code, "refused: {}", refusal.message);
                     self.outbox.send(&Reply::Refused(refusal), &[]).await.ok()?;
                 }
             }
@@ -185,6 +199,7 @@ impl Session {
                 asks::status(intake, self, transfer, unless, wait_seconds).await
             }
             Request::Renew { request, proof } => asks::renew(intake, self, request, proof).await,
+            Request::Keys { after } => asks::keys(intake, self, after).await,
             Request::List { limit } => asks::list(intake, self, limit).await,
             Request::Receipt { transfer, kind } => asks::receipt(intake, self, transfer, kind).await,
             Request::Enrol { .. } => Err(violation("an enrolled source enrols no more").into()),
@@ -203,9 +218,9 @@ impl Session {
     async fn part(&self, refusal: Option<Refusal>) {
         let Some(refusal) = refusal else {
             self.connection.close(0u32.into(), b"");
-            return tracing::info!(source = %self.source, "the connection ended");
+            return tracing::info!(source = %self.share.source, "the connection ended");
         };
-        tracing::warn!(source = %self.source, code = %refusal.code, "connection ended: {}", refusal.message);
+        tracing::warn!(source = %self.share.source, code = %refusal.code, "connection ended: {}", refusal.message);
         self.outbox.refuse(&self.connection, &refusal).await;
     }
 

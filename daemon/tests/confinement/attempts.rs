@@ -11,6 +11,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::{Pid, Uid};
 use sluse_host::config::Zone;
 use sluse_protocol::roles::Role;
+use slused::inspect::jail::Outside;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -22,7 +23,7 @@ use std::process::Command;
 /// What tells a process to make attempts, and as whom: a role, `nursery`, or `unconfined`.
 const AS: &str = "SLUSE_TEST_AS";
 const NURSERY: &str = "nursery";
-const CLAMD: &str = "SLUSE_TEST_CLAMD";
+const OUTSIDE: &str = "SLUSE_TEST_OUTSIDE";
 const FOLDER: &str = "SLUSE_TEST_FOLDER";
 const SIBLING: &str = "SLUSE_TEST_SIBLING";
 const PORTS: &str = "SLUSE_TEST_PORTS";
@@ -219,8 +220,8 @@ pub struct As {
     pub role: Option<Role>,
     /// Confined as the nursery of parsers.
     pub nursery: bool,
-    /// In a zone with a clamd.
-    pub clamd: bool,
+    /// In a zone with this engine.
+    pub outside: Option<Outside>,
     /// In a thread that starts after confinement.
     pub thread: bool,
 }
@@ -230,7 +231,7 @@ pub fn of(user: As, scene: &Scene) -> Outcomes {
     let ports = [scene.tcp.local_addr().unwrap().port(), scene.udp.local_addr().unwrap().port()];
     let output = Command::new(std::env::current_exe().unwrap())
         .env(AS, if user.nursery { NURSERY } else { user.role.map_or("unconfined", Role::as_str) })
-        .env(CLAMD, user.clamd.to_string())
+        .env(OUTSIDE, format!("{:?}", user.outside))
         .env(THREAD, user.thread.to_string())
         .env(FOLDER, scene.folder.path())
         .env(SIBLING, scene.pid().to_string())
@@ -252,7 +253,9 @@ pub fn asked_for() -> bool {
 pub fn make() {
     let variable = |name| std::env::var(name).unwrap();
     let folder = PathBuf::from(variable(FOLDER));
-    let zone = scene::zone(&folder, variable(CLAMD) == "true");
+    let outside =
+        [Outside::Clamd, Outside::Icap].into_iter().find(|one| format!("{:?}", Some(one)) == variable(OUTSIDE));
+    let zone = scene::zone(&folder, outside);
     let ports = variable(PORTS);
     let (tcp, udp) = ports.split_once(' ').unwrap();
     let world = World {

@@ -21,7 +21,7 @@ const TESTS: &[harness::Test] = &[
     ("receive_reaches_incoming_and_nothing_else", verdicts::receive),
     ("control_reaches_its_state_and_nothing_else", verdicts::control),
     ("inspect_reaches_the_quarantine_and_nothing_else", verdicts::inspect),
-    ("inspect_with_clamd_connects_to_nothing_by_itself", verdicts::inspect_with_clamd),
+    ("inspect_with_clamd_or_a_scanner_connects_to_nothing_by_itself", verdicts::inspect_with_engines),
     ("deliver_reads_what_is_sealed_and_writes_rooms", verdicts::deliver),
     ("the_nursery_reaches_nothing", verdicts::nursery),
     ("a_process_with_threads_is_not_confined_but_refused", verdicts::threads),

@@ -2,10 +2,12 @@
 
 use nix::unistd::Pid;
 use sluse_host::config::{
-    ControlSettings, DeliverSettings, InspectSettings, KeyExchange, ReceiveSettings, Settings, Zone, ZoneSettings,
+    ControlSettings, DeliverSettings, IcapSettings, InspectSettings, KeyExchange, ReceiveSettings, Settings, Zone,
+    ZoneSettings,
 };
 use sluse_host::layout::Layout;
 use sluse_protocol::roles::Role;
+use slused::inspect::jail::Outside;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
@@ -30,7 +32,7 @@ impl Scene {
     /// Sets it up.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let zone = zone(folder.path(), false);
+        let zone = zone(folder.path(), None);
         let layout = &zone.layout;
         let folders = [layout.trust(), layout.incoming().join("one"), layout.incoming().join("two"), layout.run()];
         let folders = folders.into_iter().chain(Role::ALL.iter().map(|&role| layout.role(role)));
@@ -94,9 +96,18 @@ fn files(zone: &Zone) -> Vec<PathBuf> {
     ]
 }
 
-/// The zone in `folder`.
-pub fn zone(folder: &Path, clamd: bool) -> Zone {
-    let inspect = InspectSettings { clamd_socket: clamd.then(|| unix_socket(folder)), ..InspectSettings::default() };
+/// The zone in `folder`, with this engine.
+pub fn zone(folder: &Path, outside: Option<Outside>) -> Zone {
+    let mut inspect = InspectSettings::default();
+    let socket = unix_socket(folder);
+    match outside {
+        Some(Outside::Clamd) => inspect.clamd_socket = Some(socket),
+        Some(Outside::Icap) => {
+            let service = "icap://scanner/avscan".parse().unwrap();
+            inspect.icap = Some(IcapSettings { socket, service, max_bytes: 1 });
+        }
+        None => {}
+    }
     let receive = ReceiveSettings {
         listen: "127.0.0.1:0".parse().unwrap(),
         advertise: vec![],
@@ -112,7 +123,9 @@ pub fn zone(folder: &Path, clamd: bool) -> Zone {
         control: ControlSettings::default(),
         inspect,
         deliver: DeliverSettings::default(),
+        notify: None,
         authorities: Vec::new(),
+        sources: Vec::new(),
     };
     Zone { settings, layout: Layout::new(folder) }
 }

@@ -4,6 +4,7 @@ use crate::attempts::{self, As, Outcomes};
 use crate::scene::{self, Scene};
 use nix::libc::{EACCES, EPERM, EXDEV};
 use sluse_protocol::roles::Role;
+use slused::inspect::jail::Outside;
 use std::collections::BTreeSet;
 
 /// What a role must be able to do whatever it is.
@@ -21,8 +22,8 @@ pub fn unconfined() {
     assert_eq!(ended(&outcomes, |number| number != 0), BTreeSet::new());
 }
 
-fn check(role: Role, clamd: bool, permitted: &[&'static str]) {
-    let user = As { role: Some(role), clamd, ..As::default() };
+fn check(role: Role, outside: Option<Outside>, permitted: &[&'static str]) {
+    let user = As { role: Some(role), outside, ..As::default() };
     check_user(user, EVERY_ROLE.iter().chain(permitted).copied().collect());
 }
 
@@ -40,7 +41,7 @@ fn check_user(user: As, permitted: BTreeSet<&str>) {
 pub fn receive() {
     check(
         Role::Receive,
-        false,
+        None,
         &[
             "read the TLS key",
             "list receive's folder",
@@ -56,7 +57,7 @@ pub fn receive() {
 pub fn control() {
     check(
         Role::Control,
-        false,
+        None,
         &[
             "read the database",
             "write the database",
@@ -90,19 +91,20 @@ const INSPECT: &[&str] = &[
 
 /// `inspect`: the quarantine, its keys, the signatures; no socket.
 pub fn inspect() {
-    check(Role::Inspect, false, INSPECT);
+    check(Role::Inspect, None, INSPECT);
 }
 
-/// `inspect` where clamd is configured: it is connected by the nursery.
-pub fn inspect_with_clamd() {
-    check(Role::Inspect, true, INSPECT);
+/// `inspect` where an engine that is another program is configured: it is connected by the nursery.
+pub fn inspect_with_engines() {
+    check(Role::Inspect, Some(Outside::Clamd), INSPECT);
+    check(Role::Inspect, Some(Outside::Icap), INSPECT);
 }
 
 /// `deliver`: ciphertext to read, rooms to write.
 pub fn deliver() {
     check(
         Role::Deliver,
-        false,
+        None,
         &[
             "read deliver's key",
             "remember a delivery",
@@ -125,7 +127,7 @@ pub fn nursery() {
 /// A thread that runs already would keep everything.
 pub fn threads() {
     let scene = Scene::new();
-    let zone = scene::zone(scene.folder.path(), false);
+    let zone = scene::zone(scene.folder.path(), None);
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let other = std::thread::spawn(move || stopped.recv().is_err());
     let refused = slused::confine::apply(Role::Deliver, &zone);

@@ -6,9 +6,9 @@ use nix::unistd::Pid;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
 use slused::inspect::engine::{Engine, FileFacts, Guarded, Verdict};
-use slused::inspect::jail::{Jail, Jailed, KEY_BYTES, Limits, Settings, Tools};
+use slused::inspect::jail::{Jail, Jailed, KEY_BYTES, Limits, Outside, Settings, Tools};
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,25 +56,31 @@ fn stopped_by_default(wish: &str, sentence: &str) {
     stopped(&engine(&jail(Limits::default())), wish, GOOD, sentence);
 }
 
-/// The nursery connects sockets, to one path.
+/// The nursery connects sockets, to the path of each engine that the zone has and to no other.
 pub fn engines_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("engine");
-    let jail = |engine| Jail::start(Settings { engine, ..Settings::default() }).unwrap();
-    let denied = jail(None).engine().unwrap_err();
-    assert_eq!(denied.kind(), std::io::ErrorKind::PermissionDenied);
-    let connected = jail(Some(path.clone()));
-    assert_eq!(connected.engine().unwrap_err().kind(), std::io::ErrorKind::NotFound);
-    let listener = UnixListener::bind(&path).unwrap();
-    for said in [b"one", b"two"] {
-        let mut engine = connected.engine().unwrap();
-        engine.write_all(said).unwrap();
-        drop(engine);
-        let mut heard = Vec::new();
-        listener.accept().unwrap().0.read_to_end(&mut heard).unwrap();
-        assert_eq!(heard, said);
+    let clamd_alone = Settings { clamd: Some(path.clone()), ..Settings::default() };
+    let icap_alone = Settings { icap: Some(path.clone()), ..Settings::default() };
+    let kinds = [(Outside::Clamd, Outside::Icap, clamd_alone), (Outside::Icap, Outside::Clamd, icap_alone)];
+    for (there, absent, settings) in kinds {
+        let none = Jail::start(Settings::default()).unwrap();
+        assert_eq!(none.engine(there).unwrap_err().kind(), ErrorKind::PermissionDenied);
+        let connected = Jail::start(settings).unwrap();
+        assert_eq!(connected.engine(there).unwrap_err().kind(), ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path).unwrap();
+        assert_eq!(connected.engine(absent).unwrap_err().kind(), ErrorKind::PermissionDenied);
+        for said in [b"one", b"two"] {
+            let mut engine = connected.engine(there).unwrap();
+            engine.write_all(said).unwrap();
+            drop(engine);
+            let mut heard = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut heard).unwrap();
+            assert_eq!(heard, said);
+        }
+        assert!(matches!(verdict(&engine(&Arc::new(connected)), "good", GOOD), Verdict::Read { .. }));
+        fs::remove_file(&path).unwrap();
     }
-    assert!(matches!(verdict(&engine(&Arc::new(connected)), "good", GOOD), Verdict::Read { .. }));
 }
 
 /// Whatever is not a parser's business ends it at once.

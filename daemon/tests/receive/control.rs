@@ -25,6 +25,8 @@ pub struct Control {
 
 #[derive(Default)]
 struct Remembered {
+    /// A certificate of `receive`, PEM.
+    certified: Option<String>,
     links: Vec<UnixStream>,
     peers: HashMap<Sha256, Option<SourceName>>,
     documents: HashMap<u64, Vec<u8>>,
@@ -59,6 +61,11 @@ impl Control {
             let handler = Arc::clone(&control);
             let _ = rpc::serve(link, move |request, body| handler.reply(request, body));
         });
+    }
+
+    /// What `receive` gets when it asks for a certificate of its own.
+    pub fn certify(&self, pem: String) {
+        self.state.lock().unwrap().certified = Some(pem);
     }
 
     pub fn hang_up(&self) {
@@ -145,6 +152,10 @@ impl Control {
                 signer: "a signer".into(),
             },
             ReceiveRequest::Enrol { .. } => return Err(Code::InviteUsed),
+            ReceiveRequest::Certify => {
+                ReceiveReply::Renewed { certificate: state.certified.clone().ok_or(Code::WrongState)? }
+            }
+            ReceiveRequest::Keys { .. } => ReceiveReply::Keys,
             ReceiveRequest::Renew { .. } => return Err(Code::WrongState),
             ReceiveRequest::Part { upload } => {
                 state.documents.entry(upload).or_default().extend(body);

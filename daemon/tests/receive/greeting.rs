@@ -1,8 +1,9 @@
 //! Who is let in, and how a connection begins.
 
 use crate::source::{Source, connect};
-use crate::zone::{TestZone, authority, certificate};
+use crate::zone::{TestZone, authority, certificate, certified};
 use rcgen::ExtendedKeyUsagePurpose;
+use rustls::pki_types::CertificateDer;
 use sluse_host::config::KeyExchange;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::frame;
@@ -35,6 +36,27 @@ async fn no_certificate_or_one_of_another_authority_ends_the_handshake() {
             assert!(matches!(ended, quinn::ConnectionError::ConnectionClosed(_)), "{ended}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_certificate_of_its_own_that_comes_to_its_end_is_renewed() {
+    let zone = TestZone::prepare(|_| {});
+    let key = std::fs::read_to_string(zone.zone.layout.tls_key()).unwrap();
+    let (first, next) = (certified(&zone.authority, &key, (70, 20)), certified(&zone.authority, &key, (0, 90)));
+    std::fs::write(zone.zone.layout.tls_certificate(), &first.certificate).unwrap();
+    zone.control.certify(next.certificate.clone());
+    let zone = zone.run();
+    let lab = zone.source("lab");
+    let shown = async {
+        loop {
+            let (_endpoint, connection) = connect(&zone, Some(&lab)).await.unwrap();
+            let chain = connection.peer_identity().unwrap().downcast::<Vec<CertificateDer<'static>>>().unwrap();
+            if chain[0].as_ref() == &next.der[..] {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), shown).await.expect("it shows the new certificate");
 }
 
 #[tokio::test]

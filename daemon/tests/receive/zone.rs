@@ -28,7 +28,7 @@ pub struct TestZone {
     pub address: SocketAddr,
     pub control: Arc<Control>,
     pub identity: age::x25519::Identity,
-    authority: Issuer<'static, KeyPair>,
+    pub authority: Issuer<'static, KeyPair>,
     pub authority_pem: String,
     role: Option<JoinHandle<Result<(), slused::RoleError>>>,
     stop: Option<oneshot::Sender<()>>,
@@ -51,6 +51,20 @@ pub fn certificate(authority: &Issuer<'static, KeyPair>, name: &str, usage: Exte
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     Credentials { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
+}
+
+/// Another certificate of a key for `receive`, that has lived for `lived` days and has `left` before it.
+pub fn certified(authority: &Issuer<'static, KeyPair>, key: &str, (lived, left): (i64, i64)) -> Credentials {
+    let mut params = CertificateParams::new(vec![ZONE_HOST.to_owned()]).unwrap();
+    let now = sluse_host::clock::now().unix();
+    let day = |days: i64| {
+        rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(u64::try_from(now + days * 86_400).unwrap())
+    };
+    (params.not_before, params.not_after) = (day(-lived), day(left));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let pair = KeyPair::from_pem(key).unwrap();
+    let certificate = params.signed_by(&pair, authority).unwrap();
+    Credentials { certificate: certificate.pem(), key: key.to_owned(), der: certificate.der().to_vec() }
 }
 
 /// Changes the settings before the role starts.
@@ -95,7 +109,9 @@ impl TestZone {
             control: Default::default(),
             inspect: Default::default(),
             deliver: Default::default(),
+            notify: None,
             authorities: Vec::new(),
+            sources: Vec::new(),
         };
         let identity = age::x25519::Identity::generate();
         let control = Arc::new(Control::new(layout.clone(), identity.to_public().to_string()));

@@ -1,9 +1,11 @@
 //! Reading `sluse.toml`, field by field: bounds and defaults stand here.
 
 use super::authorities::authorities;
+use super::notify::notify;
+use super::sources::sources;
 use super::{
-    ControlSettings, DeliverSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings, Settings,
-    ZoneSettings,
+    ControlSettings, DeliverSettings, IcapSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings,
+    Settings, ZoneSettings,
 };
 use crate::network::Network;
 use sluse_protocol::toml_text::{
@@ -20,6 +22,13 @@ const MAX_DAYS: u64 = 3653;
 const SHORTEST_LIFE: Duration = Duration::from_secs(10);
 const LONGEST_LIFE: Duration = Duration::from_secs(MAX_DAYS * 86_400);
 
+/// The longest time between two tests of engines.
+const MOST_RARE_TEST: Duration = Duration::from_secs(86_400);
+
+/// Bounds of the age that signatures may have.
+const LEAST_AGE: Duration = Duration::from_secs(3600);
+const MOST_AGE: Duration = Duration::from_secs(MAX_DAYS * 86_400);
+
 /// The shortest time between two readings of an archived bag.
 const SHORTEST_CHECK: Duration = Duration::from_secs(1);
 
@@ -34,7 +43,9 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
         let control = file.may_table("control", control);
         let inspect = file.may_table("inspect", inspect);
         let deliver = file.may_table("deliver", deliver);
+        let notify = file.may_table("notify", notify);
         let authorities = authorities(file);
+        let sources = sources(file);
         Some(Settings {
             zone: zone?,
             receive: receive?,
@@ -42,7 +53,9 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
             control: control.unwrap_or_default(),
             inspect: inspect.unwrap_or_default(),
             deliver: deliver.unwrap_or_default(),
+            notify,
             authorities,
+            sources,
         })
     })
 }
@@ -87,6 +100,7 @@ fn control(fields: &Fields<'_>) -> Option<ControlSettings> {
         let message = "two powers have the same group: one person may not have both";
         fields.wrong_at("operators_group", message, "name a group of its own for each");
     }
+    let monitors = fields.may("monitors_group", "\"sluse-monitors\"", text(32));
     let receiving = fields.may("receiving_days", "14", number(1..=MAX_DAYS));
     let certificate = fields.may("certificate_life", "\"365d\"", lasting(SHORTEST_LIFE..=LONGEST_LIFE));
     Some(ControlSettings {
@@ -94,6 +108,7 @@ fn control(fields: &Fields<'_>) -> Option<ControlSettings> {
         reviewers_group: reviewers,
         auditors_group: auditors,
         administrators_group: administrators,
+        monitors_group: monitors,
         receiving_days: receiving.unwrap_or(default.receiving_days),
         certificate_life: certificate.unwrap_or(default.certificate_life),
     })
@@ -105,12 +120,39 @@ fn inspect(fields: &Fields<'_>) -> Option<InspectSettings> {
     let socket = fields.may("clamd_socket", "\"/run/clamav/clamd.ctl\"", path);
     let max_bytes = fields.may("clamd_max_bytes", "104857600", number(1..=1 << 50));
     let timeout = fields.may("engine_timeout_seconds", "120", number(1..=3600));
+    let test_every = fields.may("engine_test_every", "\"10m\"", lasting(Duration::from_secs(1)..=MOST_RARE_TEST));
+    let max_age = fields.may("signatures_max_age", "\"7d\"", lasting(LEAST_AGE..=MOST_AGE));
     Some(InspectSettings {
         signatures: signatures.unwrap_or(default.signatures),
         clamd_socket: socket,
+        icap: icap(fields, default.clamd_max_bytes),
         clamd_max_bytes: max_bytes.unwrap_or(default.clamd_max_bytes),
         engine_timeout_seconds: timeout.unwrap_or(default.engine_timeout_seconds),
+        engine_test_every: test_every.unwrap_or(default.engine_test_every),
+        signatures_max_age: max_age,
     })
+}
+
+fn icap(fields: &Fields<'_>, most: u64) -> Option<IcapSettings> {
+    let (socket_example, service_example) =
+        ("\"/run/sluse-icap/icap.sock\"", "\"icap://scanner.example.org:1344/avscan\"");
+    let socket = fields.may("icap_socket", socket_example, path);
+    let service = fields.may("icap_service", service_example, parsed);
+    let max_bytes = fields.may("icap_max_bytes", "104857600", number(1..=1 << 50));
+    match (socket, service) {
+        (Some(socket), Some(service)) => Some(IcapSettings { socket, service, max_bytes: max_bytes.unwrap_or(most) }),
+        (Some(_), None) => {
+            let hint = format!("add `icap_service = {service_example}`");
+            fields.wrong_at("icap_socket", "`inspect.icap_socket` is there without `icap_service`", hint);
+            None
+        }
+        (None, Some(_)) => {
+            let hint = format!("add `icap_socket = {socket_example}`");
+            fields.wrong_at("icap_service", "`inspect.icap_service` is there without `icap_socket`", hint);
+            None
+        }
+        (None, None) => None,
+    }
 }
 
 fn deliver(fields: &Fields<'_>) -> Option<DeliverSettings> {

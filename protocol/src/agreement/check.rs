@@ -1,7 +1,7 @@
 //! Reading and checking an agreement's text, with line and hint for everything that is wrong.
 
 use super::{
-    Agreement, Content, Delivery, Identifiability, LegalBasis, LegalBasisKind, Limits, NamedPattern, Pattern,
+    Agreement, Awaited, Content, Delivery, Identifiability, LegalBasis, LegalBasisKind, Limits, NamedPattern, Pattern,
     Reference, Rek, Release, ReleaseRule, Retention,
 };
 use crate::finding::{Action, Class};
@@ -11,13 +11,16 @@ use crate::toml_text::{
     self, Fields, Problem, Read, Value, Wrong, choice, flag, list, number, parsed, text, time, unknown_word,
 };
 use crate::types::FileType;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// Bytes of the longest agreement: it must fit into the body of a frame.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 
 /// The engines that an agreement may require.
-pub const ENGINES: [&str; 3] = ["file-type", "signatures", "clamd"];
+pub const ENGINES: [&str; 4] = ["file-type", "signatures", "clamd", "icap"];
+
+/// Those of them that take no file above a size.
+const LIMITED: [&str; 2] = ["clamd", "icap"];
 
 /// Bytes of a name or reference, and of a sentence.
 const NAME: usize = 300;
@@ -78,6 +81,10 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         "add `[retention]` with `quarantine_days = 30` and `hold_days = 30` below",
         retention,
     );
+    let acknowledgement = file.may_table("acknowledgement", |fields| {
+        let days = retention.as_ref().map_or(MAX_DAYS, |retention| u64::from(retention.quarantine_days));
+        acknowledgement(fields, days)
+    });
     if let (Some(from), Some(to), Some(basis)) = (valid_from, valid_to, &legal_basis)
         && (basis.valid_to < from || basis.valid_from > to)
     {
@@ -108,6 +115,7 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         content: content.unwrap_or_else(no_content),
         release: release?,
         retention: retention?,
+        acknowledgement,
     })
 }
 
@@ -197,6 +205,7 @@ fn content(fields: &Fields<'_>, identifiable: bool) -> Option<Content> {
         let message = "`content.types` is not checked by any engine that the agreement requires";
         fields.wrong_at("engines", message, "add \"file-type\" to `engines`");
     }
+    let above_limit = fields.may_table("above_limit", |fields| above_limit(fields, &engines));
     let forbidden = fields.may("forbidden_paths", "[\"**/*.exe\"]", list(500, pattern));
     let actions = fields.may_table("actions", |fields| {
         let taken = |class: &Class| Some((*class, fields.may(class.as_str(), "\"hold\"", action(*class))?));
@@ -223,6 +232,7 @@ fn content(fields: &Fields<'_>, identifiable: bool) -> Option<Content> {
     Some(Content {
         types,
         engines,
+        above_limit: above_limit.unwrap_or_default(),
         forbidden_paths: forbidden.unwrap_or_default(),
         actions: actions.unwrap_or_default(),
         forbid_identifiers,
@@ -231,6 +241,28 @@ fn content(fields: &Fields<'_>, identifiable: bool) -> Option<Content> {
         columns: columns.unwrap_or_default(),
         private_elements: private_elements.unwrap_or(false),
     })
+}
+
+/// What suffices for files that an engine does not take: engines of which one at least looks for malware.
+fn above_limit(fields: &Fields<'_>, required: &[String]) -> Option<BTreeMap<String, Vec<String>>> {
+    let mut suffice = BTreeMap::new();
+    for limited in LIMITED {
+        let Some(others) = fields.may(limited, "[\"file-type\", \"signatures\"]", list(10, engine)) else { continue };
+        if !required.iter().any(|one| one == limited) {
+            let message =
+                format!("`content.above_limit.{limited}` is there, but `content.engines` does not require {limited}");
+            fields.wrong_at(limited, message, format!("leave it out, or add \"{limited}\" to `engines`"));
+        } else if others.iter().any(|one| one == limited) || others.iter().all(|one| one == "file-type") {
+            let message = format!("`content.above_limit.{limited}` names no other engine that looks for malware");
+            fields.wrong_at(
+                limited,
+                message,
+                format!("write for example `{limited} = [\"file-type\", \"signatures\"]`"),
+            );
+        }
+        suffice.insert(limited.to_owned(), others);
+    }
+    Some(suffice)
 }
 
 const PATTERNS: &str = "[{ name = \"hospital number\", pattern = \"NPR-[0-9]{8}\" }]";
@@ -283,6 +315,18 @@ fn action(class: Class) -> impl Fn(&Value<'_>) -> Read<Action> {
         }
         Ok(action)
     }
+}
+
+/// `kept`: days for which the zone keeps its own copy.
+fn acknowledgement(fields: &Fields<'_>, kept: u64) -> Option<Awaited> {
+    let days: u32 = fields.need("within_days", "7", number(1..=MAX_DAYS))?;
+    if u64::from(days) > kept {
+        let message = "`acknowledgement.within_days` is more than `retention.quarantine_days`: when the room is found to lack the \
+                       dataset, the zone would have none either";
+        fields.wrong_at("within_days", message, format!("write at most {kept}, or keep it longer"));
+        return None;
+    }
+    Some(Awaited { within_days: days })
 }
 
 fn retention(fields: &Fields<'_>) -> Option<Retention> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::agreement;
-use crate::finding::{EngineReport, Finding};
+use crate::finding::{AboveLimit, EngineReport, Finding};
 use crate::review::Choice;
 
 const TEXT: &str = r#"
@@ -215,8 +215,13 @@ const FILES: u64 = 3;
 
 /// A report that clears everything.
 fn report() -> Report {
-    let engine =
-        |name: &str| EngineReport { engine: name.into(), version: "1".into(), signatures: String::new(), files: FILES };
+    let engine = |name: &str| EngineReport {
+        engine: name.into(),
+        version: "1".into(),
+        signatures: String::new(),
+        files: FILES,
+        above_limit: None,
+    };
     Report {
         transfer: TransferId::new(Timestamp::from_unix(0), [1; 5]),
         manifest: manifest(),
@@ -228,7 +233,8 @@ fn report() -> Report {
 }
 
 fn found(class: Class) -> Report {
-    let finding = Finding { engine: "signatures".into(), class, file: None, offset: None, message: "something".into() };
+    let file = Some("a.csv".parse().unwrap());
+    let finding = Finding { engine: "signatures".into(), class, file, offset: None, message: "something".into() };
     Report { findings: vec![finding], ..report() }
 }
 
@@ -306,6 +312,51 @@ fn a_required_engine_that_was_absent_holds_whatever_the_agreement_says_of_unread
     assert_eq!(outcome(&lenient, &partly(FILES - 1)), "release");
     assert_eq!(outcome(&lenient, &without(1)), "hold");
     assert_eq!(outcome(&lenient, &partly(0)), "hold");
+}
+
+#[test]
+fn what_was_too_large_for_an_engine_counts_if_all_that_suffice_have_read_it() {
+    let mut agreement = lab();
+    agreement.content.engines.push("clamd".into());
+    agreement.content.above_limit.insert("clamd".into(), vec!["file-type".into(), "signatures".into()]);
+    let read = |files: u64, above: u64, read_by: &[&str]| {
+        let mut report = report();
+        let read_by = read_by.iter().map(|name| (*name).to_owned()).collect();
+        let mut clamd = EngineReport { engine: "clamd".into(), files, ..report.engines[0].clone() };
+        clamd.above_limit = Some(AboveLimit { files: above, read_by });
+        report.engines.push(clamd);
+        report
+    };
+    let both = ["file-type", "signatures"];
+    assert_eq!(outcome(&agreement, &read(FILES - 1, 1, &both)), "release");
+    assert_eq!(outcome(&agreement, &read(0, FILES, &both)), "release");
+    for report in [
+        read(FILES - 1, 0, &both),
+        read(FILES - 2, 1, &both),
+        read(FILES, 1, &both[..1]),
+        read(u64::MAX, FILES + 1, &both),
+        read(0, FILES, &["signatures"]),
+        read(0, FILES, &["file-type", "icap"]),
+    ] {
+        let expected = if report.engines[2].files == FILES { "release" } else { "hold" };
+        assert_eq!(outcome(&agreement, &report), expected, "{report:?}");
+    }
+    let mut lacking = read(0, FILES, &both);
+    lacking.engines[0].files = FILES - 1;
+    assert_eq!(outcome(&agreement, &lacking), "hold", "one that suffices has not read them");
+    agreement.content.above_limit.clear();
+    assert_eq!(outcome(&agreement, &read(0, FILES, &both)), "hold", "the agreement says nothing of it");
+}
+
+#[test]
+fn an_engine_that_is_not_to_be_trusted_holds_whatever_the_agreement_says() {
+    let mut report = found(Class::NotInspected);
+    report.findings[0].file = None;
+    for action in [Action::Allow, Action::Warn, Action::Hold] {
+        let mut agreement = lab();
+        agreement.content.actions.insert(Class::NotInspected, action);
+        assert_eq!(outcome(&agreement, &report), "hold");
+    }
 }
 
 #[test]

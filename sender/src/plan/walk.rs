@@ -138,8 +138,8 @@ impl<'a> Walk<'a> {
 
     /// Lists a folder and makes its children the next to be looked at.
     fn enter(&mut self, folder: u32) -> Result<(), Error> {
-        let opened = self.opener.folder(&self.plan, folder).and_then(|fd| fd.try_clone());
-        let listed = opened.and_then(os::list).map_err(|error| self.unreadable(folder, error))?;
+        let listed = self.opener.folder(&self.plan, folder).and_then(os::list);
+        let listed = listed.map_err(|error| self.unreadable(folder, error))?;
         let children = listed.into_iter().rev().map(|child| Found { child, disk: None }).collect();
         self.pending.push(Pending { folder, children });
         Ok(())

@@ -118,6 +118,7 @@ impl Failure {
             | Code::BadChunk
             | Code::MissingChunks
             | Code::DigestMismatch
+            | Code::NotAcknowledged
             | Code::Held => Failure::Later(why),
             Code::TooLarge
             | Code::DatasetTooLarge

@@ -1,13 +1,12 @@
 //! What lies in an outbox: its entries, and a fingerprint of each that changes whenever anything in it does.
 
 use super::settings::Outbox;
-use crate::os::{self, Kind, Status};
+use crate::os::{self, Folder, Kind, Status};
 use sha2::Digest as _;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::DatasetName;
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// The folder in an outbox that takes what was delivered.
@@ -50,7 +49,7 @@ pub struct Listing {
 /// When its folder cannot be read; a part of an entry that cannot be read is part of the fingerprint instead.
 pub fn scan(outbox: &Outbox) -> io::Result<Listing> {
     let folder = os::open_folder(&outbox.folder)?;
-    let children = os::list(os::open_folder(&outbox.folder)?)?;
+    let children = os::list(&folder)?;
     let names: BTreeSet<&[u8]> = children.iter().map(|child| child.name.as_slice()).collect();
     let marker = outbox.marker();
     let mut listing = Listing::default();
@@ -116,7 +115,7 @@ fn unfit(outbox: &Outbox, name: &str) -> Option<String> {
     }
 }
 
-fn fingerprint(parent: impl AsFd, name: &str, status: &Status) -> Sha256 {
+fn fingerprint(parent: &Folder, name: &str, status: &Status) -> Sha256 {
     let mut digest = sha2::Sha256::new();
     let mut entries = sluse_protocol::limits::MAX_ENTRIES;
     note(&mut digest, "", status);
@@ -127,11 +126,8 @@ fn fingerprint(parent: impl AsFd, name: &str, status: &Status) -> Sha256 {
 }
 
 /// Takes in a folder's content. What cannot be read changes the digest too, so that its mending is noticed.
-fn descend(digest: &mut sha2::Sha256, folder: io::Result<OwnedFd>, entries: &mut u64, depth: usize) {
-    let listed = folder.and_then(|folder| {
-        let again = folder.try_clone()?;
-        Ok((folder, os::list(again)?))
-    });
+fn descend(digest: &mut sha2::Sha256, folder: io::Result<Folder>, entries: &mut u64, depth: usize) {
+    let listed = folder.and_then(|folder| os::list(&folder).map(|children| (folder, children)));
     let (folder, children) = match listed {
         Ok(listed) => listed,
         Err(error) => return digest.update(format!("! {:?}\n", error.kind())),

@@ -226,6 +226,7 @@ impl Transfer {
             chunk_list: chunk_list_digest(&digests),
             engines: Vec::new(),
             decision: None,
+            acknowledgement: None,
             previous: None,
             audit: Position { size: 1, root: Sha256::of(b"") },
             inclusion: None,
@@ -309,6 +310,7 @@ impl Served {
                     let (statement, signature) = found.receipts[&kind].clone();
                     (Reply::Receipt { signature }, statement.into_bytes())
                 }
+                Request::Keys { .. } => (Reply::Keys, Vec::new()),
                 Request::Renew { .. } => return Err(Refusal::new(Code::WrongState, "not renewed here")),
                 Request::Part => panic!("a part of nothing"),
             };

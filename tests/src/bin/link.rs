@@ -2,7 +2,8 @@
 //! blocking: `tests/bench/path.py` makes them. SIGTERM ends it; then it writes what became of the packets to standard error, as
 //! one JSON object.
 //!
-//! Arguments: delay in microseconds, loss in millionths, bits a second (0 for no bound), bytes of the queue, seed.
+//! Arguments: delay in microseconds, loss in millionths, bits a second (0 for no bound), bytes of the queue, seed, bytes of the
+//! largest packet.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -38,14 +39,14 @@ fn main() -> ExitCode {
 
 fn asked() -> io::Result<(Nature, u64)> {
     let numbers: Result<Vec<u64>, _> = std::env::args().skip(1).map(|word| word.parse()).collect();
-    let [delay, loss, rate, queue, seed] = numbers.unwrap_or_default()[..] else {
-        return Err(io::Error::other("five numbers: delay, loss, rate, queue, seed"));
+    let [delay, loss, rate, queue, seed, largest] = numbers.unwrap_or_default()[..] else {
+        return Err(io::Error::other("six numbers: delay, loss, rate, queue, seed, largest packet"));
     };
     if loss >= 1_000_000 {
         return Err(io::Error::other("a path that loses everything is none"));
     }
     let (delay, loss) = (Duration::from_micros(delay), loss as f64 / 1e6);
-    Ok((Nature { delay, loss, rate: (rate > 0).then_some(rate), queue }, seed))
+    Ok((Nature { delay, loss, rate: (rate > 0).then_some(rate), queue, largest: largest as usize }, seed))
 }
 
 fn carry(nature: Nature, seed: u64) -> io::Result<()> {

@@ -47,6 +47,13 @@ receipt_verifies() {
 fact 'its receipt verifies' receipt_verifies
 fact 'the log is whole' zone sluse audit verify
 
+monitored() {
+  zone systemctl enable --quiet --now sluse-metrics.timer
+  eventually zone grep -q 'sluse_transfers_entered_total{state="delivered",source="epic",agreement="hjerte-epic"} 1$' /var/lib/sluse-metrics/sluse.prom
+  zone grep -q '^sluse_role_up{role="deliver"} 1$' /var/lib/sluse-metrics/sluse.prom
+}
+fact 'node_exporter finds its numbers' monitored
+
 fields() {
   local id
   id=$(zone journalctl --namespace=sluse -o cat --output-fields=SLUSE_TRANSFER SLUSE_ROLE=deliver | grep -v '^-' | sort -u | grep -m1 .)

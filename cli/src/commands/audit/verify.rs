@@ -1,6 +1,6 @@
 //! `sluse audit verify`: the log against itself, and against what left the host.
 
-use super::lines;
+use super::{lines, signers};
 use crate::evidence::{Signers, checkpoint_of};
 use crate::failure::{Ended, Failure};
 use crate::operator::{Operator, unexpected};
@@ -8,6 +8,7 @@ use crate::output::Output;
 use crate::zone_folder::ZoneFolder;
 use sluse_host::layout::Layout;
 use sluse_protocol::audit::{Position, Verifier};
+use sluse_protocol::key_statement::Signed;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Exit;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ impl Args {
             None => {
                 let layout = zone.layout()?;
                 let signer = layout.allowed_signers();
-                self.witnesses(Some(signer)).and_then(|witnesses| live(&layout, witnesses))
+                self.witnesses(Some(signer), &[]).and_then(|witnesses| live(&layout, witnesses))
             }
         };
         match verified {
@@ -69,10 +70,12 @@ impl Args {
     /// An exported log. Who may sign being known, its end must be attested too: without that, nothing tells a log from one
     /// whose tail was cut off.
     fn exported(&self, file: &Path) -> Result<Whole, Failure> {
-        let mut witnesses = self.witnesses(None)?;
+        // Who knows an old key of the zone believes the newer ones that it leads to.
+        let statements = signers::statements(file)?;
+        let mut witnesses = self.witnesses(None, &statements)?;
         let Some(signer) = &self.signer else { return hold(witnesses, |take| lines::of_file(file, take)) };
         let checkpoint = checkpoint_of(file);
-        let attested = Signers::read(signer)?.checkpoint_file(&checkpoint)?;
+        let attested = Signers::read(signer)?.following(&statements)?.checkpoint_file(&checkpoint)?;
         witnesses.push((format!("checkpoint {}", checkpoint.display()), attested));
         let whole = hold(witnesses, |take| lines::of_file(file, take))?;
         if whole.end.size == attested.size {
@@ -83,7 +86,7 @@ impl Args {
     }
 
     /// What the options name, after checking each signature.
-    fn witnesses(&self, usual: Option<PathBuf>) -> Result<Witnesses, Failure> {
+    fn witnesses(&self, usual: Option<PathBuf>, statements: &[Signed]) -> Result<Witnesses, Failure> {
         if self.receipt.is_empty() && self.checkpoint.is_empty() {
             return Ok(Vec::new());
         }
@@ -92,7 +95,7 @@ impl Args {
             Failure::new(Exit::Usage, "receipts and checkpoints witness nothing until their signatures are checked")
                 .hint("name who may sign: --signer KEYFILE, the zone's trust/allowed_signers")
         })?;
-        let signers = Signers::read(&signer)?;
+        let signers = Signers::read(&signer)?.following(statements)?;
         let mut witnesses = Vec::new();
         for file in &self.receipt {
             witnesses.push((format!("receipt {}", file.display()), signers.receipt_file(file)?.audit));

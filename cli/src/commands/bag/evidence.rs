@@ -2,6 +2,7 @@
 
 use super::Problems;
 use super::contents::Contents;
+use super::manifests::Listed;
 use crate::evidence::Signers;
 use crate::failure::Failure;
 use sha2::Digest as _;
@@ -40,6 +41,7 @@ pub fn check(
     dir: &Path,
     signers: &Signers,
     found: &Contents,
+    listed: &Listed,
     problems: &mut Problems,
 ) -> Result<Option<Evidence>, Failure> {
     let mut receipts = Vec::new();
@@ -48,9 +50,11 @@ pub fn check(
         receipts.extend(receipt(signers, kind, file, problems));
     }
     // Later receipts lie beside the bag; the room may have moved it away from them.
-    let beside = beside(dir).join(format!("{}.json", ReceiptKind::Delivered));
-    if beside.exists() {
-        receipts.extend(receipt(signers, ReceiptKind::Delivered, beside, problems));
+    for kind in [ReceiptKind::Delivered, ReceiptKind::Acknowledged] {
+        let file = beside(dir).join(format!("{kind}.json"));
+        if file.exists() {
+            receipts.extend(receipt(signers, kind, file, problems));
+        }
     }
     let Some(first) = receipts.first().map(|(receipt, _)| receipt.clone()) else { return Ok(None) };
     for (receipt, file) in &receipts {
@@ -64,7 +68,7 @@ pub fn check(
     {
         problems.add(format!("{TAG_MANIFEST} is not the one that was delivered: the bag's own files were changed"));
     }
-    source_manifest(dir, &first, found, problems)?;
+    source_manifest(dir, &first, found, listed, problems)?;
     let receipts = receipts.into_iter().map(|(receipt, file)| (receipt.kind, file)).collect();
     Ok(Some(Evidence { transfer: first.transfer, receipts }))
 }
@@ -94,7 +98,15 @@ pub fn beside(dir: &Path) -> PathBuf {
 
 /// The manifest must be the one that the receipts attest, and list exactly the bag's files. Names that the room cannot hold
 /// were mapped on delivery.
-fn source_manifest(dir: &Path, receipt: &Receipt, found: &Contents, problems: &mut Problems) -> Result<(), Failure> {
+fn source_manifest(
+    dir: &Path,
+    receipt: &Receipt,
+    found: &Contents,
+    listed: &Listed,
+    problems: &mut Problems,
+) -> Result<(), Failure> {
+    // Where files are encrypted, what comes out of them is what the source declared.
+    let declared = listed.plain().unwrap_or(&found.payload);
     let path = dir.join(SOURCE_MANIFEST);
     let failed = |error: std::io::Error| Failure::file(Exit::Integrity, "read", &path, &error);
     let mut file = match File::open(&path) {
@@ -120,7 +132,7 @@ fn source_manifest(dir: &Path, receipt: &Receipt, found: &Contents, problems: &m
             let plain = format!("data/{}", entry.path);
             let placed =
                 if found.payload.contains_key(&plain) { plain } else { format!("data/{}", map_windows(&entry.path)) };
-            if found.payload.get(&placed) != entry.sha256.as_ref() {
+            if declared.get(&placed) != entry.sha256.as_ref() {
                 problems.add(format!("{placed} is not the file that the source declared"));
             }
             seen.insert(placed);

@@ -14,6 +14,7 @@ use std::path::Path;
 const DECLARATION: &str = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
 const PAYLOAD: &str = "manifest-sha256.txt";
 const TAGS: &str = "tagmanifest-sha256.txt";
+const PLAIN: &str = "plaintext-sha256.txt";
 
 /// Bytes of a small tag file.
 const MAX_TAG_BYTES: u64 = 1024 * 1024;
@@ -25,9 +26,15 @@ pub struct Listed {
     tags: BTreeMap<String, Sha256>,
     oxum: Option<String>,
     archive: bool,
+    plain: Option<BTreeMap<String, Sha256>>,
 }
 
 impl Listed {
+    /// The digests of what comes out of the files, by path, where the bag says that they are encrypted.
+    pub fn plain(&self) -> Option<&BTreeMap<String, Sha256>> {
+        self.plain.as_ref()
+    }
+
     /// Whether the bag says that it is an archived one.
     pub fn is_archive(&self) -> bool {
         self.archive
@@ -51,6 +58,10 @@ pub fn read(dir: &Path, problems: &mut Problems) -> Result<Listed, Failure> {
         payload: list(dir, PAYLOAD, problems)?,
         tags: list(dir, TAGS, problems)?,
         oxum: oxum.map(str::to_owned),
+        plain: match info.lines().any(|line| line.starts_with("Sluse-Encrypted-To: ")) {
+            true => Some(list(dir, PLAIN, problems)?),
+            false => None,
+        },
         archive: info.lines().any(|line| line == "Sluse-Delivery: archive"),
     })
 }
@@ -65,6 +76,13 @@ pub fn compare(found: &Contents, listed: &Listed, problems: &mut Problems) {
     for path in ["bagit.txt", "bag-info.txt", PAYLOAD] {
         if !listed.tags.contains_key(path) {
             problems.add(format!("{path} is not listed in {TAGS}"));
+        }
+    }
+    if let Some(plain) = &listed.plain {
+        let unlisted = listed.payload.keys().filter(|path| !plain.contains_key(*path));
+        unlisted.for_each(|path| problems.add(format!("{path} is not listed in {PLAIN}")));
+        if !listed.tags.contains_key(PLAIN) {
+            problems.add(format!("{PLAIN} is not listed in {TAGS}"));
         }
     }
     let oxum = format!("{}.{}", found.payload_bytes, found.payload.len());

@@ -129,6 +129,7 @@ fn receipt(kind: ReceiptKind, transfer: &TransferId, manifest: &str) -> Receipt 
         chunk_list: Sha256::of(b""),
         engines: Vec::new(),
         decision: None,
+        acknowledgement: None,
         previous: None,
         audit: Tree::new().position(),
         inclusion: None,

@@ -71,6 +71,7 @@ pub struct Member {
 pub fn files_of(zone: &Zone) -> Result<Vec<PathBuf>, Failure> {
     let layout = &zone.layout;
     let mut files = fixed(layout);
+    files.extend(Some(layout.key_statements()).filter(|path| path.exists()));
     let signatures = Some(zone.signatures()).filter(|folder| folder.starts_with(layout.root()));
     for folder in signatures.into_iter().chain([layout.documents()]) {
         let failed = |error: std::io::Error| Failure::file(Exit::Configuration, "read", &folder, &error);

@@ -9,16 +9,17 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{Group, Uid};
 use serde::Serialize;
 use sluse_host::config::{KeyExchange, Zone};
+use sluse_protocol::icap;
 use sluse_protocol::powers::Power;
 use sluse_protocol::refusal::Exit;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long clamd may take to answer a ping.
-const CLAMD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a scanner may take to answer.
+const SCANNER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `sluse zone check`
 #[derive(Debug, clap::Args)]
@@ -106,7 +107,7 @@ fn look(zone: &Zone, found: &mut Found) -> Result<(), Failure> {
     keys::look(zone, found);
     authorities::look(zone, &accounts, found);
     disk(zone, found);
-    clamd(zone, found);
+    scanners(zone, found);
     if zone.settings.zone.allow_unconfined {
         found.warning(
             "zone.allow_unconfined lets roles run where the kernel cannot confine them to their files",
@@ -182,21 +183,50 @@ fn free_bytes(folder: &Path) -> nix::Result<u64> {
     Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }
 
-fn clamd(zone: &Zone, found: &mut Found) {
-    let Some(socket) = zone.clamd_socket() else {
+fn scanners(zone: &Zone, found: &mut Found) {
+    let (clamd, icap) = (zone.clamd_socket(), zone.icap_socket());
+    if clamd.is_none() && icap.is_none() {
         let what = "no clamd is configured: built-in signatures are the only malware engine";
-        return found.warning(what, "install clamav-daemon and set inspect.clamd_socket");
-    };
-    if let Err(error) = ping(&socket) {
+        found.warning(what, "install clamav-daemon and set inspect.clamd_socket");
+    }
+    if let Some(socket) = clamd
+        && let Err(error) = ping(&socket)
+    {
         let mend = "start clamd, and compare inspect.clamd_socket with LocalSocket in clamd.conf";
         found.problem(format!("clamd does not answer at {}: {error}", socket.display()), mend);
     }
+    if let (Some(socket), Some(icap)) = (icap, &zone.settings.inspect.icap)
+        && let Err(error) = ask_options(&socket, &icap.service)
+    {
+        let mend =
+            "start sluse-icap-relay.socket, and compare the relay's address and inspect.icap_service with the scanner";
+        found.problem(format!("no ICAP scanner answers at {}: {error}", socket.display()), mend);
+    }
+}
+
+fn ask_options(socket: &Path, service: &icap::Service) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(SCANNER_TIMEOUT))?;
+    stream.set_write_timeout(Some(SCANNER_TIMEOUT))?;
+    stream.write_all(&service.options())?;
+    let (mut bytes, mut more) = (Vec::new(), [0; 1024]);
+    let deadline = Instant::now() + SCANNER_TIMEOUT;
+    while Instant::now() < deadline {
+        if let Some((head, _)) = icap::Head::read(&bytes).map_err(std::io::Error::other)? {
+            return head.options().map(drop).map_err(std::io::Error::other);
+        }
+        match stream.read(&mut more)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => bytes.extend_from_slice(&more[..read]),
+        }
+    }
+    Err(std::io::ErrorKind::TimedOut.into())
 }
 
 fn ping(socket: &Path) -> std::io::Result<()> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(CLAMD_TIMEOUT))?;
-    stream.set_write_timeout(Some(CLAMD_TIMEOUT))?;
+    stream.set_read_timeout(Some(SCANNER_TIMEOUT))?;
+    stream.set_write_timeout(Some(SCANNER_TIMEOUT))?;
     stream.write_all(b"zPING\0")?;
     let mut answer = Vec::new();
     stream.take(16).read_to_end(&mut answer)?;

@@ -98,6 +98,9 @@ pub fn all(zone: &Zone) -> Vec<Place> {
         layout.deliver_recipient(),
     ];
     places.extend(public.map(|path| file(path, 0o644, Owner::Maker)));
+    // Not there before the first rotation.
+    let statements = Some(layout.key_statements()).filter(|path| path.exists());
+    places.extend(statements.map(|path| file(path, 0o644, Owner::Maker)));
     let key = |path: PathBuf, role| {
         let credential = sealed::credential(layout, &path);
         Place { credential, ..file(path, 0o600, owned(role)) }

@@ -4,6 +4,7 @@
 //! comes last: so the compression is told by trying, values are read as each type that they can be, and the footer then says
 //! which of these counts. Of values no more is kept than eleven digits that are a number.
 
+use super::super::numbers::{self, digits};
 use super::snappy;
 use super::thrift::{I32, SHORT, STRUCT, Thrift, Wrong};
 use crate::identifiers::{national, scan_whole};
@@ -316,27 +317,12 @@ fn eights(data: &[u8], head: &Head, number: fn([u8; 8]) -> Option<u64>) -> Optio
     None
 }
 
-/// Ten digits are eleven of which the first was a zero.
-const ELEVEN: std::ops::Range<u64> = 1_000_000_000..100_000_000_000;
-
 fn whole(bytes: [u8; 8]) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes)).filter(|number| ELEVEN.contains(number))
+    numbers::whole(u64::from_le_bytes(bytes))
 }
 
 fn floating(bytes: [u8; 8]) -> Option<u64> {
-    let number = f64::from_le_bytes(bytes);
-    (number.fract() == 0.0 && number > 0.0 && number < 1e12)
-        .then_some(number as u64)
-        .filter(|number| ELEVEN.contains(number))
-}
-
-fn digits(mut number: u64) -> [u8; 11] {
-    let mut digits = [b'0'; 11];
-    for digit in digits.iter_mut().rev() {
-        *digit += (number % 10) as u8;
-        number /= 10;
-    }
-    digits
+    numbers::floating(f64::from_le_bytes(bytes))
 }
 
 impl Found {

@@ -3,6 +3,7 @@
 use super::AuthorityError;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm};
+use sluse_protocol::digest::Sha256;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG_ECDSA_WITH_SHA256};
 use x509_parser::pem::parse_x509_pem;
@@ -15,11 +16,18 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024;
 /// Bytes of an uncompressed point of P-256.
 const POINT_BYTES: usize = 65;
 
-/// A P-256 public key whose owner signed a request with it.
+/// A P-256 public key that may be certified: its owner signed a request with it, or the authority certified it before.
 #[derive(Debug)]
-pub(super) struct VerifiedKey([u8; POINT_BYTES]);
+pub struct CertifiedKey(pub(super) [u8; POINT_BYTES]);
 
-impl PublicKeyData for VerifiedKey {
+impl CertifiedKey {
+    /// SHA-256 of its point.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&self.0)
+    }
+}
+
+impl PublicKeyData for CertifiedKey {
     fn der_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -30,7 +38,7 @@ impl PublicKeyData for VerifiedKey {
 }
 
 /// Takes the public key out of a request, after checking the request's own signature with it.
-pub(super) fn verified_key(request_pem: &str) -> Result<VerifiedKey, AuthorityError> {
+pub(super) fn verified_key(request_pem: &str) -> Result<CertifiedKey, AuthorityError> {
     if request_pem.len() > MAX_REQUEST_BYTES {
         return Err(AuthorityError::Request("longer than any request"));
     }
@@ -44,7 +52,7 @@ pub(super) fn verified_key(request_pem: &str) -> Result<VerifiedKey, AuthorityEr
         .ok_or(AuthorityError::Request("its key is not an ECDSA P-256 key"))?;
     let signed = request.certification_request_info.raw;
     match verify_p256(&point, &request.signature_algorithm, signed, &request.signature_value.data) {
-        true => Ok(VerifiedKey(point)),
+        true => Ok(CertifiedKey(point)),
         false => Err(AuthorityError::Request("its signature does not verify")),
     }
 }

@@ -1,5 +1,6 @@
 //! What `deliver` asks and reports.
 
+use crate::control::acknowledgements;
 use crate::control::archives;
 use crate::control::deliveries;
 use crate::control::failure::Failure;
@@ -9,11 +10,17 @@ use crate::control::tasks;
 use sluse_protocol::roles::{DeliverReply, DeliverRequest};
 
 /// Answers one request.
-pub fn answer(control: &Control, link: LinkId, request: DeliverRequest) -> (DeliverReply, Vec<u8>) {
-    handle(control, link, request).unwrap_or_else(|failure| (DeliverReply::Refused(failure.into_refusal()), Vec::new()))
+pub fn answer(control: &Control, link: LinkId, request: DeliverRequest, body: &[u8]) -> (DeliverReply, Vec<u8>) {
+    handle(control, link, request, body)
+        .unwrap_or_else(|failure| (DeliverReply::Refused(failure.into_refusal()), Vec::new()))
 }
 
-fn handle(control: &Control, link: LinkId, request: DeliverRequest) -> Result<(DeliverReply, Vec<u8>), Failure> {
+fn handle(
+    control: &Control,
+    link: LinkId,
+    request: DeliverRequest,
+    body: &[u8],
+) -> Result<(DeliverReply, Vec<u8>), Failure> {
     match request {
         DeliverRequest::Recipient { recipient } => {
             deliveries::recipient(control, &recipient)?;
@@ -30,6 +37,22 @@ fn handle(control: &Control, link: LinkId, request: DeliverRequest) -> Result<(D
         }
         DeliverRequest::Checked { transfer, outcome } => {
             archives::checked(control, link, &transfer, outcome)?;
+            Ok((DeliverReply::Done, Vec::new()))
+        }
+        DeliverRequest::Acknowledged { transfer, signature } => {
+            let receipt = acknowledgements::acknowledged(control, &transfer, body, &signature)?;
+            Ok((DeliverReply::Receipt { signature: receipt.signature }, receipt.statement.into()))
+        }
+        DeliverRequest::Laid { transfer } => {
+            acknowledgements::laid(control, link, &transfer)?;
+            Ok((DeliverReply::Done, Vec::new()))
+        }
+        DeliverRequest::Withdrawn { transfer, outcome } => {
+            deliveries::withdrawn(control, link, &transfer, &outcome)?;
+            Ok((DeliverReply::Done, Vec::new()))
+        }
+        DeliverRequest::Looked => {
+            acknowledgements::looked(control, link)?;
             Ok((DeliverReply::Done, Vec::new()))
         }
         DeliverRequest::Delivered { transfer, outcome } => {

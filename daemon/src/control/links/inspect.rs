@@ -16,9 +16,9 @@ pub fn answer(control: &Control, link: LinkId, request: InspectRequest, body: &[
 fn handle(control: &Control, link: LinkId, request: InspectRequest, body: &[u8]) -> Result<InspectReply, Failure> {
     match request {
         InspectRequest::Next => return tasks::next_for_inspect(control, link),
-        InspectRequest::Engines { engines, failing, full_malware_engine } => {
+        InspectRequest::Engines { engines, failing, dated, full_malware_engine } => {
             let full_malware_engine = Some(full_malware_engine);
-            inspections::engines(control, Engines { there: engines, failing, full_malware_engine })
+            inspections::engines(control, Engines { there: engines, failing, dated, full_malware_engine })
         }
         InspectRequest::Identities { recipients } => inspections::identities(control, link, &recipients),
         InspectRequest::Taken { transfer, refused } => inspections::taken(control, link, &transfer, refused),

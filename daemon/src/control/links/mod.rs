@@ -42,7 +42,7 @@ fn answer(control: &Arc<Control>, role: Role, link: LinkId, stream: UnixStream) 
             rpc::serve(stream, move |request, body| receive.answer(request, &body))
         }
         Role::Inspect => rpc::serve(stream, move |request, body| inspect::answer(&shared, link, request, &body)),
-        Role::Deliver => rpc::serve(stream, move |request, _body: Vec<u8>| deliver::answer(&shared, link, request)),
+        Role::Deliver => rpc::serve(stream, move |request, body| deliver::answer(&shared, link, request, &body)),
         Role::Control => Err(std::io::Error::other("control does not ask itself")),
     }
 }

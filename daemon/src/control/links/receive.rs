@@ -2,8 +2,10 @@
 
 use crate::control::enrolment::{self, Renewal, Request};
 use crate::control::failure::{Failure, refuse};
+use crate::control::keys;
 use crate::control::offers::{self, Offer};
 use crate::control::seals::{self, Sealing};
+use crate::control::server_certificate;
 use crate::control::shared::Control;
 use crate::control::store::{receipts, sources, transfers};
 use crate::control::uploads::Uploads;
@@ -54,6 +56,8 @@ impl Link {
             ReceiveRequest::Renew { source, certificate, request, proof } => {
                 enrolment::renew(control, &Renewal { source, certificate, request, proof }).map(bare)
             }
+            ReceiveRequest::Certify => server_certificate::renew(control, body).map(bare),
+            ReceiveRequest::Keys { after } => Ok((ReceiveReply::Keys, keys::page(control, after).into_bytes())),
             ReceiveRequest::Part { upload } => {
                 self.uploads.part(&control.documents, upload, body).map(|()| bare(ReceiveReply::Done))
             }

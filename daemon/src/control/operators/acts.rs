@@ -2,17 +2,17 @@
 //! are about, and in the log as digests.
 
 use super::Answer;
+use crate::control::deliveries;
 use crate::control::enrolment;
 use crate::control::failure::{Failure, refuse};
 use crate::control::releases;
 use crate::control::shared::Control;
-use crate::control::store::{Who, Write, reviews, rooms, sources, transfers, transition};
+use crate::control::store::{Who, Write, reviews, sources, transfers, transition};
 use serde_json::json;
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::ids::{RoomName, SourceName, TransferId};
+use sluse_protocol::ids::{SourceName, TransferId};
 use sluse_protocol::limits::MAX_REASON_BYTES;
-use sluse_protocol::operator::{OperatorReply, RoomInfo};
-use sluse_protocol::path::{self, DataPath, NameRule};
+use sluse_protocol::operator::OperatorReply;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::review::Choice;
 use sluse_protocol::transfer::{Event, State};
@@ -49,52 +49,12 @@ pub fn revoke_source(control: &Control, operator: &Who, name: &SourceName, reaso
     })
 }
 
-/// Makes a room known. Its folder is its own: not another's, nor above or below another's.
-pub fn add_room(
-    control: &Control,
-    operator: &Who,
-    name: RoomName,
-    folder: String,
-    names: NameRule,
-) -> Result<(), Failure> {
-    let path: DataPath = match folder.parse() {
-        Ok(path) => path,
-        Err(problem) => return refuse(Code::Invalid, format!("the room's folder: {problem}")),
-    };
-    if path.components().any(|component| component.starts_with('.')) {
-        return refuse(Code::Invalid, "the room's folder: a leading dot is for folders of our own");
-    }
-    let room = RoomInfo { name, folder, names };
-    control.store.write(|write| {
-        for other in rooms::all(&write.sql)? {
-            if other == room {
-                return Ok(());
-            }
-            if other.name == room.name {
-                return refuse(Code::NameTaken, format!("there is a room {} with other settings", room.name));
-            }
-            if overlap(&path, &other.folder) {
-                let message = format!("the folder is room {}'s, or lies above or below it", other.name);
-                return refuse(Code::NameTaken, message);
-            }
-        }
-        rooms::insert(write, &room)?;
-        let details = json!({"room": room.name, "folder": room.folder, "names": room.names});
-        write.record(operator, "room-added", None, details)?;
-        Ok(())
-    })
-}
-
-fn overlap(path: &DataPath, other: &str) -> bool {
-    let Ok(other) = other.parse::<DataPath>() else { return true };
-    let (one, two) = (path::collision_key(path), path::collision_key(&other));
-    let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    below(&one, &two) || below(&two, &one)
-}
-
-/// Ends a transfer.
+/// Ends a transfer. One whose delivery was begun ends when `deliver` has taken it back.
 pub fn cancel(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
     check_reason(reason)?;
+    if control.store.read(|sql| transfers::get(sql, id))?.state == State::Delivering {
+        return deliveries::withdraw(control, operator, id, reason);
+    }
     control.store.write(|write| {
         transfers::set_reason(write, id, Some(&Refusal::new(Code::Cancelled, reason)))?;
         act(write, operator, id, Event::Cancel, reason)

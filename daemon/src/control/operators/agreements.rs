@@ -78,7 +78,7 @@ pub fn end(control: &Control, operator: &Who, id: &AgreementId, reason: &str) ->
             let message = format!("agreement {id} is suspended, and {delivering} deliveries were begun before");
             let refusal = Refusal::new(Code::WrongState, message);
             return Err(refusal
-                .hint("Nothing leaves meanwhile. Resume it, and end it then: they come to their end.")
+                .hint("Nothing leaves meanwhile. `sluse cancel` takes them back; or resume it, and end it when they came to their end.")
                 .into());
         }
         agreements::set_ended(write, id, reason)?;

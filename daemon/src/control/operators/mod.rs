@@ -7,13 +7,16 @@ mod archives;
 mod places;
 mod questions;
 mod register;
+mod rest;
 mod retention;
+mod rooms;
 mod versions;
 
 pub use acts::{check_reason, digest};
-use places::Places;
+use places::{Place, Places};
 
-use super::failure::Failure;
+use super::doors;
+use super::failure::{Failure, refuse};
 use super::people::{self, People, Person, Stranger};
 use super::shared::Control;
 use super::store::Who;
@@ -23,13 +26,10 @@ use sluse_host::config::Zone;
 use sluse_host::rpc;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
-use sluse_protocol::refusal::Refusal;
+use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::review::Choice;
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Requests of one person that are answered at the same time.
@@ -42,24 +42,7 @@ const MAX_IN_FLIGHT: usize = 8;
 /// When it cannot be made.
 pub fn listen(zone: &Zone, people: &People) -> Result<UnixListener, RoleError> {
     let path = zone.layout.operator_socket();
-    bind(&path, people).map_err(RoleError::io(path.display().to_string()))
-}
-
-fn bind(path: &Path, people: &People) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    // Where it has its group already, as in the unit, the role needs no call to change it, and has none.
-    if let Some(group) = people.operators()
-        && std::fs::metadata(path)?.gid() != group
-    {
-        std::os::unix::fs::chown(path, None, Some(group))?;
-    }
-    let mode = if people.separated() { 0o666 } else { 0o660 };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    Ok(listener)
+    doors::bind(&path, people.operators(), people.separated()).map_err(RoleError::io(path.display().to_string()))
 }
 
 /// Answers whoever connects, each on a thread of its own.
@@ -82,29 +65,45 @@ pub fn accept(control: &Arc<Control>, listener: &UnixListener) {
                 continue;
             }
         };
-        let known = control.people.look_up(uid).map(drop);
-        let Some(place) = places.take(uid, known.is_ok()) else {
-            if control.people.is_news(uid, Instant::now()) {
-                tracing::warn!(uid, "too many people are connected");
-            }
+        let Some(place) = places.take(uid) else {
+            note_crowded(control, uid);
             continue;
         };
         let control = Arc::clone(control);
-        let started = std::thread::Builder::new().name("operator".into()).spawn(move || {
-            match known {
-                Ok(()) => serve(control, stream, uid),
-                Err(stranger) => turn_away(&control, stream, uid, &stranger),
-            }
-            drop(place);
-        });
+        let started =
+            std::thread::Builder::new().name("operator".into()).spawn(move || meet(control, stream, uid, place));
         if let Err(error) = started {
             tracing::error!(%error, "no thread for a person");
         }
     }
 }
 
+/// Asks the system who is there, which may take its time: nobody waits for that but who connected.
+fn meet(control: Arc<Control>, stream: UnixStream, uid: u32, mut place: Place) {
+    let known = control.people.look_up(uid).map(drop);
+    if !place.settle(known.is_ok()) {
+        return note_crowded(&control, uid);
+    }
+    match known {
+        Ok(()) => serve(control, stream, uid),
+        Err(stranger) => turn_away(&control, stream, uid, &stranger),
+    }
+}
+
+fn note_crowded(control: &Control, uid: u32) {
+    if control.people.is_news(uid, Instant::now()) {
+        tracing::warn!(uid, "too many people are connected");
+    }
+}
+
 fn serve(control: Arc<Control>, stream: UnixStream, uid: u32) {
-    let ended = rpc::serve_within(MAX_IN_FLIGHT, stream, move |request, body| ask(&control, uid, request, &body));
+    // Dropped when the connection ends, which whoever rests for it hears.
+    let (_connection, ending) = std::sync::mpsc::channel();
+    let ending: rest::Ending = Mutex::new(Some(ending));
+    let ended = rpc::serve_within(MAX_IN_FLIGHT, stream, move |request, body| match request {
+        OperatorRequest::Rest => (rest::ask(&control, uid, &ending), Vec::new()),
+        request => ask(&control, uid, request, &body),
+    });
     if let Err(error) = ended {
         tracing::debug!(%error, "an operator's connection ended");
     }
@@ -163,8 +162,9 @@ fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorR
     match request {
         OperatorRequest::SourceInvite { name, hours } => acts::invite(control, operator, &name, hours),
         OperatorRequest::SourceRevoke { name, reason } => done(acts::revoke_source(control, operator, &name, &reason)),
-        OperatorRequest::RoomAdd { name, folder, names } => {
-            done(acts::add_room(control, operator, name, folder, names))
+        OperatorRequest::RoomAdd { name, folder, names } => done(rooms::add(control, operator, name, folder, names)),
+        OperatorRequest::RoomChange { name, key, recipient, reason } => {
+            done(rooms::change(control, operator, &name, (key, recipient), &reason))
         }
         OperatorRequest::AgreementAdd => versions::add(control, person, body),
         OperatorRequest::AgreementChange { reason } => versions::change(control, person, &reason, body),
@@ -202,6 +202,7 @@ fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorR
         OperatorRequest::ArchiveEnd { transfer, reason } => done(archives::end(control, operator, &transfer, &reason)),
         OperatorRequest::Snapshot => questions::snapshot(control, operator),
         OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
+        OperatorRequest::Rest => refuse(Code::WrongState, "the zone rests for a connection, and this is none"),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
     }
 }

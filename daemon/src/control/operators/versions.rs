@@ -10,11 +10,12 @@ use crate::control::people::Person;
 use crate::control::releases;
 use crate::control::reviews;
 use crate::control::shared::Control;
-use crate::control::store::{Who, Write, agreements, versions};
+use crate::control::store::{Who, Write, agreements, rooms, versions};
 use serde_json::json;
 use sluse_protocol::agreement::{self, Agreement, Draft, Lack, Problem};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::AgreementId;
+use sluse_protocol::policy;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::transfer::State;
 
@@ -159,6 +160,10 @@ fn put_in_force(
     version: u32,
 ) -> Result<(), Failure> {
     let id = &agreement.id;
+    // A room that is not known yet is looked at when something is offered.
+    if let Some(room) = rooms::find(&write.sql, &agreement.to)? {
+        policy::check_room(agreement, &room)?;
+    }
     let before = agreements::find(&write.sql, id)?;
     let inspect = before.is_some_and(|before| before.agreement.content != agreement.content);
     let delivering = under(write, id, State::Delivering)?.len();

@@ -61,11 +61,16 @@ pub fn stored_end(sql: &Connection) -> Result<Position, Failure> {
     Ok(end.unwrap_or_else(|| Tree::new().position()))
 }
 
-/// Reads the whole log and builds its tree; `kept` is where the log has been, as something outside the database attests.
+/// Reads the whole log and builds its tree; `kept` is where the log has been, as something outside the database attests. Each entry is
+/// shown to `each`.
 ///
 /// # Errors
 /// When an entry does not follow from those before it, the log does not end where it did, or never was where it has been.
-pub fn verify(sql: &Connection, kept: Option<(String, Position)>) -> Result<Tree, Failure> {
+pub fn verify(
+    sql: &Connection,
+    kept: Option<(String, Position)>,
+    mut each: impl FnMut(&Entry),
+) -> Result<Tree, Failure> {
     let outside = kept.is_some();
     let broken = |what: String| {
         let advice = if outside {
@@ -84,7 +89,7 @@ pub fn verify(sql: &Connection, kept: Option<(String, Position)>) -> Result<Tree
     let mut rows = lines.query([])?;
     while let Some(row) = rows.next()? {
         let line: String = row.get("line")?;
-        verifier.entry(&line).map_err(|error| broken(error.to_string()))?;
+        each(&verifier.entry(&line).map_err(|error| broken(error.to_string()))?);
         tree.append(line.as_bytes());
     }
     let end = verifier.finish().map_err(|error| broken(error.to_string()))?;

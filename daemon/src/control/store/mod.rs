@@ -4,6 +4,7 @@
 //! audit log ([`audit`]) and each change of a transfer's state is made by [`transition`] alone, with its history, entry and
 //! receipt. What is not committed leaves no trace, in the Merkle tree in memory neither.
 
+pub mod acknowledgements;
 pub mod agreements;
 pub mod archives;
 pub mod audit;
@@ -14,9 +15,11 @@ pub mod register;
 pub mod reviews;
 pub mod rooms;
 mod row;
+mod rows;
 pub use row::to_json;
 mod schema;
 pub mod sources;
+pub mod totals;
 pub mod transfers;
 pub mod transition;
 pub mod versions;
@@ -27,8 +30,9 @@ use super::wake::Wake;
 use crate::RoleError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sluse_protocol::audit::{Position, Tree};
-use sluse_protocol::ids::{SourceName, TransferId, ZoneName};
-use sluse_protocol::sshsig::SigningKey;
+use sluse_protocol::ids::{RoomName, SourceName, TransferId, ZoneName};
+use sluse_protocol::key_statement::Chain;
+use sluse_protocol::sshsig::{self, BadSignature, SigningKey};
 use sluse_protocol::time::Timestamp;
 use std::fs::File;
 use std::path::Path;
@@ -44,6 +48,19 @@ pub struct Signer {
     pub zone: ZoneName,
     /// Its key.
     pub key: SigningKey,
+    /// What was stated of the zone's keys, and every key with which it has signed.
+    pub chain: Chain,
+}
+
+impl Signer {
+    /// Checks that this zone signed something, whichever key it had then.
+    ///
+    /// # Errors
+    /// What is wrong with the signature.
+    pub fn verify(&self, namespace: &str, message: &[u8], signature: &str) -> Result<(), BadSignature> {
+        let keys = self.chain.signers().iter().map(|signer| signer.key);
+        sshsig::verify_any(keys, namespace, message, signature).map(drop)
+    }
 }
 
 /// The zone's state.
@@ -65,6 +82,16 @@ struct Inner {
     tree: Tree,
 }
 
+/// The store at rest.
+pub struct Rest<'a>(MutexGuard<'a, Inner>);
+
+impl Rest<'_> {
+    /// Where the audit log ends.
+    pub fn audit_position(&self) -> Position {
+        self.0.tree.position()
+    }
+}
+
 /// Who does something: how the transition table and the audit log name the actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
@@ -78,6 +105,8 @@ pub enum Who {
     Inspect,
     /// `deliver`.
     Deliver,
+    /// A room, by its signature.
+    Room(RoomName),
 }
 
 impl Who {
@@ -89,6 +118,7 @@ impl Who {
             Self::Control => Actor::Control,
             Self::Inspect => Actor::Inspect,
             Self::Deliver => Actor::Deliver,
+            Self::Room(_) => Actor::Room,
         }
     }
 }
@@ -101,6 +131,7 @@ impl std::fmt::Display for Who {
             Self::Control => out.write_str("control"),
             Self::Inspect => out.write_str("inspect"),
             Self::Deliver => out.write_str("deliver"),
+            Self::Room(name) => write!(out, "room {name}"),
         }
     }
 }
@@ -148,7 +179,9 @@ impl Store {
         // What is deleted is overwritten: a wrapped identity must not outlive its transfer in a free page.
         sql.pragma_update(None, "secure_delete", true).map_err(failed)?;
         schema::migrate(&mut sql)?;
-        let tree = audit::verify(&sql, kept).map_err(|failure| {
+        let mut told = rows::Told::default();
+        let tree = audit::verify(&sql, kept, |entry| told.take(entry));
+        let tree = tree.and_then(|tree| told.compare(&sql).map(|()| tree)).map_err(|failure| {
             let message = format!("{}: {failure}", path.display());
             match failure {
                 // Starting again would not mend it: a person must look.
@@ -185,6 +218,11 @@ impl Store {
     /// Where the audit log ends.
     pub fn audit_position(&self) -> Position {
         self.lock().tree.position()
+    }
+
+    /// Lets nobody read, change or sign until it is dropped.
+    pub fn rest(&self) -> Rest<'_> {
+        Rest(self.lock())
     }
 
     /// Changes, all of it or nothing.
@@ -261,6 +299,11 @@ fn settle(sql: &Connection, tree: &mut Tree, grown: Tree, error: rusqlite::Error
 }
 
 impl Write<'_> {
+    /// Who signs.
+    pub fn signer(&self) -> &Signer {
+        self.signer
+    }
+
     /// Appends an entry to the audit log; it is logged when the transaction is committed. `details` holds codes, counts
     /// and digests only.
     ///

@@ -52,6 +52,7 @@ pub fn issue(
         chunk_list: seal.chunk_list,
         engines: transfer.report.filter(|_| inspected).map(|report| report.engines).unwrap_or_default(),
         decision: transfer.decision.filter(|_| inspected),
+        acknowledgement: transfer.acknowledgement.filter(|_| kind == ReceiptKind::Acknowledged),
         previous: previous.map(|statement| Sha256::of(statement.as_bytes())),
         audit: stated.position,
         inclusion: Some(stated.inclusion),

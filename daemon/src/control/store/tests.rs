@@ -3,11 +3,14 @@
 use super::*;
 use crate::control::failure::refuse;
 use serde_json::json;
+use sluse_protocol::key_statement::Chain;
 use sluse_protocol::refusal::Code;
 use std::path::PathBuf;
 
 fn signer() -> Signer {
-    Signer { zone: "zone".parse().unwrap(), key: SigningKey::from_seed(&[1; 32]).unwrap() }
+    let (zone, key) = ("zone".parse().unwrap(), SigningKey::from_seed(&[1; 32]).unwrap());
+    let chain = Chain::in_force(&zone, key.public(), &[]).unwrap();
+    Signer { zone, key, chain }
 }
 
 fn open(path: &Path) -> Result<Store, RoleError> {

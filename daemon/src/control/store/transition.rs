@@ -16,6 +16,7 @@ fn receipt_of(event: Event) -> Option<ReceiptKind> {
         Event::Reject => Some(ReceiptKind::Rejected),
         Event::Release => Some(ReceiptKind::Released),
         Event::Delivered => Some(ReceiptKind::Delivered),
+        Event::Acknowledge => Some(ReceiptKind::Acknowledged),
         Event::Purge => Some(ReceiptKind::Purged),
         _ => None,
     }
@@ -37,7 +38,10 @@ pub fn apply(
         return refuse(Code::WrongState, format!("the transfer is {}", transfer.state));
     };
     let now = write.now;
-    let purge_after = if to.is_settled() && to != State::Purged {
+    let purge_after = if to == State::Acknowledged {
+        // The time that bytes are kept counts from the delivery, whenever the room answers.
+        transfer.purge_after.map(|time| time.unix())
+    } else if to.is_settled() && to != State::Purged {
         let retention = agreements::get(&write.sql, &transfer.agreement)?.agreement.retention;
         Some(now.plus(i64::from(retention.quarantine_days) * 86_400).unix())
     } else {

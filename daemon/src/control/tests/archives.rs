@@ -8,6 +8,7 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Code;
 use sluse_protocol::roles::{CheckOutcome, DeliverReply, DeliverRequest};
+use sluse_protocol::sharing::Size;
 use sluse_protocol::sshsig::{self, NAMESPACE_RECEIPT};
 
 const DAY: i64 = 86_400;
@@ -33,11 +34,11 @@ fn checked(bench: &Bench, transfer: &TransferId, outcome: CheckOutcome) {
 
 /// The bag that is handed out now to be read.
 fn due(bench: &Bench) -> Option<TransferId> {
-    let choice = bench.control.work.choose(bench.deliver, bench.control.store.now()).unwrap();
+    let mut choice = bench.control.work.choose(bench.deliver, bench.control.store.now()).unwrap();
     let (task, reply) = archives::find_due(&bench.control, &choice).unwrap()?;
     let DeliverReply::Check { transfer, bag, tagmanifest, .. } = reply else { panic!("{reply:?}") };
     assert_eq!((bag.as_str(), tagmanifest), ("extract/x", Sha256::of(b"tags")));
-    choice.hand_out(task);
+    choice.give(task, Size::Small);
     Some(transfer)
 }
 

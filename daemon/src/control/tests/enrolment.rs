@@ -9,7 +9,7 @@ use sluse_protocol::roles::{ReceiveReply, ReceiveRequest};
 use sluse_protocol::sshsig::{NAMESPACE_ENROL, SigningKey};
 use sluse_protocol::transfer::State;
 
-fn invite(bench: &Bench, name: &str) -> String {
+pub fn invite(bench: &Bench, name: &str) -> String {
     let request = OperatorRequest::SourceInvite { name: name.parse().unwrap(), hours: 1 };
     let (reply, text) = bench.ask_operator(request, &[]);
     assert!(matches!(reply, OperatorReply::Invite { .. }), "{reply:?}");
@@ -28,7 +28,7 @@ fn certificate_of(invite: &str) -> String {
     invite.parse::<toml::Table>().unwrap()["certificate"].as_str().unwrap().to_owned()
 }
 
-fn enrolled(reply: ReceiveReply) -> String {
+pub fn enrolled(reply: ReceiveReply) -> String {
     match reply {
         ReceiveReply::Enrolled { certificate, .. } => certificate,
         other => panic!("{other:?}"),
@@ -112,7 +112,7 @@ fn invites_and_certificates_run_out() {
 }
 
 /// Asks for another certificate with the one that is shown, as whoever has `key`.
-fn renew(bench: &Bench, shown: &str, key: &sluse_protocol::sshsig::SigningKey) -> ReceiveReply {
+pub fn renew(bench: &Bench, shown: &str, key: &sluse_protocol::sshsig::SigningKey) -> ReceiveReply {
     let tls = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let request = rcgen::CertificateParams::default().serialize_request(&tls).unwrap().pem().unwrap();
     let proof = key.sign(sluse_protocol::sshsig::NAMESPACE_RENEW, request.as_bytes());

@@ -3,7 +3,7 @@
 use crate::control::testing::*;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
-use sluse_protocol::operator::OperatorRequest;
+use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::receipt::{Receipt, ReceiptKind};
 use sluse_protocol::roles::{InspectReply, InspectRequest, ReceiveReply, ReceiveRequest};
 use sluse_protocol::transfer::State;
@@ -118,4 +118,60 @@ fn a_checkpoint_that_is_missing_changed_or_anothers_keeps_control_from_starting(
     // A checkpoint that is behind the log is what a power cut leaves.
     fs::write(layout.checkpoint(), good).unwrap();
     Bench::reopen(folder).unwrap();
+}
+
+#[test]
+fn a_row_that_says_something_else_than_the_log_is_named_and_keeps_control_from_starting() {
+    let bench = Bench::new();
+    let rejected = bench.held(&Dataset::default());
+    bench.operate(OperatorRequest::Reject { transfer: rejected.clone(), reason: "no".into() });
+    bench.enrol("epic");
+    bench.operate(OperatorRequest::SourceRevoke { name: "epic".parse().unwrap(), reason: "stolen".into() });
+    let key = Some(identity_key().public().to_openssh());
+    let change =
+        OperatorRequest::RoomChange { name: "room".parse().unwrap(), key, recipient: None, reason: "its own".into() };
+    assert_eq!(bench.operate(change), OperatorReply::Done);
+    let (layout, mut folder) = (bench.layout(), bench.stop());
+    let path = layout.database();
+    let certificate = "0".repeat(64);
+    let changes = [
+        ("UPDATE transfers SET state = 'released'".to_owned(), format!("transfer {rejected}")),
+        ("DELETE FROM history; DELETE FROM receipts; DELETE FROM transfers".into(), "1 transfers that are gone".into()),
+        (
+            "UPDATE agreements SET checked = replace(checked, 'automatic', 'one-reviewer')".into(),
+            "agreement lab".into(),
+        ),
+        ("UPDATE agreements SET text = replace(text, 'testing', 'tasting')".into(), "agreement lab".into()),
+        (
+            "UPDATE agreements SET suspended = '{\"since\":\"2026-11-22T00:00:00Z\",\"by\":\"kari\",\"reason\":\"x\"}'"
+                .into(),
+            "agreement".into(),
+        ),
+        ("UPDATE sources SET revoked = NULL WHERE name = 'epic'".into(), "source epic".into()),
+        ("UPDATE sources SET identity = 'another' WHERE name = 'lab'".into(), "source lab".into()),
+        (
+            format!("INSERT INTO certificates (sha256, source, expires) VALUES ('{certificate}', 'lab', 4000000000)"),
+            "a certificate of source lab".into(),
+        ),
+        ("UPDATE rooms SET folder = 'elsewhere'".into(), "room room".into()),
+        ("UPDATE rooms SET key = NULL".into(), "room room".into()),
+        (format!("UPDATE rooms SET recipient = '{}'", recipient(7)), "room room".into()),
+        (
+            "INSERT INTO rooms (name, folder, names, added) VALUES ('mine', 'mine', '\"posix\"', 1)".into(),
+            "room mine".into(),
+        ),
+    ];
+    for (change, named) in changes {
+        folder = Bench::reopen(folder).expect("it is as it was").stop();
+        let sql = rusqlite::Connection::open(&path).unwrap();
+        sql.pragma_update(None, "foreign_keys", false).unwrap();
+        sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let good = fs::read(&path).unwrap();
+        sql.execute_batch(&change).unwrap();
+        assert!(sql.total_changes() > 0, "{change}");
+        drop(sql);
+        let error = refusal(folder.path());
+        assert!(error.contains("something else than its audit log") && error.contains(&named), "{change}: {error}");
+        fs::write(&path, good).unwrap();
+    }
 }

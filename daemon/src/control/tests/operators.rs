@@ -127,10 +127,15 @@ fn codes(problems: &[sluse_protocol::operator::HealthProblem]) -> Vec<&str> {
 fn health_names_what_is_wrong_and_what_a_person_should_know() {
     let bench = Bench::new();
     assert_eq!(codes(&health(&bench).problems), ["role-missing"], "receive");
-    let engine =
-        |name: &str| EngineReport { engine: name.into(), version: "1".into(), signatures: String::new(), files: 0 };
+    let engine = |name: &str| EngineReport {
+        engine: name.into(),
+        version: "1".into(),
+        signatures: String::new(),
+        files: 0,
+        above_limit: None,
+    };
     let engines = |engines: Vec<EngineReport>, full_malware_engine| {
-        bench.inspect(InspectRequest::Engines { engines, failing: vec![], full_malware_engine }, &[]);
+        bench.inspect(InspectRequest::Engines { engines, failing: vec![], dated: [].into(), full_malware_engine }, &[]);
     };
     let receive = bench.control.live.connect(Role::Receive);
     engines(vec![engine("file-type"), engine("signatures")], false);

@@ -6,7 +6,9 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{AgreementInfo, HealthProblem, OperatorReply, OperatorRequest};
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::{Code, Refusal};
-use sluse_protocol::roles::{DeliverOutcome, DeliverReply, DeliverRequest, InspectReply, ReceiveReply};
+use sluse_protocol::roles::{
+    DeliverOutcome, DeliverReply, DeliverRequest, InspectReply, ReceiveReply, WithdrawOutcome,
+};
 use sluse_protocol::transfer::State;
 
 fn id() -> sluse_protocol::ids::AgreementId {
@@ -217,6 +219,50 @@ fn a_delivery_that_was_interrupted_is_not_begun_again_until_it_is_resumed() {
         matches!(bench.deliver(DeliverRequest::Next).0, DeliverReply::Deliver { transfer: next, .. } if next == transfer)
     );
     done(&bench, ending());
+}
+
+#[test]
+fn a_delivery_that_hangs_under_a_suspended_agreement_is_cancelled_when_it_was_taken_back() {
+    let bench = Bench::new();
+    let transfer = bench.delivering(&Dataset::default());
+    let cancel = || OperatorRequest::Cancel { transfer: transfer.clone(), reason: "the room is full".into() };
+    assert_operator_refused(&bench.operate(cancel()), Code::WrongState);
+    let outcome = DeliverOutcome::Fault { reason: "the room is full".into() };
+    bench.deliver(DeliverRequest::Delivered { transfer: transfer.clone(), outcome });
+    done(&bench, suspending());
+    done(&bench, cancel());
+    assert_eq!(bench.state(&transfer), State::Delivering, "deliver has yet to take it back");
+    let withdrawn = |outcome| bench.deliver(DeliverRequest::Withdrawn { transfer: transfer.clone(), outcome }).0;
+    assert!(matches!(withdrawn(WithdrawOutcome::Gone), DeliverReply::Refused(it) if it.code == Code::WrongState));
+    let bench = bench.restart();
+    let withdrawn = |outcome| bench.deliver(DeliverRequest::Withdrawn { transfer: transfer.clone(), outcome }).0;
+    let asked = || matches!(bench.deliver(DeliverRequest::Next).0, DeliverReply::Withdraw { transfer: id, .. } if id == transfer);
+    assert!(asked());
+    assert_eq!(withdrawn(WithdrawOutcome::Fault { reason: "the room is away".into() }), DeliverReply::Done);
+    bench.wait(3600);
+    assert!(asked());
+    assert_eq!(withdrawn(WithdrawOutcome::Gone), DeliverReply::Done);
+    assert_eq!((bench.state(&transfer), reason(&bench, &transfer).code), (State::Cancelled, Code::Cancelled));
+    let cancelled = bench.audit().into_iter().rfind(|entry| entry.act == "transfer-cancelled").unwrap();
+    assert_eq!(cancelled.actor, "operator kari");
+    done(&bench, ending());
+}
+
+#[test]
+fn a_delivery_that_is_visible_already_is_not_taken_back() {
+    let bench = Bench::new();
+    let transfer = bench.delivering(&Dataset::default());
+    let outcome = DeliverOutcome::Fault { reason: "syncing the room".into() };
+    bench.deliver(DeliverRequest::Delivered { transfer: transfer.clone(), outcome });
+    done(&bench, OperatorRequest::Cancel { transfer: transfer.clone(), reason: "no longer needed".into() });
+    assert!(matches!(bench.deliver(DeliverRequest::Next).0, DeliverReply::Withdraw { .. }));
+    let request = DeliverRequest::Withdrawn { transfer: transfer.clone(), outcome: WithdrawOutcome::Visible };
+    assert_eq!(bench.deliver(request).0, DeliverReply::Done);
+    assert_eq!(bench.state(&transfer), State::Delivering);
+    bench.wait(3600);
+    assert!(matches!(bench.deliver(DeliverRequest::Next).0, DeliverReply::Deliver { .. }), "it comes to its end");
+    bench.visible(&transfer);
+    assert_eq!(bench.state(&transfer), State::Delivered);
 }
 
 #[test]

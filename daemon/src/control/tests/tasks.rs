@@ -37,6 +37,27 @@ fn small_transfers_are_inspected_before_large_ones_unless_those_wait_for_an_hour
 }
 
 #[test]
+fn a_source_with_many_transfers_waiting_does_not_keep_another_ones_waiting() {
+    let bench = Bench::new();
+    bench.enrol("edc");
+    bench.agree(&agreement("edc").replacen("from = \"lab\"", "from = \"edc\"", 1));
+    let received = |dataset: &Dataset| {
+        bench.wait(1);
+        bench.received(dataset)
+    };
+    let many: Vec<_> = (1..=5).map(|key| received(&Dataset { key, ..Dataset::default() })).collect();
+    let tick = Dataset { source: "edc", agreement: "edc", files: vec![("a.csv", 3_000_000)], ..Dataset::default() };
+    let tick = received(&tick);
+    // Those that wait long come before the source's own only.
+    bench.wait(3601);
+    let next = || match bench.next_task() {
+        InspectReply::Inspect { transfer, .. } => transfer,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([next(), next(), next()], [many[0].clone(), tick, many[1].clone()]);
+}
+
+#[test]
 fn a_transfer_that_was_in_work_when_inspect_died_is_inspected_by_the_next() {
     let bench = Bench::new();
     let transfer = bench.inspecting(&Dataset::default());

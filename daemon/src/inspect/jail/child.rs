@@ -3,7 +3,7 @@
 use super::heard::Heard;
 use super::limits::{LAST_WORDS, Limits, QUEUE_BYTES};
 use super::messages::{Incoming, KEY_BYTES, ToParser};
-use super::nursery::{Ended, Request};
+use super::nursery::{Ended, Outside, Request};
 use crate::RoleError;
 use crate::supervise::{ENVIRONMENT, PROGRAM};
 use crate::sys::{self, Start};
@@ -38,8 +38,10 @@ const ANSWER_BUFFER: usize = 128 * 1024;
 pub struct Settings {
     /// Go on where the kernel has no Landlock.
     pub allow_unconfined: bool,
-    /// The socket of the engine to which this process may be connected.
-    pub engine: Option<PathBuf>,
+    /// The sockets to which this process may be connected: clamd's, and that of the relay to a scanner.
+    pub clamd: Option<PathBuf>,
+    /// The second.
+    pub icap: Option<PathBuf>,
     /// What parsers may take of time.
     pub limits: Limits,
 }
@@ -66,8 +68,10 @@ impl Jail {
         if settings.allow_unconfined {
             command.arg("--allow-unconfined");
         }
-        if let Some(engine) = &settings.engine {
-            command.arg("--engine").arg(engine);
+        for (option, socket) in [("--clamd", &settings.clamd), ("--icap", &settings.icap)] {
+            if let Some(socket) = socket {
+                command.arg(option).arg(socket);
+            }
         }
         command.env_clear().envs(ENVIRONMENT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).current_dir("/");
@@ -103,15 +107,15 @@ impl Jail {
         Ok(Child { data, life, queue, incoming, buffer, stall: self.limits.stall, patience, renewed })
     }
 
-    /// A connection to the zone's engine.
+    /// A connection to an engine of the zone.
     ///
     /// # Errors
     /// When there is none, or it takes no connection.
-    pub fn engine(&self) -> io::Result<UnixStream> {
+    pub fn engine(&self, which: Outside) -> io::Result<UnixStream> {
         let engine = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         let (mut answer, theirs) = UnixStream::pair()?;
         answer.set_read_timeout(Some(LAST_WORDS))?;
-        self.ask(Request::Engine, [engine.as_fd(), theirs.as_fd()])?;
+        self.ask(Request::Engine(which), [engine.as_fd(), theirs.as_fd()])?;
         drop(theirs);
         let mut error = [0];
         answer.read_exact(&mut error)?;

@@ -29,7 +29,7 @@ pub struct Tools {
     pub signatures: Option<SignaturesEngine>,
 }
 
-/// The parser of one transfer.
+/// The parsers of one transfer: as many as it has files read side by side.
 struct Transfer {
     bytes: u64,
     place: Mutex<Place>,
@@ -37,7 +37,7 @@ struct Transfer {
 
 #[derive(Default)]
 struct Place {
-    idle: Option<Child>,
+    idle: Vec<Child>,
     lost: usize,
 }
 
@@ -107,17 +107,17 @@ impl Scan for JailedScan {
             return Verdict::NotInspected(self.lost(read.child, Lost::Miscounted));
         }
         if !read.child.is_spent() {
-            self.transfer.place().idle = Some(read.child);
+            self.transfer.place().idle.push(read.child);
         }
         Verdict::Read { bytes: read.bytes, seen: read.seen }
     }
 }
 
 impl JailedScan {
-    /// The transfer's parser, or another where there is none.
+    /// A parser of the transfer's, or another where none is idle.
     fn parser(&self, content: &Content) -> Result<Child, String> {
         let mut place = self.transfer.place();
-        if let Some(child) = place.idle.take() {
+        if let Some(child) = place.idle.pop() {
             return Ok(child);
         }
         if place.lost >= MAX_LOST {

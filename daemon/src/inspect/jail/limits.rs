@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 /// Bytes of memory of one parser, code and all: what the readers hold at most (compressed archives keep two dictionaries of 128
-/// MiB and their tables, and 64 MiB of directories twice), with room. The unit's `MemoryMax` counts with two parsers.
+/// MiB and their tables, and 64 MiB of directories twice), with room. The unit's `MemoryMax` counts with five parsers.
 pub const PARSER_MEMORY: u64 = 768 << 20;
 
-/// Parsers alive at once: one for each inspection at work, one for the self-test, those that are on their way out.
-pub const MAX_PARSERS: usize = 16;
+/// Parsers alive at once: as many as files are read at once and one more for each inspection at work, one for the self-test, those
+/// that are on their way out.
+pub const MAX_PARSERS: usize = 40;
 
 /// Bytes of a file in one message.
 pub const PIECE_BYTES: usize = 256 * 1024;

@@ -30,3 +30,4 @@ pub use child::{Jail, Settings};
 pub use engine::{Jailed, Tools};
 pub use limits::Limits;
 pub use messages::{FromParser, KEY_BYTES, ToParser};
+pub use nursery::Outside;

@@ -1,5 +1,5 @@
 //! The nursery: a small process with one thread that starts parsers for `inspect`, ends them, and says how they ended. It also
-//! connects sockets for `inspect` to the one engine that the zone has, since `inspect` may connect to nothing.
+//! connects sockets for `inspect` to the zone's clamd and scanner, since `inspect` may connect to nothing.
 
 use super::limits::MAX_PARSERS;
 use crate::supervise::{ENVIRONMENT, PROGRAM};
@@ -25,9 +25,12 @@ pub struct Args {
     /// Go on where the kernel has no Landlock, as the zone's setting of that name says
     #[arg(long)]
     pub allow_unconfined: bool,
-    /// The Unix socket of the zone's engine, the only one to which `inspect` may be connected
+    /// The Unix socket of the zone's clamd, to which `inspect` may be connected
     #[arg(long)]
-    pub engine: Option<PathBuf>,
+    pub clamd: Option<PathBuf>,
+    /// The Unix socket of the relay to the zone's scanner, the only other one
+    #[arg(long)]
+    pub icap: Option<PathBuf>,
 }
 
 /// Bytes of a request.
@@ -38,8 +41,17 @@ pub const REQUEST_BYTES: usize = 9;
 pub enum Request {
     /// A parser with this much processor time, seconds: its data socket, and its lifeline.
     Parser(u64),
-    /// The first socket be connected to the zone's engine. One byte is answered: the number of the error, 0 for none.
-    Engine,
+    /// The first socket be connected to this engine. One byte is answered: the number of the error, 0 for none.
+    Engine(Outside),
+}
+
+/// An engine that is another program, behind a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// clamd.
+    Clamd,
+    /// The relay to an ICAP service.
+    Icap,
 }
 
 impl Request {
@@ -47,7 +59,8 @@ impl Request {
     pub fn encode(self) -> [u8; REQUEST_BYTES] {
         let (kind, number) = match self {
             Self::Parser(seconds) => (b'p', seconds),
-            Self::Engine => (b'e', 0),
+            Self::Engine(Outside::Clamd) => (b'e', 0),
+            Self::Engine(Outside::Icap) => (b'e', 1),
         };
         let mut bytes = [kind; REQUEST_BYTES];
         bytes[1..].copy_from_slice(&number.to_le_bytes());
@@ -58,7 +71,8 @@ impl Request {
     pub fn decode([kind, number @ ..]: [u8; REQUEST_BYTES]) -> Option<Self> {
         match (kind, u64::from_le_bytes(number)) {
             (b'p', seconds) => Some(Self::Parser(seconds)),
-            (b'e', 0) => Some(Self::Engine),
+            (b'e', 0) => Some(Self::Engine(Outside::Clamd)),
+            (b'e', 1) => Some(Self::Engine(Outside::Icap)),
             _ => None,
         }
     }
@@ -110,7 +124,7 @@ pub fn run(args: Args) -> Result<(), RoleError> {
     let requests = io::stdin().as_fd().try_clone_to_owned().map_err(failed("its socket"))?;
     nix::sys::prctl::set_name(c"slused-nursery").map_err(|error| failed("its name")(error.into()))?;
     let signals = take_signals().map_err(failed("taking signals"))?;
-    confine::nursery(args.allow_unconfined, args.engine.is_some())?;
+    confine::nursery(args.allow_unconfined, args.clamd.is_some() || args.icap.is_some())?;
     let mut nursery = Nursery { requests, signals, parsers: Vec::new(), args };
     while nursery.step().map_err(failed("waiting"))? {}
     Ok(())
@@ -164,8 +178,8 @@ impl Nursery {
                 Ok(process) => self.parsers.push(Parser { process, life: answer.into(), killed: false }),
                 Err(error) => tracing::error!(%error, "a parser cannot be started"),
             },
-            Some(Request::Engine) => {
-                let error = self.connect(&socket).err().map_or(0, |error| error as u8);
+            Some(Request::Engine(engine)) => {
+                let error = self.connect(&socket, engine).err().map_or(0, |error| error as u8);
                 // Nobody may want to know any more.
                 let _ = UnixStream::from(answer).write_all(&[error]);
             }
@@ -175,10 +189,14 @@ impl Nursery {
     }
 
     /// Connects to the engine. It does not wait: an engine with a full queue is busy.
-    fn connect(&self, socket: &OwnedFd) -> nix::Result<()> {
-        let engine = self.args.engine.as_deref().ok_or(Errno::EACCES)?;
+    fn connect(&self, socket: &OwnedFd, engine: Outside) -> nix::Result<()> {
+        let path = match engine {
+            Outside::Clamd => &self.args.clamd,
+            Outside::Icap => &self.args.icap,
+        };
+        let path = path.as_deref().ok_or(Errno::EACCES)?;
         fcntl(socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        connect(socket.as_raw_fd(), &UnixAddr::new(engine)?)
+        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
     }
 
     /// Whether something was asked, and the parsers whose lifeline was cut.

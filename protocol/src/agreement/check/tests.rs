@@ -31,6 +31,15 @@ fn the_shipped_examples_are_agreements() {
 }
 
 #[test]
+fn a_room_is_waited_for_at_most_as_long_as_the_zone_keeps_its_own_copy() {
+    let waits = |days: u32| format!("{EPIC}\n[acknowledgement]\nwithin_days = {days}\n");
+    assert_eq!(parse(&waits(14)).unwrap().acknowledgement, Some(Awaited { within_days: 14 }));
+    assert_eq!(parse(EPIC).unwrap().acknowledgement, None);
+    assert!(problems(&waits(15)).contains("more than `retention.quarantine_days`"), "{}", problems(&waits(15)));
+    assert!(problems(&waits(0)).contains("within_days"));
+}
+
+#[test]
 fn everything_missing_is_named_with_what_it_is_for() {
     let expected = "\
 0: `id` is missing | add `id = \"hjerte-epic\"`
@@ -151,14 +160,34 @@ fn each_mistake_is_told_with_its_line_and_what_to_write_instead() {
             "74: `content.actions.malformed` does not know \"reject\" | one of: allow, warn, hold, block",
         ),
         (
+            "[release]",
+            "[content.above_limit]\nicap = [\"signatures\"]\n[release]",
+            "84: `content.above_limit.icap` is there, but `content.engines` does not require icap | leave it out, or add \"icap\" to `engines`",
+        ),
+        (
+            "[release]",
+            "[content.above_limit]\nclamd = [\"file-type\"]\n[release]",
+            "84: `content.above_limit.clamd` names no other engine that looks for malware | write for example `clamd = [\"file-type\", \"signatures\"]`",
+        ),
+        (
+            "[release]",
+            "[content.above_limit]\nclamd = [\"signatures\", \"clamd\"]\n[release]",
+            "84: `content.above_limit.clamd` names no other engine that looks for malware | write for example `clamd = [\"file-type\", \"signatures\"]`",
+        ),
+        (
+            "[release]",
+            "[content.above_limit]\nsignatures = [\"clamd\"]\n[release]",
+            "84: unknown field `content.above_limit.signatures` | known here: clamd, icap",
+        ),
+        (
             "rule = \"automatic\"",
             "rule = \"auto\"",
-            "80: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer, two-reviewers",
+            "85: `release.rule` does not know \"auto\" | one of: automatic, one-reviewer, two-reviewers",
         ),
         (
             "hold_days = 30",
             "hold_days = 0",
-            "85: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
+            "90: `retention.hold_days` is not between 1 and 3653 | write for example `hold_days = 30`",
         ),
     ];
     for (old, new, expected) in cases {

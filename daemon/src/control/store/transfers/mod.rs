@@ -9,6 +9,8 @@ pub use updates::*;
 
 use super::row;
 use rusqlite::Row;
+use serde::{Deserialize, Serialize};
+use sluse_protocol::acknowledgement::Acknowledgement;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
 use sluse_protocol::finding::Report;
@@ -69,12 +71,26 @@ pub struct Transfer {
     pub bag: Option<String>,
     /// When it was delivered.
     pub delivered: Option<Timestamp>,
+    /// The room's own word that it has it.
+    pub acknowledgement: Option<Acknowledgement>,
+    /// That its delivery, which was begun, is to be taken back.
+    pub withdrawal: Option<Withdrawal>,
     /// When it may be purged.
     pub purge_after: Option<Timestamp>,
     /// That it may not, although its time is over.
     pub retained: Option<Retained>,
     /// Since when it was held when its waiting was escalated.
     pub escalated: Option<Timestamp>,
+}
+
+/// Who has a delivery taken back that was begun, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What a checked manifest binds.
@@ -97,7 +113,7 @@ impl Transfer {
 
 const COLUMNS: &str = "id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, bytes, identity, \
     state, since, offered, durable, progressed, manifest_sha256, manifest_signature, chunk_list, seal_refusal, report, \
-    decision, reason, wrapped_to, bag, delivered, purge_after, retained, escalated";
+    decision, reason, wrapped_to, bag, delivered, acknowledgement, withdrawal, purge_after, retained, escalated";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
     let manifest: Option<Sha256> = row::maybe_text(row, "manifest_sha256")?;
@@ -137,6 +153,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
         wrapped_to: row.get("wrapped_to")?,
         bag: row.get("bag")?,
         delivered: row::maybe_time(row, "delivered")?,
+        acknowledgement: row::maybe_json(row, "acknowledgement")?,
+        withdrawal: row::maybe_json(row, "withdrawal")?,
         purge_after: row::maybe_time(row, "purge_after")?,
         retained: row::maybe_json(row, "retained")?,
         escalated: row::maybe_time(row, "escalated")?,

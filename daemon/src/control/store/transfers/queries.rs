@@ -65,14 +65,14 @@ pub fn page(
     many(sql, rest, params![state.map(State::as_str), before.map(TransferId::as_str), limit])
 }
 
-/// The first transfer in one of `states` that `wanted` takes. Those that wait for more than an hour come first, oldest
-/// first; then small ones before large ones, so that a large one holds up none.
-pub fn first(
+/// Of each source, the first transfer in one of `states` that `wanted` takes. A source's transfers that wait for more than an
+/// hour come first, oldest first; then its small ones before its large ones, so that a large one holds up none.
+pub fn first_of_each_source(
     sql: &Connection,
     states: &[State],
     now: Timestamp,
     mut wanted: impl FnMut(&Transfer) -> bool,
-) -> Result<Option<Transfer>, Failure> {
+) -> Result<Vec<Transfer>, Failure> {
     let waiting_long = now.plus(-3600).unix();
     let text = format!(
         "SELECT {COLUMNS} FROM transfers WHERE state IN ({}) \
@@ -81,13 +81,18 @@ pub fn first(
     );
     let mut statement = sql.prepare(&text)?;
     let mut rows = statement.query([])?;
+    let mut firsts: Vec<Transfer> = Vec::new();
     while let Some(row) = rows.next()? {
+        let source: SourceName = row::text(row, "source")?;
+        if firsts.iter().any(|transfer| transfer.source == source) {
+            continue;
+        }
         let transfer = from_row(row)?;
         if wanted(&transfer) {
-            return Ok(Some(transfer));
+            firsts.push(transfer);
         }
     }
-    Ok(None)
+    Ok(firsts)
 }
 
 /// All transfers in one of `states`, oldest first.
@@ -116,6 +121,15 @@ pub fn open_bytes(sql: &Connection, agreement: &AgreementId) -> Result<u64, Fail
         settled()
     );
     Ok(sql.prepare_cached(&text)?.query_row([agreement.as_str()], |row| row::count(row, "bytes"))?)
+}
+
+/// The same of a source's transfers, under whatever agreement.
+pub fn open_bytes_of(sql: &Connection, source: &SourceName) -> Result<u64, Failure> {
+    let text = format!(
+        "SELECT coalesce(sum(bytes + plan_bytes), 0) AS bytes FROM transfers WHERE source = ? AND state NOT IN ({})",
+        settled()
+    );
+    Ok(sql.prepare_cached(&text)?.query_row([source.as_str()], |row| row::count(row, "bytes"))?)
 }
 
 /// How many transfers of a source are being received.

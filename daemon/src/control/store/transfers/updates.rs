@@ -2,7 +2,7 @@
 
 use super::super::Write;
 use super::super::row::{int, to_json};
-use super::Seal;
+use super::{Seal, Withdrawal};
 use crate::control::failure::Failure;
 use rusqlite::params;
 use sluse_protocol::digest::Sha256;
@@ -132,6 +132,11 @@ pub fn set_progress(write: &Write<'_>, id: &TransferId, durable: u32, at: Timest
 /// Keeps a transfer from being purged, or no longer.
 pub fn set_retained(write: &Write<'_>, id: &TransferId, retained: Option<&Retained>) -> Result<(), Failure> {
     update(write, id, "retained = ?", &[&retained.map(to_json)])
+}
+
+/// Has a delivery that was begun taken back, or no longer.
+pub fn set_withdrawal(write: &Write<'_>, id: &TransferId, withdrawal: Option<&Withdrawal>) -> Result<(), Failure> {
+    update(write, id, "withdrawal = ?", &[&withdrawal.map(to_json)])
 }
 
 /// Takes a transfer's idempotency key from it: the same offer begins a new transfer.

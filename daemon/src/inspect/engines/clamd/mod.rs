@@ -1,12 +1,13 @@
 //! ClamAV, through clamd's Unix socket (clamd(8), `INSTREAM`).
 //!
-//! Only `stream: OK`, given after the whole file was sent, is clean. A file above clamd's `StreamMaxLength`, a time-out, an
+//! Only `stream: OK`, given after the whole file was sent, is clean. A file above clamd's `StreamMaxLength` is told as such; a time-out, an
 //! error, a lost connection, an answer before the end of the file or any other answer: *not inspected*.
 
-use crate::inspect::engine::{Engine, FileFacts, Sample, Scan, Seen, Verdict};
+use crate::inspect::engine::{Dated, Engine, FileFacts, Sample, Scan, Seen, Verdict};
 use crate::inspect::engines::signatures::eicar;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
+use sluse_protocol::time::Timestamp;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +77,12 @@ impl Engine for ClamdEngine {
         self.signatures.clone()
     }
 
+    fn dated(&self) -> Dated {
+        // Behind the number of the daily signatures.
+        let date = self.signatures.rsplit_once('/').map_or("", |(_, date)| date);
+        Timestamp::from_asctime(date).map_or(Dated::Unknown, Dated::At)
+    }
+
     fn sample(&self) -> Sample {
         Sample { bytes: eicar::bytes(), class: Class::Malware }
     }
@@ -88,9 +95,9 @@ impl Engine for ClamdEngine {
         let shared = Arc::clone(&self.shared);
         let most = shared.settings.max_bytes;
         let session = if file.size > most {
-            Err(format!("larger than the {most} bytes that clamd is given"))
+            Err(Verdict::AboveLimit(most))
         } else {
-            shared.begin()
+            shared.begin().map_err(Verdict::NotInspected)
         };
         Box::new(ClamdScan { shared, session, bytes: 0 })
     }
@@ -124,7 +131,7 @@ impl Shared {
 
 struct ClamdScan {
     shared: Arc<Shared>,
-    session: Result<Session, String>,
+    session: Result<Session, Verdict>,
     bytes: u64,
 }
 
@@ -133,7 +140,7 @@ impl Scan for ClamdScan {
         if let Ok(session) = &mut self.session {
             match session.send(bytes) {
                 Ok(()) => self.bytes += bytes.len() as u64,
-                Err(reason) => self.session = Err(reason),
+                Err(reason) => self.session = Err(Verdict::NotInspected(reason)),
             }
         }
     }
@@ -141,11 +148,11 @@ impl Scan for ClamdScan {
     fn finish(self: Box<Self>, _: &Sha256) -> Verdict {
         let Self { shared, session, bytes } = *self;
         let answered = session.and_then(|mut session| {
-            let answer = session.end()?;
+            let answer = session.end().map_err(Verdict::NotInspected)?;
             Ok((session, answer))
         });
         match answered {
-            Err(reason) => Verdict::NotInspected(reason),
+            Err(verdict) => verdict,
             Ok((session, answer)) => {
                 shared.keep(session);
                 let seen = match answer {

@@ -5,8 +5,10 @@ use crate::inspect::engines::search::Pattern;
 use sluse_host::config::ConfigError;
 use sluse_host::files;
 use sluse_protocol::digest::Sha256;
+use sluse_protocol::time::Timestamp;
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Bytes of one file of signatures.
@@ -28,6 +30,8 @@ pub struct Read {
     pub files: HashMap<Sha256, String>,
     /// Patterns.
     pub patterns: Vec<Pattern>,
+    /// When the newest of the files was written.
+    pub newest: Option<Timestamp>,
 }
 
 /// Reads every list in `folder`; a folder that is not there holds nothing.
@@ -42,7 +46,10 @@ pub fn read(folder: &Path) -> Result<Read, ConfigError> {
             Some("patterns") => take_pattern,
             _ => continue,
         };
-        let bytes = files::read_bounded(&path, MAX_FILE_BYTES).map_err(|error| wrong(&path, 0, error.to_string()))?;
+        let failed = |error: io::Error| wrong(&path, 0, error.to_string());
+        let bytes = files::read_bounded(&path, MAX_FILE_BYTES).map_err(failed)?;
+        let written = Timestamp::from_unix(std::fs::metadata(&path).map_err(failed)?.mtime());
+        read.newest = read.newest.max(Some(written));
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong(&path, 0, "it is not UTF-8 text".into()))?;
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();

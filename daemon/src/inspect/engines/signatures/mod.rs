@@ -33,8 +33,9 @@ impl SignaturesEngine {
     /// What is wrong in which file of the folder.
     pub fn load(folder: &Path) -> Result<Self, ConfigError> {
         let read = folder::read(folder)?;
+        let of = read.newest.map(|newest| format!(", of {newest}")).unwrap_or_default();
         let summary =
-            format!("built in, {} digests and {} patterns of the zone", read.files.len(), read.patterns.len());
+            format!("built in, {} digests and {} patterns of the zone{of}", read.files.len(), read.patterns.len());
         let mut patterns = vec![Pattern::literal(eicar::NAME, &eicar::bytes())];
         patterns.extend(read.patterns);
         let error = |message| ConfigError { file: folder.to_owned(), line: 0, message, hint: HINT.into() };
@@ -146,7 +147,7 @@ mod tests {
         bytes.chunks(step).for_each(|piece| scan.feed(piece));
         match scan.finish(&Sha256::of(bytes)) {
             Verdict::Read { seen, .. } => seen,
-            Verdict::NotInspected(reason) => panic!("{reason}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -175,7 +176,9 @@ mod tests {
         std::fs::write(folder.path().join("own.patterns"), "Bad.Pattern = 61 ?? 63 64 65 66\n").unwrap();
         std::fs::write(folder.path().join("notes.txt"), "not read").unwrap();
         let engine = SignaturesEngine::load(folder.path()).unwrap();
-        assert_eq!(engine.signatures(), "built in, 1 digests and 1 patterns of the zone");
+        let written =
+            engine.signatures().strip_prefix("built in, 1 digests and 1 patterns of the zone, of ").map(str::len);
+        assert_eq!(written, Some("2026-11-22T10:00:00Z".len()), "{}", engine.signatures());
         assert_eq!(seen(&engine, b"whole file", 3)[0].message, "signature Bad.File-1");
         let found = seen(&engine, b"--aZcdef", 2);
         assert_eq!((found[0].message.as_str(), found[0].offset), ("signature Bad.Pattern", Some(2)));

@@ -1,6 +1,6 @@
-//! What the sender asks of the operating system beyond the standard library: all of it, in one place. No path is followed
-//! through a symbolic link, and nothing but regular files is opened.
+//! Unix: folders and files are opened one from the other, by `openat`.
 
+use super::{Child, Kind, Status};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
@@ -8,62 +8,27 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// What lies at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A regular file.
-    File,
-    /// A folder.
-    Folder,
-    /// Something that a dataset cannot hold: its name in English.
-    Other(&'static str),
-}
-
-/// What the file system says of a file or folder: enough to see later whether it was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Status {
-    /// What it is.
-    pub kind: Kind,
-    /// Bytes.
-    pub size: u64,
-    /// Modification time, whole seconds.
-    pub mtime: i64,
-    /// Nanoseconds of the modification time.
-    pub mtime_ns: u32,
-    /// When anything about it changed last, nanoseconds since 1970: no program can set it back.
-    pub changed_ns: i64,
-    /// Its number on its file system.
-    pub inode: u64,
-    /// Whether its owner may execute it.
-    pub executable: bool,
-}
-
-/// One name of a folder, with its status.
+/// A folder that is open. What lies in it is reached through it, so that nobody exchanges it on the way.
 #[derive(Debug)]
-pub(crate) struct Child {
-    /// The name as the file system has it.
-    pub name: Vec<u8>,
-    /// What it names.
-    pub status: Status,
-}
+pub(crate) struct Folder(OwnedFd);
 
 /// Opens the folder at `path`; its last component may not be a symbolic link.
-pub(crate) fn open_folder(path: &Path) -> io::Result<OwnedFd> {
-    Ok(open(path, folder_flags(), Mode::empty())?)
+pub(crate) fn open_folder(path: &Path) -> io::Result<Folder> {
+    Ok(Folder(open(path, folder_flags(), Mode::empty())?))
 }
 
 /// Opens the folder `name` in `parent`.
-pub(crate) fn open_folder_in(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
-    Ok(openat(parent, name, folder_flags(), Mode::empty())?)
+pub(crate) fn open_folder_in(parent: &Folder, name: &str) -> io::Result<Folder> {
+    Ok(Folder(openat(&parent.0, name, folder_flags(), Mode::empty())?))
 }
 
 /// Opens the file `name` in `parent` for reading. A pipe that took its place does not block.
-pub(crate) fn open_file_in(parent: impl AsFd, name: &str) -> io::Result<File> {
+pub(crate) fn open_file_in(parent: &Folder, name: &str) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    Ok(openat(parent, name, flags, Mode::empty())?.into())
+    Ok(openat(&parent.0, name, flags, Mode::empty())?.into())
 }
 
 /// Whether a file or folder cannot be opened since a link or something else took its place.
@@ -92,8 +57,8 @@ pub(crate) fn status_of(file: &File) -> io::Result<Status> {
 }
 
 /// The names in a folder, ascending by their bytes. A name that vanishes meanwhile is left out.
-pub(crate) fn list(folder: OwnedFd) -> io::Result<Vec<Child>> {
-    let mut folder = Dir::from_fd(folder)?;
+pub(crate) fn list(folder: &Folder) -> io::Result<Vec<Child>> {
+    let mut folder = Dir::from_fd(folder.0.try_clone()?)?;
     let mut names: Vec<CString> = Vec::new();
     for entry in folder.iter() {
         let entry = entry?;

@@ -1,0 +1,146 @@
+//! Who is served next when several want the same: shares by weight, and no queue behind what is large.
+//!
+//! [`Shares`] is start-time fair queueing (Goyal, Vin and Cheng, 1996): each flow, here a source, has a stand, which is what it was
+//! served so far divided by its weight. Whoever stands lowest is next. A flow that comes (back) begins at the stand of the one that was served
+//! last, so nobody saves anything up, and nobody waits longer than it takes to serve each other flow once. Nothing is set aside: a
+//! flow that is alone gets everything.
+//!
+//! That shares what is given out piece by piece. A worker, who is taken until a whole transfer is done, is shared by
+//! [`may_begin`] besides: large transfers never take all of them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// The largest weight.
+pub const MAX_WEIGHT: u32 = 1000;
+
+/// Stands are counted in this many parts of a byte, so that weights divide them.
+const PARTS: u128 = 1 << 20;
+
+/// What each flow was served, by weight.
+#[derive(Debug, Clone)]
+pub struct Shares<K> {
+    /// The stand of the flow that was served last, when it was.
+    now: u128,
+    /// Flows that stand higher than that.
+    ahead: BTreeMap<K, u128>,
+}
+
+impl<K> Default for Shares<K> {
+    fn default() -> Self {
+        Self { now: 0, ahead: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Clone> Shares<K> {
+    /// Where a flow stands: the lowest is next.
+    pub fn stand(&self, flow: &K) -> u128 {
+        self.ahead.get(flow).copied().unwrap_or(self.now)
+    }
+
+    /// A flow of this weight is served something of this cost, in bytes.
+    pub fn serve(&mut self, flow: &K, cost: u64, weight: u32) {
+        let stand = self.stand(flow);
+        let now = self.now.max(stand);
+        self.now = now;
+        self.ahead.insert(flow.clone(), stand + u128::from(cost.max(1)) * PARTS / u128::from(weight.max(1)));
+        self.ahead.retain(|_, stand| *stand > now);
+    }
+}
+
+/// A queue in which flows take turns by weight; within a flow, what came first goes first.
+#[derive(Debug)]
+pub struct FairQueue<K, T> {
+    shares: Shares<K>,
+    waiting: BTreeMap<K, VecDeque<Waiting<T>>>,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    cost: u64,
+    weight: u32,
+    item: T,
+}
+
+impl<K, T> Default for FairQueue<K, T> {
+    fn default() -> Self {
+        Self { shares: Shares::default(), waiting: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Clone, T> FairQueue<K, T> {
+    /// Queues an item of this cost, in bytes, for a flow of this weight.
+    pub fn push(&mut self, flow: &K, weight: u32, cost: u64, item: T) {
+        let waiting = Waiting { cost, weight, item };
+        match self.waiting.get_mut(flow) {
+            Some(queue) => queue.push_back(waiting),
+            None => drop(self.waiting.insert(flow.clone(), VecDeque::from([waiting]))),
+        }
+    }
+
+    /// Takes the next item.
+    pub fn pop(&mut self) -> Option<T> {
+        let next = self.waiting.keys().min_by_key(|flow| self.shares.stand(flow))?.clone();
+        let queue = self.waiting.get_mut(&next)?;
+        let first = queue.pop_front()?;
+        if queue.is_empty() {
+            self.waiting.remove(&next);
+        }
+        self.shares.serve(&next, first.cost, first.weight);
+        Some(first.item)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.waiting.values().map(VecDeque::len).sum()
+    }
+}
+
+/// Transfers that a role inspects, or delivers, at the same time; each has threads of its own that decrypt besides.
+pub const WORKERS: usize = 4;
+
+/// How long a transfer keeps a worker, roughly: seconds, minutes, longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Size {
+    /// Up to 64 MiB.
+    Small,
+    /// Up to 4 GiB.
+    Medium,
+    /// More.
+    Large,
+}
+
+impl Size {
+    /// The size of a transfer of so many bytes.
+    pub fn of(bytes: u64) -> Self {
+        match bytes {
+            0..=0x400_0000 => Self::Small,
+            0x400_0001..=0x1_0000_0000 => Self::Medium,
+            _ => Self::Large,
+        }
+    }
+
+    /// How many workers transfers of this size and larger ones have together.
+    fn most(self) -> usize {
+        match self {
+            Self::Small => WORKERS,
+            Self::Medium => WORKERS - 1,
+            Self::Large => WORKERS - 2,
+        }
+    }
+}
+
+/// Whether a transfer of this size may begin while those are in work: never does a worker that is kept for smaller ones go
+/// to it.
+pub fn may_begin(size: Size, in_work: impl IntoIterator<Item = Size>) -> bool {
+    let in_work: Vec<Size> = in_work.into_iter().collect();
+    let with = |least: Size| in_work.iter().filter(|other| **other >= least).count() + usize::from(size >= least);
+    [Size::Small, Size::Medium, Size::Large].into_iter().all(|least| with(least) <= least.most() || size < least)
+}
+
+#[cfg(test)]
+mod tests;

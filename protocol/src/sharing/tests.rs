@@ -1,0 +1,151 @@
+//! Simulations: time is what was served.
+
+use super::*;
+use proptest::prelude::*;
+
+#[test]
+fn flows_that_always_want_more_get_shares_by_weight_whatever_their_pieces() {
+    let flows = [("genome", 1, 4_000_000), ("pictures", 2, 300_000), ("edc", 5, 7_000)];
+    let mut queue = FairQueue::default();
+    let push = |queue: &mut FairQueue<_, _>, flow: (&'static str, u32, u64)| queue.push(&flow.0, flow.1, flow.2, flow);
+    for flow in flows {
+        push(&mut queue, flow);
+        push(&mut queue, flow);
+    }
+    let mut served = BTreeMap::new();
+    while served.values().sum::<u64>() < 1_000_000_000 {
+        let flow = queue.pop().unwrap();
+        *served.entry(flow.0).or_default() += flow.2;
+        push(&mut queue, flow);
+    }
+    // No flow is further from its share of the whole, an eighth for each of its weight, than a piece of each flow.
+    let all: u64 = served.values().sum();
+    for (name, weight, _) in flows {
+        let share = all * u64::from(weight) / 8;
+        assert!(served[name].abs_diff(share) <= 5 * 4_307_000, "{name}: {} of {share}", served[name]);
+    }
+}
+
+#[test]
+fn what_comes_after_a_long_queue_waits_for_one_piece_of_each_other_flow_at_most() {
+    let mut queue = FairQueue::default();
+    for number in 0..10_000 {
+        queue.push(&(number % 40), 1, 4 << 20, "before");
+    }
+    for _ in 0..777 {
+        queue.pop();
+    }
+    queue.push(&1000, 1, 3 << 20, "tick");
+    let ahead = std::iter::from_fn(|| queue.pop()).take_while(|item| *item != "tick").count();
+    assert!(ahead <= 40, "{ahead}");
+}
+
+#[test]
+fn a_flow_of_the_least_weight_is_served_beside_one_of_the_greatest() {
+    let mut queue = FairQueue::default();
+    queue.push(&"least", 1, 100, "least");
+    queue.push(&"least", 1, 100, "least");
+    let mut served = 0;
+    for _ in 0..2_100 {
+        queue.push(&"greatest", MAX_WEIGHT, 100, "greatest");
+        served += usize::from(queue.pop() == Some("least"));
+    }
+    assert_eq!(served, 2);
+}
+
+#[test]
+fn a_flow_that_was_away_has_saved_up_nothing_and_owes_nothing() {
+    let mut shares = Shares::default();
+    shares.serve(&"first", 10, 1);
+    for _ in 0..1000 {
+        shares.serve(&"busy", 1000, 1);
+    }
+    assert!(shares.stand(&"first") <= shares.stand(&"busy"));
+    assert!(shares.stand(&"busy") - shares.stand(&"first") <= 1000 * PARTS, "one piece, not a thousand");
+    assert_eq!(shares.stand(&"first"), shares.stand(&"new"));
+    assert!(shares.ahead.len() <= 1, "what stands no higher than the rest is not remembered");
+}
+
+#[test]
+fn a_small_transfer_begins_however_many_larger_ones_wait_and_work() {
+    use Size::{Large, Medium, Small};
+    let mut work = Vec::new();
+    for size in [Large; 100].into_iter().chain([Medium; 100]) {
+        if may_begin(size, work.iter().copied()) {
+            work.push(size);
+        }
+    }
+    assert_eq!(work, [Large, Large, Medium]);
+    assert!(may_begin(Small, work.iter().copied()));
+    work.push(Small);
+    assert!(!may_begin(Small, work.iter().copied()), "there are no more workers");
+    // Where small ones have all workers, the next that is free is anybody's, but two stay without large ones.
+    assert!(may_begin(Large, [Small; 3]) && !may_begin(Large, [Small; 4]));
+    assert!(!may_begin(Large, [Large, Large]) && may_begin(Medium, [Large, Large]));
+    assert!(!may_begin(Large, [Medium; 3]) && !may_begin(Medium, [Medium; 3]));
+    assert_eq!(
+        [0, 1 << 26, (1 << 26) + 1, 1 << 32, (1 << 32) + 1].map(Size::of),
+        [Small, Small, Medium, Medium, Large]
+    );
+}
+
+/// A day of one role in seconds: transfers arrive, workers take as long as bytes say, tasks are chosen as `control` does.
+#[test]
+fn in_a_simulated_day_ticks_wait_for_ticks_alone_while_genomes_and_pictures_never_stop() {
+    struct Job {
+        source: u32,
+        bytes: u64,
+        came: u64,
+    }
+    const RATE: u64 = 50_000_000;
+    let (mut shares, mut waiting, mut work) = (Shares::default(), Vec::<Job>::new(), Vec::<(u64, Job)>::new());
+    let (mut longest_tick, mut done) = (0, BTreeMap::<u32, u64>::new());
+    for now in 0..86_400 {
+        if now % 600 == 0 {
+            waiting.push(Job { source: 1, bytes: 100_000_000_000, came: now });
+            waiting.push(Job { source: 2, bytes: 2_000_000_000, came: now });
+        }
+        if now % 20 == 0 {
+            (10..20).for_each(|source| waiting.push(Job { source, bytes: 3_000_000, came: now }));
+        }
+        work.retain(|(end, job)| {
+            if *end <= now {
+                *done.entry(job.source).or_default() += job.bytes;
+            }
+            *end > now
+        });
+        loop {
+            let in_work = || work.iter().map(|(_, job): &(u64, Job)| Size::of(job.bytes));
+            let allowed = (0..waiting.len()).filter(|at| may_begin(Size::of(waiting[*at].bytes), in_work()));
+            let Some(next) = allowed.min_by_key(|at| shares.stand(&waiting[*at].source)) else { break };
+            let job = waiting.remove(next);
+            shares.serve(&job.source, job.bytes, 1);
+            if job.source >= 10 {
+                longest_tick = longest_tick.max(now - job.came);
+            }
+            work.push((now + job.bytes.div_ceil(RATE), job));
+        }
+    }
+    assert!(longest_tick <= 12, "a tick waited for {longest_tick} seconds");
+    assert!(done[&1] >= 4_000_000_000_000, "genomes got on: {done:?}");
+    assert!(done[&2] >= 280_000_000_000, "pictures got on: {done:?}");
+}
+
+proptest! {
+    #[test]
+    fn everything_comes_out_once_and_in_its_flows_order(pushes in prop::collection::vec((0u8..5, 1u32..9, 0u64..1000, 0u8..3), 0..300)) {
+        let mut queue = FairQueue::default();
+        let mut out = Vec::new();
+        for (number, (flow, weight, cost, pops)) in pushes.iter().enumerate() {
+            queue.push(flow, *weight, *cost, (*flow, number));
+            out.extend((0..*pops).filter_map(|_| queue.pop()));
+        }
+        out.extend(std::iter::from_fn(|| queue.pop()));
+        prop_assert!(queue.is_empty());
+        prop_assert_eq!(out.len(), pushes.len());
+        for flow in 0..5 {
+            let of: Vec<usize> = out.iter().filter(|(from, _)| *from == flow).map(|(_, number)| *number).collect();
+            prop_assert!(of.is_sorted());
+        }
+    }
+}
