@@ -284,10 +284,11 @@ impl Store {
     }
 }
 
-/// A commit that failed may yet have happened (its last sync failed): what the database says is what holds.
+/// A commit that failed may yet have happened (its last sync failed): what the log in the database says is what holds. Of a change without an
+/// entry it says nothing: that failed, and is asked for again.
 fn settle(sql: &Connection, tree: &mut Tree, grown: Tree, error: rusqlite::Error) -> Result<(), Failure> {
     let end = audit::stored_end(sql)?;
-    if end == tree.position() && grown.position() != end {
+    if end == tree.position() {
         return Err(error.into());
     }
     if end == grown.position() {

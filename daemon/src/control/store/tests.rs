@@ -69,6 +69,18 @@ fn a_commit_that_fails_leaves_neither_row_nor_leaf() {
 }
 
 #[test]
+fn a_commit_that_fails_is_an_error_also_where_nothing_was_recorded() {
+    let (_folder, path) = folder();
+    let store = open(&path).unwrap();
+    let failed = store.write(|write| {
+        write.sql.pragma_update(None, "defer_foreign_keys", true)?;
+        write.sql.execute("INSERT INTO certificates (sha256, source, expires) VALUES ('a', 'nobody', 0)", [])?;
+        Ok(())
+    });
+    assert!(matches!(failed, Err(Failure::Fault(Fault::Database(_)))), "{failed:?}");
+}
+
+#[test]
 fn a_panic_in_a_transaction_rolls_it_back_and_harms_no_other() {
     let (_folder, path) = folder();
     let store = open(&path).unwrap();
