@@ -30,8 +30,9 @@ fn send(zone: &Zone, source: &Source, number: usize, role: &str, call: &str, nth
         whole_or_absent(zone, &dataset, &tree);
         match (trace.struck(), child.try_wait().unwrap()) {
             (true, _) => Some(true),
-            (false, Some(_)) => Some(trace.struck()),
-            (false, None) => None,
+            // The source may hear of it before the role has taken its last steps.
+            (false, Some(_)) if is_settled(zone, &dataset) => Some(trace.struck()),
+            (false, _) => None,
         }
     });
     trace.detach();
@@ -44,6 +45,13 @@ fn send(zone: &Zone, source: &Source, number: usize, role: &str, call: &str, nth
     proven(zone, &dataset, transfer, &tree);
     fs::remove_dir_all(tree).unwrap();
     struck
+}
+
+/// The receipt lies beside the bag, and `deliver` owes nothing more.
+fn is_settled(zone: &Zone, dataset: &str) -> bool {
+    let beside = fs::read_dir(zone.room().join(dataset)).into_iter().flatten().flatten();
+    let laid = beside.map(|entry| entry.path().join("delivered.json")).any(|receipt| receipt.exists());
+    laid && fs::read_dir(zone.root().join("deliver/pending")).unwrap().next().is_none()
 }
 
 /// The bags of a dataset, receipts aside.

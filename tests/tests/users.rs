@@ -255,8 +255,16 @@ fn users_are_kept_apart_by_owners_and_modes_alone_and_a_stranger_reads_nothing()
         let listed = run(command_as("nobody", &["find", text(&root), "!", "-type", "d", "-readable"]));
         let readable: BTreeSet<_> = listed.stdout.lines().map(PathBuf::from).collect();
         let public = |path: &Path| path.ends_with("sluse.toml") || path.parent() == Some(&root.join("trust"));
-        assert!(readable.iter().all(|path| public(path)), "{readable:?}");
-        assert_eq!(readable.len(), 6, "the listing saw the public halves: {readable:?}");
+        // Anybody may connect to this socket, and hears nothing there.
+        let alerts = root.join("run/alerts/alerts.sock");
+        assert!(readable.iter().all(|path| public(path) || *path == alerts), "{readable:?}");
+        let hear = format!(
+            "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); print(s.recv(9))",
+            text(&alerts)
+        );
+        let heard = run(command_as("nobody", &["python3", "-c", &hear]));
+        assert!(heard.code != 0 || heard.stdout == "b''\n", "{heard:?}");
+        assert_eq!(readable.len(), 7, "the listing saw the public halves: {readable:?}");
         let sluse = zone.folder.path().join("sluse");
         fs::copy(binaries().join("sluse"), &sluse).unwrap();
         let health = run(command_as("nobody", &[text(&sluse), "health", "--zone", text(&root)]));
