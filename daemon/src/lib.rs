@@ -10,6 +10,7 @@ pub mod control;
 mod control_link;
 pub mod deliver;
 mod direct;
+mod doors;
 mod error;
 mod gather;
 pub mod inspect;

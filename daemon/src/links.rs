@@ -1,14 +1,12 @@
 //! How the other roles' links reach `control`: handed over by the supervisor, or connected to at its sockets.
 
-use crate::{RoleError, accounts, confine, sys};
+use crate::{RoleError, accounts, confine, doors, sys};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Uid;
 use sluse_host::layout::Layout;
 use sluse_protocol::roles::Role;
-use std::fs::Permissions;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -84,24 +82,13 @@ fn take_links(supervisor: &UnixStream, links: &SyncSender<(Role, UnixStream)>) -
 pub fn listen(layout: &Layout) -> Result<Receiver<(Role, UnixStream)>, RoleError> {
     let (links, receiver) = sync_channel(WAITING_LINKS);
     for (role, _) in CLIENTS {
-        let listener =
-            listener(layout, role).map_err(RoleError::io(format!("making the socket for the role {role}")))?;
+        // Anybody may connect; whoever is not the role's user is cut off at once.
+        let listener = doors::bind(&layout.role_socket(role), None, true)
+            .map_err(RoleError::io(format!("making the socket for the role {role}")))?;
         let (peer, links) = (Peer::of(role)?, links.clone());
         confine::when_confined(move || spawn("listen", move || accept(role, &listener, peer, &links)));
     }
     Ok(receiver)
-}
-
-fn listener(layout: &Layout, role: Role) -> io::Result<UnixListener> {
-    let path = layout.role_socket(role);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    // Anybody may connect; whoever is not the role's user is cut off at once.
-    std::fs::set_permissions(&path, Permissions::from_mode(0o666))?;
-    Ok(listener)
 }
 
 fn accept(role: Role, listener: &UnixListener, peer: Peer, links: &SyncSender<(Role, UnixStream)>) {

@@ -3,15 +3,13 @@
 use super::failure::Failure;
 use super::health;
 use super::shared::Control;
-use crate::{RoleError, accounts};
+use crate::{RoleError, accounts, doors};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use sluse_host::config::Zone;
 use sluse_host::files;
 use sluse_protocol::alerts::{Alert, Alerts};
-use std::fs::Permissions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -67,14 +65,8 @@ pub fn listen(zone: &Zone) -> Result<UnixListener, RoleError> {
         if let Some(folder) = path.parent() {
             files::create_folder(folder, 0o755)?;
         }
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
         // Anybody may connect; whoever is not the user that mails is cut off at once.
-        std::fs::set_permissions(&path, Permissions::from_mode(0o666))?;
-        Ok(listener)
+        doors::bind(&path, None, true)
     };
     bind().map_err(RoleError::io(path.display().to_string()))
 }

@@ -23,7 +23,6 @@ mod changes;
 mod deadlines;
 mod deliveries;
 mod documents;
-mod doors;
 mod endings;
 mod enrolment;
 mod failure;

@@ -3,8 +3,7 @@
 use super::exif::Signs;
 use crate::formats::Plain;
 use crate::policy::Policy;
-use crate::reader::{Notice, Reader, Sink};
-use sluse_protocol::finding::Class;
+use crate::reader::{Reader, Sink};
 use std::sync::Arc;
 
 const MARK: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
@@ -166,14 +165,7 @@ impl Reader for Png {
 
     fn finish(&mut self, sink: &mut dyn Sink) {
         let ended = matches!(self.at, At::Behind | At::Wrong);
-        let cut = (!ended).then_some((self.offset, "the picture ends within itself: it may have been cut off"));
-        if let Some((offset, what)) = self.wrong.or(cut) {
-            sink.notice(Notice { class: Class::Malformed, offset: Some(offset), message: what.into() });
-        }
-        if let Some(offset) = self.behind {
-            let message = "bytes behind the end of the picture".into();
-            sink.notice(Notice { class: Class::Irregular, offset: Some(offset), message });
-        }
+        super::tell_shape(ended, self.offset, self.wrong, self.behind, sink);
         self.signs.tell(sink);
         self.texts.finish(sink);
     }

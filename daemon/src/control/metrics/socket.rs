@@ -1,10 +1,9 @@
 //! The monitors' socket: HTTP/1.0 (RFC 1945) as far as a scraper needs it, one answer a connection. Who
 //! connects is told by the kernel, and who may know the numbers by the system's groups, as at the operators' socket.
 
-use crate::RoleError;
-use crate::control::doors;
 use crate::control::people::{self, People};
 use crate::control::shared::Control;
+use crate::{RoleError, doors};
 use sluse_host::config::Zone;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -15,13 +15,12 @@ mod versions;
 pub use acts::{check_reason, digest};
 use places::{Place, Places};
 
-use super::doors;
 use super::failure::{Failure, refuse};
 use super::people::{self, People, Person, Stranger};
 use super::shared::Control;
 use super::store::Who;
 use super::{readings, reviews};
-use crate::RoleError;
+use crate::{RoleError, doors};
 use sluse_host::config::Zone;
 use sluse_host::rpc;
 use sluse_protocol::ids::TransferId;

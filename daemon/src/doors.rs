@@ -1,4 +1,4 @@
-//! Making the sockets at which people of this host ask.
+//! Making the Unix sockets at which others on this host ask.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
