@@ -12,7 +12,7 @@
 use sluse_content::containers::{End, Limits, Member, Visitor, Walker, printable};
 use sluse_content::identifiers::HashKey;
 use sluse_content::types::TypeReader;
-use sluse_content::{Notice, Policy, Reader, readers};
+use sluse_content::{FileReader, Notice, Policy, Reader, Sink, Unpacked, readers};
 use sluse_protocol::agreement::{Content, NamedPattern};
 use sluse_protocol::types::FileType;
 use std::collections::BTreeMap;
@@ -28,9 +28,6 @@ const PIECE: usize = 64 * 1024;
 
 /// DICOM files that are read: those of a folder, again and again.
 const DICOM_FILES: usize = 20_000;
-
-/// Bytes of a member that `look` keeps to tell its type; those that are longer are left out, and named.
-const MEMBER_BYTES: usize = 1 << 30;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
@@ -232,76 +229,66 @@ fn observations() -> Vec<u8> {
 }
 
 fn look(policy: &Arc<Policy>, paths: &[String]) -> Fallible<()> {
-    let (mut files, mut bytes) = (0u64, 0u64);
-    let mut seen = Look { policy: policy.clone(), open: Vec::new(), counts: BTreeMap::new(), members: 0, shown: 0 };
+    let (mut bytes, mut seen) = (0u64, Look::default());
     for path in walk(paths)? {
         let content = fs::read(&path)?;
-        (files, bytes) = (files + 1, bytes + content.len() as u64);
-        let mut walker = Walker::new(&path.to_string_lossy(), Some(content.len() as u64), Limits::default());
-        content.chunks(PIECE).for_each(|piece| walker.feed(piece, &mut seen));
-        walker.finish(&mut seen);
+        bytes += content.len() as u64;
+        seen.begin(&printable(&path.to_string_lossy()), &content);
+        let mut reader = FileReader::new(&seen.name.clone(), content.len() as u64, policy);
+        content.chunks(PIECE).for_each(|piece| reader.feed(piece, &mut seen));
+        reader.finish(&mut seen);
     }
+    let Look { files, members, shown, counts, .. } = seen;
     println!(
         "{files} files, {:.1} MB; with members {}, {:.1} MB",
         bytes as f64 / 1e6,
-        seen.members,
-        seen.shown as f64 / 1e6
+        files + members,
+        (bytes + shown) as f64 / 1e6
     );
-    seen.counts.iter().for_each(|((file_type, class), count)| println!("{file_type:14} {class:20} {count}"));
+    counts.iter().for_each(|((file_type, class), count)| println!("{file_type:14} {class:20} {count}"));
     Ok(())
 }
 
-/// Looks at files and members, each by its type.
+/// Looks at files as `inspect` does; what is noticed in a member counts for the file's type.
+#[derive(Default)]
 struct Look {
-    policy: Arc<Policy>,
-    /// The names and bytes of what is open.
-    open: Vec<(String, Vec<u8>)>,
+    name: String,
+    file_type: String,
     counts: BTreeMap<(String, String), u64>,
+    files: u64,
     members: u64,
     shown: u64,
 }
 
 impl Look {
-    fn tell(&mut self, name: &str, file_type: &str, notice: &Notice) {
-        *self.counts.entry((file_type.to_owned(), notice.class.to_string())).or_default() += 1;
-        let at = notice.offset.map(|offset| format!(" at {offset}")).unwrap_or_default();
-        println!("{name} ({file_type}) {}{at}: {}", notice.class, notice.message);
+    fn begin(&mut self, name: &str, content: &[u8]) {
+        let (mut types, mut notices) = (TypeReader::new(name, &Arc::from([])), Vec::new());
+        types.feed(content, &mut notices);
+        types.finish(&mut notices);
+        self.name = name.to_owned();
+        self.file_type = types.types().first().map_or("unknown".into(), FileType::to_string);
+        self.files += 1;
+        self.count("(files)");
+    }
+
+    fn count(&mut self, what: &str) {
+        *self.counts.entry((self.file_type.clone(), what.to_owned())).or_default() += 1;
     }
 }
 
-impl Visitor for Look {
-    fn begin(&mut self, member: &Member<'_>) {
-        self.open.push((printable(&member.chain.join("!")), Vec::new()));
+impl Sink for Look {
+    fn notice(&mut self, notice: Notice) {
+        self.count(&notice.class.to_string());
+        let at = notice.offset.map(|offset| format!(" at {offset}")).unwrap_or_default();
+        println!("{} ({}) {}{at}: {}", self.name, self.file_type, notice.class, notice.message);
     }
 
-    fn bytes(&mut self, depth: usize, bytes: &[u8]) {
-        if let Some((_, content)) = self.open.get_mut(depth)
-            && content.len() + bytes.len() <= MEMBER_BYTES
-        {
-            content.extend_from_slice(bytes);
+    fn unpacked(&mut self, unpacked: Unpacked<'_>) {
+        match unpacked {
+            Unpacked::Begin { .. } => self.members += 1,
+            Unpacked::Bytes { bytes, .. } => self.shown += bytes.len() as u64,
+            Unpacked::End => {}
         }
-        self.shown += bytes.len() as u64;
-    }
-
-    fn end(&mut self, _: usize, _: End) {
-        let Some((name, content)) = self.open.pop() else { return };
-        self.members += 1;
-        let (mut types, mut notices) =
-            (TypeReader::new(name.rsplit('!').next().unwrap_or_default(), &Arc::from([])), Vec::new());
-        types.feed(&content, &mut notices);
-        types.finish(&mut notices);
-        // What is of no known type is looked through like a type without a reader of its own.
-        let file_type = types.types().first().copied().unwrap_or(FileType::Npy);
-        let mut reader = readers(file_type, &self.policy);
-        content.chunks(PIECE).for_each(|piece| reader.feed(piece, &mut notices));
-        reader.finish(&mut notices);
-        *self.counts.entry((file_type.to_string(), "(files)".into())).or_default() += 1;
-        notices.iter().for_each(|notice| self.tell(&name, file_type.as_str(), notice));
-    }
-
-    fn notice(&mut self, depth: usize, notice: Notice) {
-        let name = self.open.get(depth).map_or(String::new(), |(name, _)| name.clone());
-        self.tell(&name, "container", &notice);
     }
 }
 

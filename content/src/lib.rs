@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bulk;
 pub mod containers;
 mod flaw;
 mod formats;
@@ -21,7 +22,8 @@ mod testing;
 mod text;
 pub mod types;
 
-pub use formats::{Bam, Csv, Dicom, Fastq, Hl7, Json, Parquet, Pdf, Plain, Sam, Vcf, Xml};
+pub use formats::elements;
+pub use formats::{Bam, Cram, Csv, Dicom, Fastq, Hl7, Json, Parquet, Pdf, Plain, Sam, Vcf, Xml};
 pub use inspect::{FileReader, MAX_PLACE_BYTES, look_at_name, readers};
 pub use patterns::Patterns;
 pub use policy::Policy;

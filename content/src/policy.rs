@@ -21,6 +21,8 @@ pub struct Policy {
     pub columns: Option<HashSet<String>>,
     /// Whether DICOM files may have private elements.
     pub private_elements: bool,
+    /// Counts in cells of tables from 1 to under this are told; `None` where nobody asks.
+    pub small_cells: Option<u32>,
 }
 
 impl Policy {
@@ -37,6 +39,7 @@ impl Policy {
             patterns: named.collect::<Result<_, _>>()?,
             columns: (!content.columns.is_empty()).then(|| content.columns.iter().cloned().collect()),
             private_elements: content.private_elements,
+            small_cells: content.small_cells,
         })
     }
 

@@ -1,5 +1,6 @@
 //! What a parser of content is.
 
+use crate::bulk::Bulk;
 use sluse_protocol::finding::Class;
 
 /// Reads one stream as it comes.
@@ -11,6 +12,11 @@ pub trait Reader: Send {
 
     /// The stream has ended.
     fn finish(&mut self, sink: &mut dyn Sink);
+
+    /// What the stream was to a FHIR export, once it has ended.
+    fn bulk(&mut self) -> Option<Bulk> {
+        None
+    }
 }
 
 /// Takes what readers notice.
@@ -20,6 +26,9 @@ pub trait Sink {
 
     /// Is shown what was taken out of a container. Whoever looks at bytes by themselves wants it; most do not.
     fn unpacked(&mut self, _: Unpacked<'_>) {}
+
+    /// Is told what the file is to a FHIR export, at its end. Whoever looks at all files of a transfer wants it.
+    fn bulk(&mut self, _: Bulk) {}
 }
 
 /// A member of a container, as it comes. The members that are open form a stack: each lies in the one before it.

@@ -1,6 +1,7 @@
 //! Text in the encodings that come: UTF-8 with or without byte order mark, UTF-16 with one, and what is left for one of the
 //! one-byte encodings.
 
+use crate::bulk::Bulk;
 use crate::flaw::Flaw;
 use crate::reader::{Notice, Reader, Sink};
 use sluse_protocol::finding::Class;
@@ -152,6 +153,10 @@ impl<R: Reader> Reader for Text<R> {
             let class = if self.strict { Class::Malformed } else { Class::Irregular };
             sink.notice(Notice { class, offset: Some(offset), message: "the text is not in UTF-8".into() });
         }
+    }
+
+    fn bulk(&mut self) -> Option<Bulk> {
+        self.inner.bulk()
     }
 }
 

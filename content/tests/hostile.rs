@@ -10,6 +10,16 @@ use std::sync::Arc;
 /// A valid fødselsnummer of nobody: the published example of the rule until 2032.
 const CANARY: &str = "02013299997";
 
+/// A number of each kind, of nobody; what it is called, and what it leads to in a place made for numbers.
+const KINDS: [(&str, &str, Class); 6] = [
+    (CANARY, "fødselsnummer", Class::Identifier),
+    ("02013299903", "fødselsnummer", Class::Identifier),
+    ("53097210094", "D-nummer", Class::Identifier),
+    ("13497210083", "H-nummer", Class::Identifier),
+    ("83097210007", "felles hjelpenummer", Class::Identifier),
+    ("13897210066", "synthetic test number", Class::IdentifierTest),
+];
+
 #[expect(clippy::unwrap_used, reason = "what every test begins with")]
 fn policy() -> Arc<Policy> {
     Arc::new(Policy::new(&Content::default(), HashKey::new([3; 32])).unwrap())
@@ -103,20 +113,25 @@ fn what_is_told_is_little_and_never_a_number() {
 }
 
 #[test]
-fn a_number_at_every_border_of_pieces_is_found_in_every_format() {
-    let samples = [
-        (FileType::Csv, format!("a,fnr\n1,{CANARY}\n")),
-        (FileType::Ndjson, format!("{{\"fnr\":\"{CANARY}\"}}\n")),
-        (FileType::Xml, format!("<a><fnr>{CANARY}</fnr></a>")),
-        (FileType::Hl7, format!("MSH|^~\\&\rPID|||{CANARY}^^^\r")),
-    ];
-    for (file_type, text) in samples {
-        for cut in 0..text.len() {
-            let (mut reader, mut notices) = (readers(file_type, &policy()), Vec::new());
-            reader.feed(&text.as_bytes()[..cut], &mut notices);
-            reader.feed(&text.as_bytes()[cut..], &mut notices);
-            reader.finish(&mut notices);
-            assert!(notices.iter().any(|notice| notice.class == Class::Identifier), "{file_type} cut at {cut}");
+fn a_number_of_every_kind_is_found_at_every_border_of_pieces_in_every_format() {
+    for (number, kind, class) in KINDS {
+        let samples = [
+            (FileType::Csv, format!("a,fnr\n1,{number}\n").into_bytes()),
+            (FileType::Csv, format!("\"a\",\"fnr\"\n\"1\",\"{number}\"\n").into_bytes()),
+            (FileType::Csv, utf16(&format!("a,fnr\n1,{number}\n"))),
+            (FileType::Ndjson, format!("{{\"fnr\":\"{number}\"}}\n").into_bytes()),
+            (FileType::Xml, format!("<a><fnr>{number}</fnr></a>").into_bytes()),
+            (FileType::Hl7, format!("MSH|^~\\&|\rPID|||{number}^^^\r").into_bytes()),
+        ];
+        for (file_type, text) in samples {
+            for cut in 0..text.len() {
+                let (mut reader, mut notices) = (readers(file_type, &policy()), Vec::new());
+                reader.feed(&text[..cut], &mut notices);
+                reader.feed(&text[cut..], &mut notices);
+                reader.finish(&mut notices);
+                let found = notices.iter().any(|notice| notice.class == class && notice.message.contains(kind));
+                assert!(found, "{kind} in {file_type} cut at {cut}: {notices:?}");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 use sluse_content::containers::{End, Limits, Member, Visitor, Walker};
 use sluse_content::identifiers::{HashKey, national};
 use sluse_content::types::TypeReader;
-use sluse_content::{Notice, Policy, look_at_name, readers};
+use sluse_content::{FileReader, Notice, Policy, Reader as _, look_at_name, readers};
 use sluse_protocol::agreement::{Content, NamedPattern};
 use sluse_protocol::finding::Class;
 use sluse_protocol::types::FileType;
@@ -18,6 +18,7 @@ pub type Target = fn(&[u8]);
 /// All of them, by the names of their folders in `fuzz/seeds`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("bam", |bytes| reader(FileType::Bam, bytes)),
+    ("cram", |bytes| reader(FileType::Cram, bytes)),
     ("csv", |bytes| reader(FileType::Csv, bytes)),
     ("dicom", |bytes| reader(FileType::Dicom, bytes)),
     ("dta", |bytes| reader(FileType::Dta, bytes)),
@@ -39,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("xpt", |bytes| reader(FileType::Xpt, bytes)),
     ("types", types),
     ("path", path),
+    ("workbook", workbook),
     ("zip", containers),
     ("compressed", containers),
     ("base64", containers),
@@ -56,6 +58,7 @@ static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
         pseudonym: Some("P[0-9]+".parse().expect("a pattern")),
         patterns: vec![NamedPattern { name: "hospital number".into(), pattern }],
         columns: vec!["pseudonym".into()],
+        small_cells: Some(5),
         ..Content::default()
     };
     Arc::new(Policy::new(&content, HashKey::new([5; 32])).expect("patterns that compile"))
@@ -73,11 +76,54 @@ fn reader(file_type: FileType, bytes: &[u8]) {
         let (mut reader, mut notices) = (readers(file_type, &POLICY), Vec::new());
         file.chunks(piece.max(1)).for_each(|piece| reader.feed(piece, &mut notices));
         reader.finish(&mut notices);
+        (notices, reader.bulk())
+    };
+    let whole = read(file.len());
+    check(&whole.0, file);
+    assert_eq!(read(piece), whole, "in pieces of {piece}");
+}
+
+/// A sheet and, behind the first zero, the texts to which its cells refer: read as a workbook with these parts.
+fn workbook(bytes: &[u8]) {
+    let (piece, parts) = split(bytes);
+    let (sheet, texts) = match parts.iter().position(|byte| *byte == 0) {
+        Some(zero) => (&parts[..zero], &parts[zero + 1..]),
+        None => (parts, &[][..]),
+    };
+    let file = stored(&[
+        ("[Content_Types].xml", b"<a/>"),
+        ("xl/workbook.xml", b"<a/>"),
+        ("xl/worksheets/sheet1.xml", sheet),
+        ("xl/sharedStrings.xml", texts),
+    ]);
+    let read = |piece: usize| {
+        let (mut reader, mut notices) = (FileReader::new("a.xlsx", file.len() as u64, &POLICY), Vec::new());
+        file.chunks(piece.max(1)).for_each(|piece| reader.feed(piece, &mut notices));
+        reader.finish(&mut notices);
+        // What is noticed of a part and of the archive around it comes in the order in which the bytes do.
+        notices.sort_by(|one, other| (one.class, &one.message).cmp(&(other.class, &other.message)));
         notices
     };
     let whole = read(file.len());
-    check(&whole, file);
+    check(&whole, &file);
     assert_eq!(read(piece), whole, "in pieces of {piece}");
+}
+
+/// A ZIP archive of these files, as they are.
+fn stored(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut entries, mut list) = (Vec::new(), Vec::new());
+    for (name, file) in files {
+        let (place, length) = (entries.len() as u32, (file.len() as u32).to_le_bytes());
+        let sum = crc32fast::hash(file).to_le_bytes();
+        let name_length = (name.len() as u16).to_le_bytes();
+        let common = [&[20, 0][..], &[0; 8], &sum, &length, &length, &name_length, &[0; 2]].concat();
+        entries.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), file].concat());
+        list.extend([&b"PK\x01\x02\x14\0"[..], &common, &[0; 10], &place.to_le_bytes(), name.as_bytes()].concat());
+    }
+    let count = (files.len() as u16).to_le_bytes();
+    let (length, place) = ((list.len() as u32).to_le_bytes(), (entries.len() as u32).to_le_bytes());
+    let end = [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &length, &place, &[0; 2]].concat();
+    [entries, list, end].concat()
 }
 
 fn types(bytes: &[u8]) {

@@ -200,7 +200,10 @@ fn names(bytes: &[u8]) {
         // Only its length may still be too much for Windows.
         let short = mapped.as_str().len() < 150;
         assert!(!short || check_windows(&mapped) == Ok(()), "{mapped:?}");
-        assert_eq!(collision_key(&mapped), collision_key(&mapped.as_str().to_lowercase().parse().expect("a path")));
+        // Some letters are longer in lower case: then it may be too long for a path.
+        if let Ok(lower) = mapped.as_str().to_lowercase().parse() {
+            assert_eq!(collision_key(&mapped), collision_key(&lower));
+        }
     }
     if let Ok(time) = text.parse::<Timestamp>() {
         assert_eq!(time.to_string().parse(), Ok(time));

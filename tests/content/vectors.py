@@ -2,8 +2,10 @@
 
 Nothing here is malware, and no number is a person's: they are computed."""
 import base64
+import email.message
 import gzip
 import io
+import json
 import os
 import struct
 import subprocess
@@ -115,6 +117,11 @@ def malware():
     put("malware/odm.xml", f"<?xml version='1.0'?>\n<ODM><ItemDataBase64Binary>{attachment}</ItemDataBase64Binary></ODM>\n")
     packed = base64.b64encode(whole).decode()
     put("malware/attachment.json", f'{{"resourceType":"Binary","contentType":"application/zip","data":"{packed}"}}\n')
+    letter = email.message.EmailMessage()
+    letter["From"], letter["To"], letter["Subject"] = "a@example.org", "b@example.org", "a file"
+    letter.set_content("See the file.\n")
+    letter.add_attachment(whole, maintype="application", subtype="zip", filename="a.zip")
+    put("malware/letter.eml", letter.as_bytes())
     for command in (["7zz", "a", "virus.7z"], ["xz", "-k"], ["zstd", "-q"], ["bzip2", "-k"]):
         put("malware/virus", virus)
         run("malware", *command, "virus")
@@ -180,11 +187,27 @@ def forged():
     put("forged/delimiter.csv", b"a;b\n1;2\n3,4\n")
     put("forged/grows.xml", '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><a>&b;</a>')
     put("forged/reads.xml", '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><a>&a;</a>')
+    put("forged/t\u202evsc.csv", table)
+    inner = zipped([("a.csv", table)])
+    for _ in range(20):
+        inner = zipped([("r/r.zip", inner)])
+    put("forged/deep.zip", inner)
     put("forged/old.rar", b"Rar!\x1a\7\1\0" + bytes(100))
+    put("forged/names.cpio", b"070701" + b"00000000" * 12 + b"0000000BTRAILER!!!\0")
+    put("forged/frame.lz4", b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(100))
+    put("forged/files.cab", b"MSCF" + bytes(100))
+    put("forged/cut.cram", seed("cram", "made-2")[:-20])
     put("forged/tool.zip", zipped([("notes.csv", b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\x3e\0\1\0\0\0")]))
     put("forged/macros.zip", zipped([("book.xlsx", book(("xl/vbaProject.bin", b"x")))]))
     put("forged/acts.svg.gz", gzip.compress(b"<svg><script>alert(1)</script></svg>"))
     put("forged/acts.pdf", b"%PDF-1.7\n1 0 obj\n<< /OpenAction << /S /JavaScript /JS (x) >> >>\nendobj\nstartxref\n0\n%%EOF\n")
+
+
+def seed(kind, name):
+    """What the fuzzer begins with; the first byte is its own."""
+    seeds = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../fuzz/seeds")
+    with open(os.path.join(seeds, kind, name), "rb") as file:
+        return file.read()[1:]
 
 
 def persons():
@@ -212,13 +235,11 @@ def persons():
     put("persons/letter.txt", f"Pasienten ({number()}) ble innlagt.\n")
     sheet = "".join(f"<si><t>{number()}</t></si>" for _ in range(3))
     put("persons/book.xlsx", book(("xl/sharedStrings.xml", f"<sst>{sheet}</sst>".encode())))
-    # What other programs wrote; the first byte is the fuzzer's. The numbers in them are those that the population register gives as examples.
+    # What other programs wrote. The numbers in them are those that the population register gives as examples.
     print("02013299997\n30108299920")
-    seeds = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../fuzz/seeds")
     for kind, name in (("sav", "persons-plain"), ("sav", "persons-codes"), ("sav", "persons-blocks"), ("dta", "persons-114"), ("dta", "persons-118"),
-                       ("xpt", "persons-5"), ("sas7bdat", "persons-wide-little"), ("png", "persons"), ("jpeg", "persons")):
-        with open(os.path.join(seeds, kind, name), "rb") as seed:
-            put(f"persons/{name}.{kind}", seed.read()[1:])
+                       ("xpt", "persons-5"), ("sas7bdat", "persons-wide-little"), ("png", "persons"), ("jpeg", "persons"), ("cram", "made-3")):
+        put(f"persons/{name}.{kind}", seed(kind, name))
     row = '<row><c r="A{0}" t="inlineStr"><is><t>{1}</t></is></c><c r="B{0}"{2}<v>{3}</v></c></row>'
     rows = row.format(1, "age", ' t="str">', "fnr") + row.format(2, "44", ">", number())
     put("persons/column.xlsx", book(("xl/worksheets/sheet1.xml", f"<worksheet><sheetData>{rows}</sheetData></worksheet>".encode())))
@@ -236,7 +257,23 @@ def rules():
     put("rules/good.csv", "pseudonym,age\nP001,44\n")
 
 
+def export():
+    """A FHIR export whose manifest is right of one file only."""
+    lines = lambda kind, count: "".join(f'{{"resourceType":"{kind}","id":"{number}"}}\n' for number in range(count))
+    output = lambda kind, file, count: {"type": kind, "url": f"https://example.org/fhir/{file}", "count": count}
+    named = [output("Condition", "Condition.000.ndjson", 4), output("Encounter", "Encounter.000.ndjson", 3),
+             output("Device", "Device.000.ndjson", 2), output("Group", "Group.000.ndjson", 1)]
+    manifest = {"transactionTime": "2026-01-01T00:00:00Z", "request": "https://example.org/fhir/$export",
+                "requiresAccessToken": False, "output": named, "error": []}
+    put("export/manifest.json", json.dumps(manifest, indent=2))
+    put("export/Condition.000.ndjson", lines("Condition", 4))
+    put("export/Encounter.000.ndjson.gz", gzip.compress(lines("Encounter", 2).encode()))
+    put("export/Device.000.ndjson", lines("Device", 1) + lines("Practitioner", 1))
+    put("export/Location.000.ndjson", lines("Location", 1))
+
+
 malware()
 forged()
 persons()
 rules()
+export()

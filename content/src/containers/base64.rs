@@ -1,4 +1,4 @@
-//! Files that stand in XML and JSON as base64: attachments of FHIR, `ItemDataBase64` of CDISC ODM, pictures in pages.
+//! Files that stand in XML, JSON and mails as base64: attachments of FHIR and of letters, `ItemDataBase64` of CDISC ODM, pictures in pages.
 //!
 //! What counts is a run of 64 characters of base64 that are not all hexadecimal digits, nor all nucleotides, nor all words. It may
 //! go on over lines, and in JSON with its slashes escaped.
@@ -26,10 +26,33 @@ pub(super) enum Run {
     No,
 }
 
-/// Whether a stream that begins so is XML or JSON.
+/// What mails begin with; of some only the beginning.
+const MAILS: &[&str] = &[
+    "from ",
+    "from:",
+    "to:",
+    "cc:",
+    "date:",
+    "subject:",
+    "received:",
+    "return-path:",
+    "delivered-to:",
+    "message-id:",
+    "mime-version:",
+    "content-",
+    "x-",
+    "dkim-",
+    "arc-",
+    "authentication-results:",
+    "reply-to:",
+    "sender:",
+];
+
+/// Whether a stream that begins so is XML, JSON or a mail.
 pub(super) fn may_hold(head: &[u8]) -> bool {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    matches!(text.first(), Some(b'<' | b'{' | b'['))
+    let is_mail = |mark: &&str| text.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark.as_bytes()));
+    matches!(text.first(), Some(b'<' | b'{' | b'[')) || MAILS.iter().any(is_mail)
 }
 
 /// Finds the first run. The byte before `input` is not part of one.

@@ -25,6 +25,7 @@ mod walker;
 mod zip;
 
 pub use limits::Limits;
+pub use names::{TURNED, turns_writing};
 pub use recognise::is_container;
 pub use visitor::{End, MAX_NAME_CHARS, Member, Visitor, printable};
 pub use walker::{Totals, Walker};

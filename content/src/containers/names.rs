@@ -4,9 +4,17 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::path::{DataPath, PathProblem, check_windows, collision_key};
 use std::collections::HashSet;
 
+/// What is said of a name that turns the direction of writing.
+pub const TURNED: &str = "its name turns the direction of writing: it looks like another";
+
 /// Characters that turn the direction of writing: `exe.csv` and `vsc.exe` look the same with one in between.
 pub(super) fn is_bidi(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a name turns the direction of writing.
+pub fn turns_writing(name: &str) -> bool {
+    name.chars().any(is_bidi)
 }
 
 /// The text of a name: UTF-8, else code page 437's place of each byte is not worth telling, so lossy.
@@ -23,8 +31,8 @@ pub(super) fn check(raw: &[u8]) -> Option<&'static str> {
     if text.chars().any(char::is_control) {
         return Some("its name holds control characters");
     }
-    if text.chars().any(is_bidi) {
-        return Some("its name turns the direction of writing: it looks like another");
+    if turns_writing(&text) {
+        return Some(TURNED);
     }
     if text.starts_with(['/', '\\']) || matches!(text.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic()) {
         return Some("its name is an absolute path");

@@ -22,6 +22,9 @@ const END_ROOM: u64 = 22 + 65_535;
 /// Where a disc image (ISO 9660, UDF) has its mark.
 const DISC_MARK: u64 = 32_769;
 
+/// What an Office 97 file begins with.
+const COMPOUND: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
+
 /// The longest name by which a header is taken for one.
 const MAX_NAME: usize = 1024;
 
@@ -31,6 +34,8 @@ pub(super) struct Plain {
     zip: Option<Box<Zip>>,
     /// Where the last archive's end was read.
     ended: Option<u64>,
+    /// Whether it is an Office 97 file: programs put archives into those.
+    compound: bool,
     /// Where an end record without an archive stands.
     lone_end: Option<u64>,
     text: Text,
@@ -156,6 +161,7 @@ impl Plain {
 impl Container for Plain {
     fn step(&mut self, at: u64, input: &[u8], out: &mut Outlet<'_>) -> Step {
         if matches!(self.text, Text::Unknown) {
+            self.compound = input.starts_with(COMPOUND);
             self.text = if base64::may_hold(input) { Text::Search } else { Text::No };
         }
         let end = at + input.len() as u64;
@@ -186,7 +192,9 @@ impl Container for Plain {
             zip.finish(at, rest, out);
             self.ended = zip.has_ended().then_some(at).or(self.ended);
         }
-        if self.ended.is_some_and(|ended| size - ended <= END_ROOM) {
+        // In an Office 97 file there is always something behind it: a sector's rest at least.
+        let room = if self.compound { 0 } else { END_ROOM };
+        if self.ended.is_some_and(|ended| size - ended <= room) {
             out.notice(Class::Polyglot, 0, BOTH);
         } else if self.lone_end.is_some_and(|place| size - place <= END_ROOM) {
             out.notice(Class::NotInspected, 0, ENDS);

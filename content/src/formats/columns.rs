@@ -1,5 +1,6 @@
 //! The columns of a table: their names, whether the agreement has them, and what was found in them.
 
+use super::small_cells::SmallCells;
 use crate::identifiers::{Place, Tally, Token, meant_for_numbers, printable};
 use crate::policy::Policy;
 use crate::reader::{Notice, Sink};
@@ -37,6 +38,10 @@ pub struct Columns {
     places: Vec<Place>,
     /// What was found before the columns were known.
     first: Vec<(usize, [u8; 11], u64)>,
+    /// Where small counts are looked for.
+    small: Option<SmallCells>,
+    /// What columns are called in what is told of those.
+    titles: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -54,6 +59,8 @@ impl Columns {
             tally: policy.identifiers.clone().map(Tally::new),
             places: Vec::new(),
             first: Vec::new(),
+            small: SmallCells::of(policy),
+            titles: Vec::new(),
         }
     }
 
@@ -80,6 +87,30 @@ impl Columns {
     /// Whether identifiers are looked for.
     pub fn weighs(&self) -> bool {
         self.tally.is_some()
+    }
+
+    /// Whether small counts are looked for.
+    pub fn counts(&self) -> bool {
+        self.small.is_some()
+    }
+
+    /// A piece of a cell's value, in which a small count may stand.
+    pub fn cell_piece(&mut self, bytes: &[u8]) {
+        if let Some(small) = &mut self.small {
+            small.piece(bytes);
+        }
+    }
+
+    /// The cell's value is whole; it stands in this row, from 1 on.
+    pub fn cell_ends(&mut self, column: usize, row: u64) {
+        if let Some(small) = &mut self.small {
+            small.ends(column, row);
+        }
+    }
+
+    /// The small counts of a table that were found elsewhere.
+    pub fn with_small(&mut self, small: Option<SmallCells>) {
+        self.small = small;
     }
 
     /// Columns that the table has.
@@ -131,6 +162,9 @@ impl Columns {
                 sink.notice(Notice { class: Class::ColumnNotAgreed, offset: None, message });
             }
         }
+        if self.small.is_some() {
+            self.titles = names.iter().map(|name| printable(name).filter(|_| header)).collect();
+        }
         let Some(tally) = &mut self.tally else { return };
         for (at, name) in names.iter().enumerate() {
             let shown = match printable(name).filter(|_| header) {
@@ -178,6 +212,16 @@ impl Columns {
         }
         if let Some(tally) = &mut self.tally {
             tally.finish(sink);
+        }
+        if let Some(small) = &self.small {
+            small.tell(|at| self.title(at), sink);
+        }
+    }
+
+    fn title(&self, at: usize) -> String {
+        match self.titles.get(at) {
+            Some(Some(name)) => format!("column {} ({name})", at + 1),
+            _ => format!("column {}", at + 1),
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Csv {
     column: usize,
     /// Whether the row has anything in it.
     content: bool,
+    /// Whether small counts are looked for in the cells.
+    counts: bool,
     scanner: Scanner,
     flaws: Flaws,
 }
@@ -77,8 +79,10 @@ struct Flaws {
 impl Csv {
     /// Reads a table under `policy`.
     pub fn new(policy: &Arc<Policy>) -> Self {
+        let columns = Columns::new(policy);
         Self {
-            columns: Columns::new(policy),
+            counts: columns.counts(),
+            columns,
             dialect: Dialect::Undecided(Vec::new(), false),
             quotes: true,
             at: At::Start,
@@ -92,9 +96,9 @@ impl Csv {
         }
     }
 
-    /// Reads a table with this delimiter, in which quotes mean nothing.
+    /// Reads a table with this delimiter, in which quotes mean nothing and cells are no counts.
     pub fn of_lines(policy: &Arc<Policy>, delimiter: u8) -> Self {
-        Self { dialect: Dialect::known(delimiter), quotes: false, ..Self::new(policy) }
+        Self { dialect: Dialect::known(delimiter), quotes: false, counts: false, ..Self::new(policy) }
     }
 
     /// Takes bytes that follow in the table, and stand at `offset` in the file.
@@ -191,6 +195,9 @@ impl Csv {
         if self.row == 0 {
             self.columns.name_piece(bytes);
         }
+        if self.counts {
+            self.columns.cell_piece(bytes);
+        }
         if self.columns.weighs() {
             let (columns, column, field) = (&mut self.columns, self.column, self.field);
             self.scanner.feed(bytes, &mut |token: Token| columns.take(column, &token, field));
@@ -202,6 +209,11 @@ impl Csv {
         self.content |= !bytes.is_empty();
         if self.row == 0 {
             self.columns.name_piece(bytes);
+        }
+        if self.counts {
+            self.columns.cell_piece(bytes);
+            // Beyond the columns that are kept, cells are told together.
+            self.columns.cell_ends(self.column.min(MAX_COLUMNS), self.row + 1);
         }
         if self.columns.weighs() && (bytes.len() >= 11 || self.scanner.in_value()) {
             let (columns, column, field) = (&mut self.columns, self.column, self.field);

@@ -126,3 +126,41 @@ proptest! {
         every_cut(|| Text::new(Csv::new(&policy), false), &bytes);
     }
 }
+
+/// What is told of small counts under a threshold of 5.
+fn small(table: &str) -> Vec<String> {
+    let policy = policy_with(Content { small_cells: Some(5), ..Content::default() });
+    let notices = every_cut(|| Text::new(Csv::new(&policy), false), table.as_bytes());
+    assert!(notices.iter().all(|notice| notice.class == Class::SmallCells), "{notices:?}");
+    notices.into_iter().map(|notice| notice.message).collect()
+}
+
+#[test]
+fn small_counts_are_told_by_column_with_the_first_row_and_no_value() {
+    let told = small("region,antall,prosent\nnord,12,3.5\n\"sør\",\"4\",2.0\nvest, 2 ,7\nøst,0,11\n");
+    let of = "× a count from 1 to 4, the first in row 3";
+    assert_eq!(told, [format!("column 2 (antall): 2 {of}"), format!("column 3 (prosent): 1 {of}")]);
+    // Without a header the first row counts, and columns have no names.
+    assert_eq!(small("12;3\n40;50\n"), ["column 2: 1 × a count from 1 to 4, the first in row 1"]);
+    let wide = format!("{}\n{}\n", ["n"; 12].join(","), ["1"; 12].join(","));
+    assert_eq!(small(&wide).last().unwrap(), "2 more columns have counts that small");
+    assert_eq!(small("a,b\n\"1\n2\",-3\n<5,03\n").len(), 0);
+}
+
+#[test]
+fn where_nobody_asks_small_counts_are_not_looked_for() {
+    assert_eq!(read(b"a,b\n1,2\n"), []);
+}
+
+proptest! {
+    #[test]
+    fn each_small_count_of_a_table_is_counted_once(cells in proptest::collection::vec((0..12u32, 0..12u32), 1..60)) {
+        let rows: String = cells.iter().map(|(one, other)| format!("{one},\"{other}\"\n")).collect();
+        let expected = |column: &dyn Fn(&(u32, u32)) -> u32| cells.iter().filter(|row| (1..5).contains(&column(row))).count();
+        let told = small(&format!("a,b\n{rows}")).join("\n");
+        for (name, count) in [("1 (a)", expected(&|row| row.0)), ("2 (b)", expected(&|row| row.1))] {
+            let line = format!("column {name}: {count} ×");
+            prop_assert_eq!(told.contains(&line), count > 0, "{}", told);
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! JSON and NDJSON (RFC 8259; FHIR Bulk Data among it): well-formed, bounded in depth, and identifiers by key.
 
+use super::json_bulk::Listener;
 use super::json_path::{Path, TooDeep};
+use crate::bulk::Bulk;
 use crate::flaw::Flaw;
 use crate::identifiers::{Scanner, Token, scan_whole};
 use crate::policy::Policy;
@@ -26,6 +28,7 @@ pub struct Json {
     scanner: Scanner,
     broken: bool,
     between_lines: Flaw,
+    listener: Listener,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,7 @@ impl Json {
             scanner: Scanner::default(),
             broken: false,
             between_lines: Flaw::default(),
+            listener: Listener::new(lines),
         }
     }
 
@@ -158,6 +162,7 @@ impl Json {
         if self.path.in_object() != object {
             return Err("not JSON: brackets do not pair");
         }
+        self.listener.close(&self.path);
         self.path.close();
         self.whole();
         Ok(())
@@ -177,7 +182,10 @@ impl Json {
         self.at = At::Text(role);
         match role {
             Role::Key => self.path.begin_key(),
-            Role::Value => self.path.begin_value(),
+            Role::Value => {
+                self.path.begin_value();
+                self.listener.begin(&self.path);
+            }
         }
     }
 
@@ -196,6 +204,7 @@ impl Json {
                     Role::Key => self.at = At::Colon,
                     Role::Value => {
                         self.path.end_value();
+                        self.listener.end();
                         self.whole();
                     }
                 }
@@ -233,7 +242,7 @@ impl Json {
 
     /// A part of a string that is not known to be its end.
     fn piece(&mut self, part: &[u8], role: Role) {
-        self.path.piece(part, role == Role::Key);
+        self.hear(part, role);
         if self.path.weighs() {
             let (path, value) = (&mut self.path, self.value);
             self.scanner.feed(part, &mut |token: Token| path.take(&token, value, role == Role::Key));
@@ -242,7 +251,7 @@ impl Json {
 
     /// The end of a string, or all of it.
     fn last_piece(&mut self, part: &[u8], role: Role) {
-        self.path.piece(part, role == Role::Key);
+        self.hear(part, role);
         if self.path.weighs() && (part.len() >= 11 || self.scanner.in_value()) {
             let (path, value) = (&mut self.path, self.value);
             let found = &mut |token: Token| path.take(&token, value, role == Role::Key);
@@ -255,8 +264,16 @@ impl Json {
         }
     }
 
+    fn hear(&mut self, part: &[u8], role: Role) {
+        self.path.piece(part, role == Role::Key);
+        if role == Role::Value {
+            self.listener.piece(part);
+        }
+    }
+
     fn end_word(&mut self) -> Result<(), &'static str> {
         let word = std::mem::take(&mut self.word);
+        self.listener.word(&self.path, &word);
         if self.path.weighs() {
             let (path, value) = (&mut self.path, self.value);
             scan_whole(&word, &mut |token| path.take(&token, value, false));
@@ -354,7 +371,15 @@ impl Reader for Json {
         }
         self.end_scan();
         self.between_lines.tell(Class::Malformed, sink, "an object that goes on after the end of its line");
+        if self.listener.names_too_many() {
+            let message = "a manifest with more files than are compared with it".into();
+            sink.notice(Notice { class: Class::NotInspected, offset: None, message });
+        }
         self.path.finish(sink);
+    }
+
+    fn bulk(&mut self) -> Option<Bulk> {
+        self.listener.finish()
     }
 }
 

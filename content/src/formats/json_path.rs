@@ -178,8 +178,14 @@ impl Path {
     }
 
     /// The key of the innermost object.
-    fn key(&self) -> &[u8] {
+    pub fn key(&self) -> &[u8] {
         self.levels.last().and_then(|level| self.keys.get(level.key..)).unwrap_or_default()
+    }
+
+    /// The key of the object that is so many levels from the top.
+    pub fn key_at(&self, level: usize) -> &[u8] {
+        let begins = |level: usize| self.levels.get(level).map_or(self.keys.len(), |level| level.key);
+        self.keys.get(begins(level)..begins(level + 1)).unwrap_or_default()
     }
 
     /// The keys of all open objects, joined by dots; a key that may be a value is `*`.

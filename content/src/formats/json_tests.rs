@@ -165,3 +165,57 @@ proptest! {
         every_cut(|| Text::new(Json::new(&policy, lines), true), &bytes);
     }
 }
+
+/// What a document is to an export, however it is cut.
+fn bulk(text: &str, lines: bool) -> Option<Bulk> {
+    let policy = policy_with(Content::default());
+    let read = |piece: usize| {
+        let (mut reader, mut notices) = (Json::new(&policy, lines), Vec::new());
+        text.as_bytes().chunks(piece).for_each(|piece| reader.feed(piece, &mut notices));
+        reader.finish(&mut notices);
+        reader.bulk()
+    };
+    let whole = read(text.len());
+    for piece in [1, 3, 10] {
+        assert_eq!(read(piece), whole, "in pieces of {piece}");
+    }
+    whole
+}
+
+#[test]
+fn resources_are_counted_by_their_types() {
+    let lines = "{\"resourceType\":\"Patient\",\"contained\":[{\"resourceType\":\"Group\"}]}\n{\"id\":1,\"resourceType\":\"Patient\"}\n\
+                 {\"resourceType\":\"Group\"}\n{\"a\":1}\n{\"resourceType\":\"02013299997\"}\n";
+    let counts = [("", 2), ("Group", 1), ("Patient", 2)].map(|(of, count)| (of.to_owned(), count));
+    assert_eq!(bulk(lines, true), Some(Bulk::Resources(counts.into())));
+    assert_eq!(bulk("{\"a\":1}\n{\"a\":2}\n", true), None);
+    let many: String =
+        (b'A'..=b'Z').flat_map(|a| (b'a'..b'e').map(move |b| [a, b])).fold(String::new(), |all, name| {
+            all + &format!("{{\"resourceType\":\"{}\"}}\n", std::str::from_utf8(&name).unwrap())
+        });
+    let Some(Bulk::Resources(counts)) = bulk(&many, true) else { panic!() };
+    assert_eq!((counts.len(), counts[""], counts.values().sum::<u64>()), (65, 40, 104));
+}
+
+#[test]
+fn a_manifest_says_which_files_there_are() {
+    let manifest = "{\"transactionTime\":\"2026-01-01T00:00:00Z\",\"output\":[{\"type\":\"Patient\",\"url\":\
+                    \"https://a/b/Patient.000.ndjson?x=/y\",\"count\":3,\"extension\":{\"type\":\"x\"}},{\"url\":\"c.ndjson\"}],\
+                    \"deleted\":[{\"type\":\"Bundle\",\"url\":\"https://a/del.ndjson\"}],\"request\":[{\"url\":\"no\"}]}";
+    let output = |of: &str, file: &str, count| crate::bulk::Output { of: of.into(), file: file.into(), count };
+    let outputs = vec![
+        output("Patient", "Patient.000.ndjson", Some(3)),
+        output("", "c.ndjson", None),
+        output("Bundle", "del.ndjson", None),
+    ];
+    assert_eq!(bulk(manifest, false), Some(Bulk::Manifest(outputs)));
+    for other in
+        ["{\"output\":[{\"url\":\"a\"}]}", "{\"transactionTime\":\"x\",\"output\":1}", "[{\"output\":[]}]", "{}"]
+    {
+        assert_eq!(bulk(other, false), None, "{other}");
+    }
+    assert_eq!(bulk("{\"transactionTime\":\"x\",\"output\":[]}", false), Some(Bulk::Manifest(Vec::new())));
+    let many = format!("{{\"transactionTime\":\"x\",\"output\":[{}{{}}]}}", "{\"url\":\"a\"},".repeat(5000));
+    let told = read(&many, false);
+    assert!(told.iter().any(|notice| notice.class == Class::NotInspected), "{told:?}");
+}

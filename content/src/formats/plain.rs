@@ -49,6 +49,15 @@ impl Plain {
         }
     }
 
+    /// Takes values that were unpacked from what stands at `offset` in the file.
+    pub fn unpacked(&mut self, bytes: &[u8], offset: u64) {
+        if let Some((tally, place)) = &mut self.tally {
+            let found = &mut |token: Token| tally.take(*place, &token.digits, offset);
+            self.scanner.feed(bytes, found);
+            self.scanner.end(found);
+        }
+    }
+
     /// What was given by [`Plain::feed_at`] ends here.
     pub fn end_value(&mut self) {
         if let Some((tally, place)) = &mut self.tally {

@@ -227,9 +227,14 @@ impl Xml {
     }
 
     fn scan(&mut self, text: &[u8], at: usize) {
+        self.scan_from(text, self.offset + at as u64);
+    }
+
+    /// As [`Xml::scan`], by its place in the file.
+    fn scan_from(&mut self, text: &[u8], begins: u64) {
         if self.path.weighs() && !text.is_empty() {
             if !self.scanner.in_value() {
-                self.start = self.offset + at as u64;
+                self.start = begins;
             }
             let (path, start) = (&mut self.path, self.start);
             self.scanner.feed(text, &mut |token| path.take(&token, start, None));
@@ -247,7 +252,7 @@ impl Xml {
         // What was held and not looked through yet.
         self.end_text();
         let held = std::mem::take(&mut self.held);
-        self.scan(&held, 0);
+        self.scan_from(&held, offset.saturating_sub(held.len() as u64));
         self.end_text();
         self.path.forget();
     }

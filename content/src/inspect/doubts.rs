@@ -81,7 +81,7 @@ fn is_part(container: FileType, member: Option<FileType>) -> bool {
         // These are compressed blocks of themselves.
         Bam | Bcf | GenomicIndex => member == Some(container),
         // What stands in a text is a part of it, whatever it is.
-        Xml | Svg | Html | Json | Ndjson => true,
+        Xml | Svg | Html | Json | Ndjson | Mail => true,
         _ => false,
     }
 }

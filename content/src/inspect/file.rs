@@ -2,9 +2,10 @@
 
 use super::stream::Stream;
 use super::{look_at_name, place};
-use crate::containers::{End, Limits, Member, Visitor, Walker};
+use crate::containers::{End, Limits, Member, TURNED, Visitor, Walker, turns_writing};
 use crate::policy::Policy;
 use crate::reader::{Notice, Reader, Sink, Unpacked};
+use sluse_protocol::finding::Class;
 use std::sync::Arc;
 
 /// Reads a file, and each member of every container in it as if it were a file: its type, its structure, what identifies
@@ -56,6 +57,9 @@ impl Visitor for Look<'_> {
         let stream = Stream::new(name, place::of(member.chain.get(1..).unwrap_or_default()), policy);
         if member.depth == 0 {
             look_at_name(name, "the file's path", policy, self.sink);
+            if turns_writing(name) {
+                self.sink.notice(Notice { class: Class::Path, offset: None, message: TURNED.into() });
+            }
         } else {
             self.sink.unpacked(Unpacked::Begin { place: stream.place() });
             let mut noticed = Vec::new();
@@ -84,7 +88,10 @@ impl Visitor for Look<'_> {
             let weighed = stream.finish(end, policy, self.sink);
             match open.last_mut() {
                 Some(container) => container.weigh_later(weighed),
-                None => weighed.0.tell(self.sink),
+                None => {
+                    weighed.doubts.tell(self.sink);
+                    weighed.bulk.into_iter().for_each(|bulk| self.sink.bulk(bulk));
+                }
             }
         }
     }

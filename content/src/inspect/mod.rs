@@ -5,8 +5,9 @@ mod file;
 mod place;
 mod stream;
 
+use crate::bulk::Bulk;
 use crate::formats::{
-    Bam, Csv, Dicom, Fastq, Hl7, Jpeg, Json, Parquet, Pdf, Plain, Png, Sam, Sas, Statistics, Vcf, Xml,
+    Bam, Cram, Csv, Dicom, Fastq, Hl7, Jpeg, Json, Parquet, Pdf, Plain, Png, Sam, Sas, Statistics, Vcf, Xml,
 };
 use crate::identifiers::{Tally, Token, scan_whole};
 use crate::patterns::Patterns;
@@ -33,8 +34,9 @@ pub fn readers(file_type: FileType, policy: &Arc<Policy>) -> Box<dyn Reader> {
         FileType::Fastq => text(Fastq::new(policy), false, patterns),
         FileType::Sam => text(Sam::new(policy), false, patterns),
         FileType::Bam => Box::new(Both(Bam::new(policy), patterns)),
+        FileType::Cram => Box::new(Both(Cram::new(policy), patterns)),
         FileType::Parquet => Box::new(Both(Parquet::new(policy), patterns)),
-        FileType::Text | FileType::Html => text(Plain::new(policy), false, patterns),
+        FileType::Text | FileType::Html | FileType::Mail => text(Plain::new(policy), false, patterns),
         FileType::Png => Box::new(Both(Png::new(policy), patterns)),
         FileType::Jpeg => Box::new(Both(Jpeg::new(policy), patterns)),
         FileType::Sav => Box::new(Both(Statistics::sav(policy), patterns)),
@@ -105,6 +107,10 @@ impl<R: Reader> Reader for Both<R> {
         if let Some(patterns) = &mut self.1 {
             patterns.finish(sink);
         }
+    }
+
+    fn bulk(&mut self) -> Option<Bulk> {
+        self.0.bulk()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::doubts::Doubts;
 use super::reader_of;
+use crate::bulk::Bulk;
 use crate::containers::{End, is_container};
 use crate::formats::{Part, Workbook};
 use crate::policy::Policy;
@@ -21,6 +22,17 @@ pub struct Stream {
     /// What stands in it, if it may be a part of a workbook; and the parts of which it is made, if it is one.
     part: Option<Part>,
     workbook: Workbook,
+    /// What the one file that is compressed in it is to a FHIR export.
+    bulk: Option<Bulk>,
+}
+
+/// What a container must weigh of a member that has ended.
+pub struct Weighed {
+    /// What was noticed of its type.
+    pub doubts: Doubts,
+    part: Option<Part>,
+    /// What it is to a FHIR export.
+    pub bulk: Option<Bulk>,
 }
 
 /// By what the stream is read, besides for its type.
@@ -36,10 +48,10 @@ impl Stream {
     /// Starts on a stream of this name, at this place in its file (nowhere for the file itself).
     pub fn new(name: &str, place: String, policy: &Policy) -> Self {
         let types = TypeReader::new(name, &policy.types);
-        let weighs = policy.identifiers.is_some() || policy.columns.is_some();
-        let part = Part::of(name).filter(|_| weighs && !place.is_empty());
+        let weighs = policy.identifiers.is_some() || policy.columns.is_some() || policy.small_cells.is_some();
+        let part = Part::of(name, policy).filter(|_| weighs && !place.is_empty());
         let (members, workbook) = (Doubts::default(), Workbook::default());
-        Self { place, types, reading: Reading::Undecided, members, part, workbook }
+        Self { place, types, reading: Reading::Undecided, members, part, workbook, bulk: None }
     }
 
     /// Where it lies in its file.
@@ -72,18 +84,20 @@ impl Stream {
     }
 
     /// The stream has ended; what its container must weigh of it.
-    pub fn finish(mut self, end: End, policy: &Arc<Policy>, sink: &mut dyn Sink) -> (Doubts, Option<Part>) {
+    pub fn finish(mut self, end: End, policy: &Arc<Policy>, sink: &mut dyn Sink) -> Weighed {
         let mut noticed = Vec::new();
         self.types.finish(&mut noticed);
         if matches!(self.reading, Reading::Undecided) {
             self.reading = Reading::choose(&self.types, self.types.types(), policy);
             self.reading.feed(self.types.head(), &mut noticed);
         }
+        let own = self.types.types().first().copied();
+        let mut bulk = self.bulk.take().filter(|_| own.is_some_and(is_of_one_file));
         if let Reading::By(reader) = &mut self.reading {
             reader.finish(&mut noticed);
+            bulk = reader.bulk();
         }
-        let own = self.types.types().first().copied();
-        if own == Some(FileType::Xlsx) {
+        if matches!(own, Some(FileType::Xlsx | FileType::Ods)) {
             std::mem::take(&mut self.workbook).judge(policy, &mut noticed);
         }
         let mut doubts = Doubts::default();
@@ -96,15 +110,16 @@ impl Stream {
             }
         }
         self.members.judge(own, sink);
-        (doubts, self.part)
+        Weighed { doubts, part: self.part, bulk }
     }
 
     /// Keeps what a member's type and cells may mean.
-    pub fn weigh_later(&mut self, (doubts, part): (Doubts, Option<Part>)) {
+    pub fn weigh_later(&mut self, Weighed { doubts, part, bulk }: Weighed) {
         self.members.extend(doubts);
         if let Some(part) = part {
             part.finish(&mut self.workbook);
         }
+        self.bulk = bulk;
     }
 
     /// A notice with the place at which it was made. Its offset then counts from the member's start, so it is told in words.
@@ -140,6 +155,10 @@ impl Reading {
     }
 }
 
+fn is_of_one_file(own: FileType) -> bool {
+    matches!(own, FileType::Gzip | FileType::Bgzf | FileType::Bzip2 | FileType::Xz | FileType::Zstd)
+}
+
 fn is_flaw(class: Class) -> bool {
     matches!(class, Class::Malformed | Class::BrokenArchive | Class::Irregular)
 }
@@ -154,6 +173,10 @@ impl Reader for Lenient {
 
     fn finish(&mut self, sink: &mut dyn Sink) {
         self.0.finish(&mut WithoutFlaws(sink));
+    }
+
+    fn bulk(&mut self) -> Option<Bulk> {
+        self.0.bulk()
     }
 }
 

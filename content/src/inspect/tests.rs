@@ -126,6 +126,69 @@ fn numbers_in_a_workbook_are_weighed_by_the_columns_of_its_sheets() {
 }
 
 #[test]
+fn small_counts_in_a_workbook_are_told_by_the_columns_of_its_sheets() {
+    let rows = format!(
+        "{HEADER}<row r=\"2\"><c r=\"A2\" t=\"s\"><v>2</v></c><c r=\"C2\"><v>40</v></c></row>\
+         <row r=\"3\"><c r=\"A3\" t=\"s\"><v>3</v></c><c r=\"C3\"><v>3</v></c></row>\
+         <row><c r=\"A4\" t=\"inlineStr\"><is><t>4</t></is></c><c r=\"C4\"><v>1.0</v></c></row>"
+    );
+    let bytes = workbook(&rows, &["region", "antall", "nord", "2"]);
+    let told = |small_cells| {
+        let notices = read_in("a.xlsx", &bytes, Content { small_cells, ..Content::default() }, 64).notices;
+        let small = notices.into_iter().filter(|notice| notice.class == Class::SmallCells);
+        small.map(|notice| notice.message).collect::<Vec<_>>()
+    };
+    let of = "× a count from 1 to 4";
+    assert_eq!(
+        told(Some(5)),
+        [
+            format!("in a sheet: column 1 (region): 2 {of}, the first in row 4"),
+            format!("in a sheet: column 3 (antall): 2 {of}, the first in row 3")
+        ]
+    );
+    assert!(told(None).is_empty() && told(Some(1)).is_empty());
+}
+
+#[test]
+fn tables_of_opendocument_have_columns() {
+    let number = resident(0);
+    let text = |text: &str| {
+        format!("<table:table-cell office:value-type=\"string\"><text:p>{text}</text:p></table:table-cell>")
+    };
+    let row = |cells: &[String]| format!("<table:table-row>{}</table:table-row>", cells.concat());
+    let value = format!(
+        "<table:table-cell office:value-type='float' office:value='{number}'><text:p>1,23E+10</text:p></table:table-cell>"
+    );
+    let twice = "<table:table-cell table:number-columns-repeated=\"2\"/>".to_owned();
+    let spreadsheet = |rows: &[String]| {
+        let tables = format!("<table:table table:name='a'></table:table><table:table>{}</table:table>", rows.concat());
+        let content = format!(
+            "<office:document-content xmlns:office='o' xmlns:table='t' xmlns:text='x'>{tables}</office:document-content>"
+        );
+        let kind = Entry::stored("mimetype", b"application/vnd.oasis.opendocument.spreadsheet");
+        zip(&[kind, Entry::deflated("content.xml", content.as_bytes())])
+    };
+    for found in [text(&format!(" {number} ")), value] {
+        let named = [row(&[text("age"), text("x"), text("x"), text("fnr")]), row(&[text("4"), twice.clone(), found])];
+        let seen = read("a.ods", &spreadsheet(&named));
+        let told: Vec<_> = seen.notices.iter().filter(|notice| notice.class == Class::Identifier).collect();
+        assert_eq!(told.len(), 1, "{:?}", seen.notices);
+        assert!(told[0].message.starts_with("in a sheet: column 4 (fnr): 1 ×"), "{told:?}");
+    }
+    let bytes = spreadsheet(&[row(&[text("age"), text("visit")]), row(&[text("1"), text("2")])]);
+    let counts = Content { small_cells: Some(5), ..Content::default() };
+    let told = read_in("a.ods", &bytes, counts, 7).notices;
+    let small = told.iter().find(|notice| notice.class == Class::SmallCells).unwrap();
+    assert_eq!(small.message, "in a sheet: column 1 (age): 1 × a count from 1 to 4, the first in row 2", "{told:?}");
+    let content = Content { columns: vec!["age".into()], ..Content::default() };
+    let told = read_in("a.ods", &bytes, content, 7).notices;
+    assert!(
+        told.iter().any(|notice| notice.message.contains("column 2 (visit) is not in the agreement's list")),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn columns_of_sheets_are_held_against_the_agreements_list() {
     let columns = |names: &[&str]| Content {
         columns: names.iter().map(|name| (*name).to_owned()).collect(),

@@ -5,21 +5,16 @@ use sluse_protocol::types::FileType::{self, *};
 /// The empty block that ends every BGZF file.
 const BGZF_END: &[u8] = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0";
 
-/// The empty container that ends every CRAM file of version 3.
-pub(super) const CRAM3_END: &[u8] =
-    b"\x0f\0\0\0\xff\xff\xff\xff\x0f\xe0EOF\0\0\0\0\x01\0\x05\xbd\xd9O\0\x01\0\x06\x06\x01\0\x01\0\x01\0\xee\x63\x01K";
-
 /// What is wrong with the end (or the length) of a file of type `one`, if anything. `tail` is its last bytes.
 pub fn check(one: FileType, head: &[u8], tail: &[u8], size: u64) -> Option<&'static str> {
     let text = tail.trim_ascii_end();
     let good = match one {
         Parquet => (tail.ends_with(b"PAR1") || tail.ends_with(b"PARE")) && size >= 12,
         Arrow => !head.starts_with(b"ARROW1") || tail.ends_with(b"ARROW1"),
-        Dta if head.starts_with(b"<stata_dta>") => tail.ends_with(b"</stata_dta>"),
+        Dta if head.starts_with(b"<stata_dta>") => text.ends_with(b"</stata_dta>"),
         Png => tail.windows(4).any(|window| window == b"IEND"),
         Gzip => size >= 18,
         Bgzf | Bam | Bcf if head.starts_with(b"\x1f\x8b") => tail.ends_with(BGZF_END),
-        Cram if head.get(4) == Some(&3) => tail.ends_with(CRAM3_END),
         // Nothing but white space may be all that is kept.
         Json | Ndjson if !text.is_empty() => closes(head, text),
         Xml | Svg if !text.is_empty() && !wide(head) => text.ends_with(b">"),

@@ -13,6 +13,7 @@ const NAMES: &[(&[&str], &[FileType])] = &[
     (&["xml"], &[Xml, Svg, Html]),
     (&["html", "htm"], &[Html, Xml]),
     (&["hl7"], &[Hl7, Text]),
+    (&["eml", "mbox"], &[Mail]),
     (&["dcm", "dicom"], &[Dicom]),
     (&["nii"], &[Nifti]),
     (&["edf", "bdf"], &[Edf]),
@@ -61,7 +62,7 @@ const NAMES: &[(&[&str], &[FileType])] = &[
     (&["zst"], &[Zstd]),
     (&["c4gh"], &[Crypt4gh]),
     (&["age"], &[Age]),
-    (&["txt"], &[Text, Csv, Tsv, Json, Ndjson, Xml, Hl7, Fasta, Fastq, Sam, Vcf, Script]),
+    (&["txt"], &[Text, Mail, Csv, Tsv, Json, Ndjson, Xml, Hl7, Fasta, Fastq, Sam, Vcf, Script]),
 ];
 
 /// The extension, in lower case.

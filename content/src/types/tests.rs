@@ -117,7 +117,9 @@ fn what_its_sender_encrypted_cannot_be_inspected() {
 #[test]
 fn texts_are_told_apart() {
     use FileType::*;
-    let cases: [(FileType, &str, &[u8]); 24] = [
+    let cases: [(FileType, &str, &[u8]); 26] = [
+        (Mail, "x", b"Received: from a\r\n by b\r\nFrom: a@example.org\r\nSubject: x\r\n\r\nA letter.\r\n"),
+        (Text, "x", b"Note: this is no letter, though it has one.\nTo: nobody\n"),
         (Csv, "x", b"id;value\n1;2,5\n2;3,5\n"),
         (Csv, "x", b"\xef\xbb\xbf\"id\",\"name\"\r\n\"1\",\"a, b\"\r\n"),
         (Csv, "navn.csv", "navn\nbl\u{e5}b\u{e6}r\n".as_bytes()),
@@ -175,7 +177,7 @@ fn binary_formats_are_told_by_their_marks() {
         (Bmp, padded(b"BM\x64\0\0\0", 100)),
         (Wav, padded(b"RIFF\x24\0\0\0WAVEfmt ", 100)),
         (Mp4, padded(b"\0\0\0\x18ftypmp42", 100)),
-        (Cram, [padded(b"CRAM\x03\0", 100), super::ends::CRAM3_END.to_vec()].concat()),
+        (Cram, padded(b"CRAM\x03\0", 100)),
         (Bgzf, BGZF.to_vec()),
         (Gzip, padded(b"\x1f\x8b\x08\0\0\0\0\0\0\x03", 40)),
         (Xz, padded(b"\xfd7zXZ\0", 40)),
@@ -230,8 +232,7 @@ fn a_name_that_belongs_to_another_type_is_pointed_out() {
 #[test]
 fn what_was_cut_off_is_malformed_or_a_broken_archive() {
     let archive = zip(&[("a.csv", b"12345678901234567890"), ("b.csv", b"1")], 0);
-    let cases: [(&str, &[u8]); 9] = [
-        ("x.cram", b"CRAM\x03\0x.cram\0 and no end"),
+    let cases: [(&str, &[u8]); 8] = [
         ("x.parquet", b"PAR1\x15\x04\x15\x10\x15\x14\x4c\x15\x02"),
         ("x.zip", &archive[..archive.len() - 30]),
         ("x.zip", &archive[..40]),

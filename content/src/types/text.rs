@@ -33,6 +33,7 @@ pub fn identify(head: &[u8], whole: bool, name: &str) -> Vec<FileType> {
     marked(start)
         .or_else(|| braced(start, whole, name))
         .or_else(|| sequences(start))
+        .or_else(|| is_mail(start).then(|| vec![Mail, Text]))
         .unwrap_or_else(|| table(text, whole, name))
 }
 
@@ -82,6 +83,27 @@ fn marked(start: &[u8]) -> Option<Vec<FileType>> {
         return Some(vec![Hl7]);
     }
     None
+}
+
+/// Fields of which a mail has at least two.
+const MAIL_FIELDS: &[&str] =
+    &["from", "to", "date", "subject", "message-id", "received", "mime-version", "return-path"];
+
+/// A mail, or a file of them, begins with fields up to an empty line.
+fn is_mail(start: &[u8]) -> bool {
+    let text = if start.starts_with(b"From ") { start.splitn(2, |byte| *byte == b'\n').last() } else { Some(start) };
+    let lines = text.unwrap_or_default().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let mut seen = 0;
+    for line in lines.take_while(|line| !line.is_empty()) {
+        // A field goes on in lines that begin with white space.
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            continue;
+        }
+        let name = line.iter().position(|byte| *byte == b':').map(|end| &line[..end]);
+        let Some(name) = name.filter(|name| name.iter().all(|byte| byte.is_ascii_graphic())) else { break };
+        seen += usize::from(MAIL_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes())));
+    }
+    seen >= 2
 }
 
 /// JSON: a line that is a whole object makes it NDJSON; if it is the only line it may be either.

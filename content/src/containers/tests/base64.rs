@@ -103,3 +103,17 @@ fn a_zip_archive_behind_it_is_found_all_the_same() {
     assert_eq!(seen.member("a.xml![base64]").bytes, eicar().repeat(4));
     assert!(seen.says(Class::Polyglot, "ZIP archive") && seen.shows(&eicar()));
 }
+
+#[test]
+fn what_is_attached_to_a_mail_is_a_member_of_it() {
+    let archive = encode(&zip(&[Entry::deflated("x.txt", &eicar())]));
+    let lines: Vec<&str> = (0..archive.len()).step_by(76).map(|at| &archive[at..archive.len().min(at + 76)]).collect();
+    let mail = format!(
+        "Received: from a\r\n by b\r\nFrom: a@example.org\r\nSubject: x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n\
+         --y\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n--y--\r\n",
+        lines.join("\r\n")
+    );
+    let seen = walk("a.eml", mail.as_bytes());
+    assert_eq!(seen.member("a.eml![base64]!x.txt").bytes, eicar());
+    assert_eq!(seen.notices, []);
+}

@@ -100,6 +100,11 @@ fn an_archive_inside_a_file_is_opened_and_only_at_its_end_another_reading_of_it(
     assert_eq!(seen.classes(), []);
     let pdf = [&b"%PDF-1.7\n"[..], &archive].concat();
     assert_eq!(walk("x.pdf", &pdf).classes(), [Class::Polyglot]);
+    // Excel keeps its themes so in files of 1997; what ends with such a file was put there by somebody else.
+    let old = [&b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"[..], &vec![0; 600], &archive].concat();
+    assert_eq!(walk("x.xls", &old).classes(), [Class::Polyglot]);
+    let themed = walk("x.xls", &[&old[..], &[0; 100]].concat());
+    assert!(themed.classes().is_empty() && themed.shows(&eicar()));
     // The letters alone are nothing.
     assert_eq!(walk("x.txt", b"PK PK PK\x03 PK\x03\x04 PKPKPK").notices, []);
     // An end without any entry that can be found.

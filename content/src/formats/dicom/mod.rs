@@ -1,7 +1,7 @@
 //! DICOM files (PS3.10): preamble, header, data set, whole and in the encoding that the header names; and whether the
 //! person was taken out of them.
 
-mod elements;
+pub mod elements;
 mod person;
 mod tags;
 

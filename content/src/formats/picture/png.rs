@@ -88,6 +88,8 @@ impl Png {
             let end = self.offset + count as u64;
             self.at = self.whole(&held, end).unwrap_or_else(|what| {
                 self.wrong = Some((end, what));
+                // What was read of a text is not followed by what comes.
+                self.texts.end_value();
                 At::Wrong
             });
         }

@@ -67,6 +67,12 @@ fn what_is_damaged_is_told_and_looked_through_all_the_same() {
     png[20] ^= 1;
     let told = read(&[&png[..], b" 02013299997 "].concat(), Content::default());
     assert_eq!(classes(&told), [Class::Malformed, Class::IdentifierReview]);
+    // A text whose checksum is wrong ends there.
+    let mut png = seed!("png/good").to_vec();
+    let sum = [b"\0\0\0\x06tEXtnr\0\n30", &[0; 4][..]].concat();
+    png.splice(33.., [&sum[..], b" 30108299920 "].concat());
+    let told = read(&png, Content::default());
+    assert_eq!((classes(&told), told[1].offset), (vec![Class::Malformed, Class::IdentifierReview], Some(33 + 18 + 1)));
     let jpeg = [b"\xff\xd8\xff\xe0\x00\x01", &seed!("jpeg/good")[2..], b" 02013299997 "].concat();
     assert_eq!(classes(&read(&jpeg, Content::default())), [Class::Malformed, Class::IdentifierReview]);
     let exif = b"\xff\xd8\xff\xe1\x00\x10Exif\0\0II*\0\xff\xff\xff\xff\xff\xd9";

@@ -2,6 +2,7 @@
 
 use super::super::plain::Plain;
 use super::header::Header;
+use super::tags::Tags;
 use crate::policy::Policy;
 use crate::reader::{Notice, Reader, Sink};
 use sluse_protocol::finding::Class;
@@ -19,6 +20,9 @@ pub struct Bam {
     at: At,
     /// Bytes of a number or of a fixed part, until they are all there.
     buffer: Vec<u8>,
+    /// Bytes of the read's alignment, bases and qualities.
+    bases: u64,
+    tags: Tags,
     offset: u64,
     wrong: Option<u64>,
 }
@@ -38,7 +42,9 @@ enum At {
     Fixed(u64),
     /// A read's name, and what follows it in its record.
     Name(u64, u64),
-    Rest(u64),
+    /// What is no text, and what follows it.
+    Bases(u64, u64),
+    Tags(u64),
     /// Packed, or no BAM.
     Other,
 }
@@ -47,7 +53,16 @@ impl Bam {
     /// Reads a file under `policy`.
     pub fn new(policy: &Arc<Policy>) -> Self {
         let names = Plain::of(policy, "names of reads");
-        Self { header: Header::new(policy), names, at: At::Mark, buffer: Vec::new(), offset: 0, wrong: None }
+        Self {
+            header: Header::new(policy),
+            names,
+            at: At::Mark,
+            buffer: Vec::new(),
+            bases: 0,
+            tags: Tags::new(),
+            offset: 0,
+            wrong: None,
+        }
     }
 
     /// Bytes that come before the next step.
@@ -55,7 +70,8 @@ impl Bam {
         let needed = match self.at {
             At::Mark | At::HeaderLength | At::Count | At::NameLength(_) | At::RecordLength => 4,
             At::Fixed(_) => FIXED,
-            At::Header(left) | At::Reference(_, left) | At::Name(left, _) | At::Rest(left) => return left,
+            At::Header(left) | At::Reference(_, left) | At::Name(left, _) => return left,
+            At::Bases(left, _) | At::Tags(left) => return left,
             At::Other => return u64::MAX,
         };
         (needed - self.buffer.len()) as u64
@@ -101,10 +117,26 @@ impl Bam {
             },
             At::Fixed(left) => {
                 let name = u64::from(self.buffer.get(8).copied().unwrap_or(0)).min(left);
+                let (operations, bases) = (u64::from(self.number(12) & 0xffff), u64::from(self.number(16)));
+                // Two bases stand in a byte.
+                self.bases = 4 * operations + bases.div_ceil(2) + bases;
                 At::Name(name, left - name)
             }
-            At::Name(_, left) => At::Rest(left),
-            At::Rest(_) => At::RecordLength,
+            At::Name(_, left) if self.bases > left => {
+                self.wrong.get_or_insert(self.offset);
+                At::Other
+            }
+            At::Name(_, left) => At::Bases(self.bases, left - self.bases),
+            At::Bases(_, left) => {
+                self.tags = Tags::new();
+                At::Tags(left)
+            }
+            At::Tags(_) => {
+                if !self.tags.may_end() {
+                    self.wrong.get_or_insert(self.offset);
+                }
+                At::RecordLength
+            }
             At::Other => At::Other,
         }
     }
@@ -122,11 +154,17 @@ impl Bam {
                 *left -= bytes.len() as u64;
                 self.names.feed_at(bytes, self.offset);
             }
-            At::Rest(left) => {
+            At::Tags(left) => {
                 *left -= bytes.len() as u64;
-                self.names.feed_at(bytes, self.offset);
+                let (names, offset) = (&mut self.names, self.offset);
+                self.tags.feed(bytes, &mut |text, at, ends| {
+                    names.feed_at(text, offset + at as u64);
+                    if ends {
+                        names.end_value();
+                    }
+                });
             }
-            At::Reference(_, left) => *left -= bytes.len() as u64,
+            At::Reference(_, left) | At::Bases(left, _) => *left -= bytes.len() as u64,
             At::Other => self.names.feed_at(bytes, self.offset),
             _ => self.buffer.extend_from_slice(bytes),
         }
@@ -158,7 +196,7 @@ impl Reader for Bam {
         };
         let whole = matches!((self.at, self.buffer.len()), (At::RecordLength, 0) | (At::Other, _));
         if let Some(offset) = self.wrong {
-            tell(offset, "a length in it cannot be: what follows has no known places");
+            tell(offset, "a length or a tag in it cannot be: what follows may have no known places");
         } else if !whole {
             tell(self.offset, "the file ends within its header or a read: it may have been cut off");
         }
@@ -174,10 +212,15 @@ mod tests {
     use sluse_protocol::agreement::Content;
 
     fn bam(header: &str, name: &str) -> Vec<u8> {
+        tagged(header, name, b"XAA!XBBs\x03\0\0\0\x01\x02\x03\x04\x05\x06XCZtext\0")
+    }
+
+    fn tagged(header: &str, name: &str, tags: &[u8]) -> Vec<u8> {
         let number = |number: usize| (number as u32).to_le_bytes().to_vec();
         let mut fixed = [vec![0; 8], vec![name.len() as u8 + 1], vec![0; 23]].concat();
-        fixed[31] = 0xff;
-        let record = [fixed, name.as_bytes().to_vec(), vec![0; 9]].concat();
+        // One operation of the alignment, three bases.
+        (fixed[12], fixed[16], fixed[31]) = (1, 3, 0xff);
+        let record = [fixed, name.as_bytes().to_vec(), vec![0; 1 + 4 + 2 + 3], tags.to_vec()].concat();
         [
             MARK.to_vec(),
             number(header.len()),
@@ -201,7 +244,7 @@ mod tests {
     fn a_file_that_was_cut_off_anywhere_is_told() {
         let whole = bam("@HD\tVN:1.6\n@RG\tSM:P1\n", "r1");
         assert_eq!(read(&whole), []);
-        let header_ends = whole.len() - 4 - 32 - 3 - 8;
+        let header_ends = whole.windows(4).position(|four| four == 1000u32.to_le_bytes()).unwrap() + 4;
         for length in (0..whole.len()).filter(|length| *length != header_ends) {
             let cut = read(&whole[..length]);
             assert!(cut.iter().any(|notice| notice.class == Class::Malformed), "{length} {cut:?}");
@@ -214,10 +257,26 @@ mod tests {
     fn samples_and_numbers_are_found_in_header_and_names() {
         let number = resident(0);
         assert_eq!(classes(&read(&bam("@RG\tSM:Ola\n", "r1"))), [Class::NotDeidentified]);
-        for bytes in [bam(&format!("@CO\t{number}\n"), "r"), bam("", &number)] {
+        let text = |before: &str| tagged("", "r", format!("XYi\x01\x02\x03\x04XZZ{before}{number}\0").as_bytes());
+        for bytes in [bam(&format!("@CO\t{number}\n"), "r"), bam("", &number), text(""), text("see ")] {
             let found = read(&bytes);
             let place = bytes.windows(11).position(|window| window == number.as_bytes()).unwrap();
             assert_eq!((classes(&found), found[0].offset), (vec![Class::IdentifierReview], Some(place as u64)));
         }
+    }
+
+    #[test]
+    fn qualities_are_not_looked_at_and_tags_of_no_type_are_told() {
+        let number = resident(0);
+        let mut bytes = tagged("", "r", b"");
+        assert_eq!(read(&bytes), []);
+        // As many bases more as the number has digits.
+        let start = bytes.len() - 10 - 1 - 32;
+        bytes[start + 16] = 3 + 11;
+        bytes[start - 4] += 5 + 11;
+        bytes.extend([&[0; 5][..], number.as_bytes()].concat());
+        assert_eq!(read(&bytes), []);
+        assert_eq!(classes(&read(&tagged("", "r", b"XXQ\x01"))), [Class::Malformed]);
+        assert_eq!(classes(&read(&tagged("", "r", b"XXZno end"))), [Class::Malformed]);
     }
 }

@@ -1,4 +1,4 @@
-//! The header of SAM and BAM: lines of `@`, read groups with their samples among them.
+//! The header of SAM, BAM and CRAM: lines of `@`, read groups with their samples among them.
 
 use super::super::plain::Plain;
 use crate::flaw::Flaw;

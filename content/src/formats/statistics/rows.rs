@@ -15,7 +15,8 @@ pub enum Spot {
 }
 
 impl Spot {
-    fn place(self, at: usize) -> u64 {
+    /// Where the byte `at` stands.
+    pub fn place(self, at: usize) -> u64 {
         match self {
             Self::Here(offset) => offset + at as u64,
             Self::Within(offset) => offset,

@@ -1,13 +1,18 @@
-//! What a workbook (XLSX) has in its parts: cells of sheets by column, and the texts to which cells refer. That the parts are
-//! well-formed is looked at by the reader of XML beside this one; here only the tags count that cells are made of.
+//! What a workbook (XLSX) has in its parts: cells of sheets by column, and the texts to which cells refer; and the tables of a spreadsheet
+//! of OpenDocument ([`tables`]). That the parts are well-formed is looked at by the reader of XML beside this one; here only the tags
+//! count that cells are made of.
+
+mod tables;
 
 use super::columns::Columns;
 use super::numbers::{digits, floating};
+use super::small_cells::SmallCells;
 use crate::identifiers::{Token, national, printable, scan_whole};
 use crate::policy::Policy;
 use crate::reader::{Notice, Sink};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use tables::Tables;
 
 /// Bytes of a tag and of a value that are kept.
 const TAG_BYTES: usize = 1024;
@@ -28,7 +33,7 @@ const WORKBOOK_BYTES: usize = 48 << 20;
 
 /// Reads one part.
 pub struct Part {
-    is_sheet: bool,
+    kind: PartKind,
     tag: Option<Vec<u8>>,
     quote: Option<u8>,
     /// The value so far, where one is read.
@@ -36,6 +41,16 @@ pub struct Part {
     sheet: Sheet,
     texts: Texts,
     cell: Cell,
+    /// Rows that have begun.
+    row: u64,
+    tables: Tables,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PartKind {
+    Sheet,
+    Texts,
+    Tables,
 }
 
 /// The cells of a sheet.
@@ -50,6 +65,8 @@ pub struct Sheet {
     missed: BTreeMap<usize, u64>,
     /// Columns that have a cell.
     columns: BTreeSet<usize>,
+    /// Small counts, where they are looked for.
+    small: Option<SmallCells>,
 }
 
 enum Name {
@@ -73,6 +90,8 @@ struct Cell {
     column: usize,
     next: usize,
     kind: Kind,
+    /// From 1 on.
+    row: u64,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -85,16 +104,24 @@ enum Kind {
 
 impl Part {
     /// The reader of a workbook's part of this name, if its cells or texts stand in it.
-    pub fn of(name: &str) -> Option<Self> {
+    pub fn of(name: &str, policy: &Policy) -> Option<Self> {
         let is_sheet = name.starts_with("xl/worksheets/") && name.ends_with(".xml") && !name.contains("/_rels/");
-        (is_sheet || name == "xl/sharedStrings.xml").then(|| Self {
-            is_sheet,
+        let kind = match name {
+            "xl/sharedStrings.xml" => PartKind::Texts,
+            "content.xml" => PartKind::Tables,
+            _ if is_sheet => PartKind::Sheet,
+            _ => return None,
+        };
+        Some(Self {
+            kind,
             tag: None,
             quote: None,
             value: None,
-            sheet: Sheet::default(),
+            sheet: Sheet { small: SmallCells::of(policy), ..Sheet::default() },
             texts: Texts::default(),
             cell: Cell::default(),
+            row: 0,
+            tables: Tables::default(),
         })
     }
 
@@ -107,15 +134,21 @@ impl Part {
 
     /// The part has ended.
     pub fn finish(self, workbook: &mut Workbook) {
-        if self.is_sheet {
+        let sheets = match self.kind {
+            PartKind::Sheet => vec![self.sheet],
+            PartKind::Tables => self.tables.finish(),
+            PartKind::Texts => {
+                workbook.texts = self.texts;
+                return;
+            }
+        };
+        for sheet in sheets {
             // What does not fit is weighed where it stands, without columns.
-            let weight = self.sheet.weight();
+            let weight = sheet.weight();
             if workbook.weight + weight <= WORKBOOK_BYTES {
                 workbook.weight += weight;
-                workbook.sheets.push(self.sheet);
+                workbook.sheets.push(sheet);
             }
-        } else {
-            workbook.texts = self.texts;
         }
     }
 
@@ -159,8 +192,16 @@ impl Part {
         let end = tag.iter().position(u8::is_ascii_whitespace).unwrap_or(tag.len());
         let (name, attributes) = tag.split_at(end);
         let local = name.rsplit(|byte| *byte == b':').next().unwrap_or(name);
-        match (self.is_sheet, local, closes) {
-            (true, b"row", false) => self.cell.next = 0,
+        let is_sheet = match self.kind {
+            PartKind::Sheet => true,
+            PartKind::Texts => false,
+            PartKind::Tables => return self.table_tag(local, attributes, closes, empty),
+        };
+        match (is_sheet, local, closes) {
+            (true, b"row", false) => {
+                self.row = attribute(attributes, b"r").and_then(number).unwrap_or(self.row + 1);
+                (self.cell.next, self.cell.row) = (0, self.row);
+            }
             (true, b"row", true) => self.sheet.header_over |= !self.sheet.header.is_empty(),
             (true, b"c", false) => self.cell.begin(attributes),
             (true, b"v" | b"t", false) | (false, b"t", false) if !empty => {
@@ -199,7 +240,7 @@ impl Cell {
     }
 }
 
-/// The value of an attribute without a prefix.
+/// The value of the attribute of this name, which has its prefix if the file gives it one.
 fn attribute<'t>(tag: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let mut rest = tag;
     while let Some(equal) = memchr::memchr(b'=', rest) {
@@ -213,6 +254,11 @@ fn attribute<'t>(tag: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
         rest = &value[end + 1..];
     }
     None
+}
+
+/// The number of a row.
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// The number of the column of a cell such as `AB12`, from 0 on.
@@ -239,17 +285,24 @@ impl Sheet {
                 self.references.push((cell.column as u32, reference));
             }
         } else if cell.kind == Kind::Number {
+            if let Some(small) = &mut self.small {
+                small.take(cell.column, Some(cell.row), value);
+            }
             if let Some(number) = text.trim().parse().ok().and_then(floating) {
                 self.token(cell.column, digits(number));
             }
         } else {
+            if let Some(small) = &mut self.small {
+                small.take(cell.column, Some(cell.row), value);
+            }
             scan_whole(value, &mut |token| self.token(cell.column, token.digits));
         }
     }
 
     /// About how many bytes of memory it takes.
     fn weight(&self) -> usize {
-        let lists = 8 * self.references.len() + 16 * self.found.len();
+        let small = self.small.as_ref().map_or(0, SmallCells::found);
+        let lists = 8 * self.references.len() + 16 * self.found.len() + 64 * small;
         1024 + (NAME_BYTES + 100) * self.header.len() + 100 * (self.missed.len() + self.columns.len()) + lists
     }
 
@@ -292,10 +345,11 @@ pub struct Workbook {
 
 impl Workbook {
     /// Tells what stands in the columns of its sheets.
-    pub fn judge(&self, policy: &Arc<Policy>, sink: &mut dyn Sink) {
+    pub fn judge(mut self, policy: &Arc<Policy>, sink: &mut dyn Sink) {
         let mut noticed = Vec::new();
-        for sheet in &self.sheets {
-            self.sheet(sheet, policy, &mut noticed);
+        for mut sheet in std::mem::take(&mut self.sheets) {
+            let small = sheet.small.take().map(|small| self.with_texts(&sheet, small));
+            self.sheet(&sheet, small, policy, &mut noticed);
         }
         for Notice { class, message, .. } in noticed {
             sink.notice(Notice { class, offset: None, message: format!("in a sheet: {message}") });
@@ -312,7 +366,17 @@ impl Workbook {
         }
     }
 
-    fn sheet(&self, sheet: &Sheet, policy: &Arc<Policy>, sink: &mut dyn Sink) {
+    /// The small counts of a sheet, with those that are texts of the list.
+    fn with_texts(&self, sheet: &Sheet, mut small: SmallCells) -> SmallCells {
+        for (column, number) in &sheet.references {
+            if let Some(text) = self.texts.names.get(*number as usize) {
+                small.take(*column as usize, None, text);
+            }
+        }
+        small
+    }
+
+    fn sheet(&self, sheet: &Sheet, small: Option<SmallCells>, policy: &Arc<Policy>, sink: &mut dyn Sink) {
         let count = sheet.columns.last().map_or(0, |last| last + 1);
         let names: Vec<&[u8]> = (0..count).map(|at| self.name(sheet.header.get(&at))).collect();
         // Columns without a name say nothing of the others.
@@ -325,6 +389,7 @@ impl Workbook {
                 columns.no_column();
             }
         }
+        columns.with_small(small);
         columns.begin(count, sink);
         let mut take = |column: u32, digits: &[u8; 11]| {
             columns.take(column as usize, &Token { digits: *digits, offset: 0 }, 0);
