@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 mod check;
 mod draft;
 mod ending;
+mod export;
 mod pattern;
 pub use crate::toml_text::Problem;
 pub use check::{MAX_TEXT_BYTES, parse};
 pub use draft::{Draft, Head, Lack, read};
 pub use ending::{Ending, Part, THRESHOLDS};
+pub use export::{Export, Output};
 pub use pattern::{BadPattern, MAX_MATCH_BYTES, Pattern};
 
 /// A checked agreement.
@@ -46,6 +48,9 @@ pub struct Agreement {
     /// As what it stands there.
     #[serde(default)]
     pub delivery: Delivery,
+    /// That it is about what leaves a room; then its source is a room's.
+    #[serde(default)]
+    pub export: Option<Export>,
     /// On which legal basis.
     pub legal_basis: LegalBasis,
     /// Approval by a regional committee for medical research ethics.
@@ -67,6 +72,9 @@ pub struct Agreement {
     /// Until when the room must say that it has what was delivered; without it nobody waits for that.
     #[serde(default)]
     pub acknowledgement: Option<Awaited>,
+    /// That its datasets are kept in sync: versions of each follow one another in the room.
+    #[serde(default)]
+    pub sync: Option<Sync>,
 }
 
 /// How identifiable the persons in the data are.
@@ -187,6 +195,8 @@ pub struct Content {
     pub columns: Vec<String>,
     /// Whether DICOM files may have private (odd-group) elements.
     pub private_elements: bool,
+    /// Counts in cells of tables from 1 to under this are told; in agreements of exports.
+    pub small_cells: Option<u32>,
 }
 
 /// A named pattern of an agreement's own.
@@ -212,6 +222,7 @@ impl Default for Content {
             patterns: Vec::new(),
             columns: Vec::new(),
             private_elements: false,
+            small_cells: None,
         }
     }
 }
@@ -249,6 +260,29 @@ pub enum ReleaseRule {
 pub struct Awaited {
     /// Days after the delivery. At most as many as the zone keeps its own copy.
     pub within_days: u32,
+}
+
+/// How versions of a dataset follow one another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sync {
+    /// Whether a version may lack files of the one before.
+    pub deletions: bool,
+    /// Percent of the files of the version before; one that lacks more of them is held for a person.
+    pub hold_deletions_above: u32,
+    /// Which versions stay in the room; every one where nothing is said.
+    #[serde(default)]
+    pub keep: Option<KeepVersions>,
+}
+
+/// Which versions stay in the room beside the current one. One that neither rule keeps is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepVersions {
+    /// The newest so many, the current one among them.
+    pub versions: Option<u32>,
+    /// Those that were delivered in the last so many days.
+    pub days: Option<u32>,
 }
 
 /// How long quarantined bytes are kept.

@@ -1,13 +1,14 @@
 //! Plans and manifests: the lists of a dataset version's files, one JSON object a line.
 //!
 //! The first line is a [`Header`]; each further line an [`Entry`], in ascending [`DataPath`] order. A plan is what a source
-//! offers (no digests yet); a manifest is what it seals (a SHA-256 for every file). Both are read line by line by
-//! [`Reader`], which holds one line in memory whatever the document's length.
+//! offers (no digests yet); a manifest is what it seals (a SHA-256 for every file); a part is the zone's list of what it releases
+//! of a manifest. All are read line by line by [`Reader`], which holds one line in memory whatever the document's length.
 
 use crate::digest::Sha256;
 use crate::ids::{AgreementId, DatasetName, SourceName, TransferId};
 use crate::limits;
 use crate::path::{DataPath, PathProblem};
+use crate::sync::Delta;
 use serde::{Deserialize, Serialize};
 
 /// What a document is.
@@ -37,10 +38,31 @@ pub enum Header {
         totals: Totals,
         /// Bytes of a chunk.
         chunk_bytes: u32,
-        /// Number of chunks.
+        /// Number of chunks that the transfer carried.
         chunks: u32,
-        /// [`crate::digest::chunk_list_digest`] of all chunks.
+        /// [`crate::digest::chunk_list_digest`] of all of them.
         chunk_list: Sha256,
+        /// That they carried a difference from another version, and not the files themselves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delta: Option<Delta>,
+    },
+    /// What is released of a dataset some of whose files were left out: a version of its manifest that the zone makes.
+    #[serde(rename = "part/1")]
+    Part {
+        /// The transfer that carries the dataset version.
+        transfer: TransferId,
+        /// The source that sent it.
+        source: SourceName,
+        /// The agreement that allows it.
+        agreement: AgreementId,
+        /// The dataset's name.
+        dataset: DatasetName,
+        /// SHA-256 of the manifest of the whole.
+        manifest: Sha256,
+        /// What the entries that are released add up to.
+        totals: Totals,
+        /// What those that are left out add up to.
+        left_out: Totals,
     },
 }
 
@@ -62,6 +84,15 @@ impl Totals {
         Some(match entry.kind {
             Kind::Folder => Totals { folders: self.folders + 1, ..self },
             Kind::File => Totals { files: self.files + 1, bytes: self.bytes.checked_add(entry.size)?, ..self },
+        })
+    }
+
+    /// The sum of both; none when it does not fit.
+    pub fn and(self, other: Totals) -> Option<Totals> {
+        Some(Totals {
+            files: self.files.checked_add(other.files)?,
+            folders: self.folders.checked_add(other.folders)?,
+            bytes: self.bytes.checked_add(other.bytes)?,
         })
     }
 
@@ -279,7 +310,7 @@ impl Header {
     /// What all entries add up to.
     pub fn totals(&self) -> &Totals {
         match self {
-            Header::Plan { totals } | Header::Manifest { totals, .. } => totals,
+            Header::Plan { totals } | Header::Manifest { totals, .. } | Header::Part { totals, .. } => totals,
         }
     }
 
@@ -334,7 +365,9 @@ fn check_fields(header: &Header, entry: &Entry, line: u64) -> Result<(), Invalid
             field("a folder has no size and no executable bit")
         }
         (Kind::Folder, _, Some(_)) | (_, Header::Plan { .. }, Some(_)) => field("no sha256 belongs here"),
-        (Kind::File, Header::Manifest { .. }, None) => field("a file in a manifest needs its sha256"),
+        (Kind::File, Header::Manifest { .. } | Header::Part { .. }, None) => {
+            field("a file in a manifest needs its sha256")
+        }
         _ => Ok(()),
     }
 }

@@ -52,6 +52,7 @@ classes! {
     NamedPattern, "named-pattern", Hold, "Something that one of the agreement's own patterns looks for.";
     NotDeidentified, "not-deidentified", Hold, "Names, birth dates or other signs that persons were not de-identified.";
     ColumnNotAgreed, "column-not-agreed", Hold, "A column that the agreement's list does not have.";
+    SmallCells, "small-cells", Warn, "Counts in a table of an export so small that persons may be recognised in them.";
     Irregular, "irregular", Warn, "Readable, but not quite as its format asks.";
 }
 

@@ -4,6 +4,7 @@ use crate::agreement::Delivery;
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId, ZoneName};
+use crate::part::Part;
 use crate::path::NameRule;
 use crate::policy::Cleared;
 use crate::sshsig::{self, BadSignature, NAMESPACE_GRANT, PublicKey, SigningKey};
@@ -32,6 +33,9 @@ pub struct GrantStatement {
     pub totals: Totals,
     /// The manifest that was decided on.
     pub manifest_sha256: Sha256,
+    /// What of it may enter the room, where files were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The room.
     pub room: RoomName,
     /// The room's folder, relative to `deliver`'s folder of rooms.
@@ -41,10 +45,25 @@ pub struct GrantStatement {
     /// The room's age recipient, to which each file is encrypted there; none where it stands there in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room_recipient: Option<String>,
+    /// Whether the room is no folder of `deliver`'s: the courier of that name takes what goes there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
     /// As what it stands there.
     pub delivery: Delivery,
     /// `deliver`'s key (an age recipient), to which the identity is re-wrapped.
     pub deliver: String,
+}
+
+impl GrantStatement {
+    /// SHA-256 of the manifest of what may enter the room.
+    pub fn released_manifest(&self) -> Sha256 {
+        self.part.map_or(self.manifest_sha256, |part| part.manifest_sha256)
+    }
+
+    /// What that adds up to.
+    pub fn released_totals(&self) -> Totals {
+        self.part.map_or(self.totals, |part| part.totals)
+    }
 }
 
 /// Why a grant is not one.
@@ -63,11 +82,12 @@ pub enum BadGrant {
 pub struct ReleaseGrant(GrantStatement);
 
 impl ReleaseGrant {
-    /// Signs a grant for what was cleared; the statement's transfer and manifest are those of `cleared`. Returns statement
-    /// and signature.
+    /// Signs a grant for what was cleared; the statement's transfer, manifest and part are those of `cleared`. Returns
+    /// statement and signature.
     pub fn sign(cleared: &Cleared, mut statement: GrantStatement, key: &SigningKey) -> (String, String) {
         statement.transfer = cleared.transfer().clone();
         statement.manifest_sha256 = cleared.manifest();
+        statement.part = cleared.part();
         // Serialising cannot fail: no maps, no fallible implementations.
         let text = serde_json::to_string(&statement).unwrap_or_default();
         let signature = key.sign(NAMESPACE_GRANT, text.as_bytes());

@@ -45,6 +45,13 @@ pub const MAX_REASON_BYTES: usize = 2000;
 /// Chunk streams that a source may have open at once on one connection.
 pub const MAX_CHUNK_STREAMS: u32 = 8;
 
+/// Bytes of an update's bundle, and of its members together: clamd's databases have some 250 million, an image of the appliance
+/// some 150.
+pub const MAX_UPDATE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Members of an update's bundle.
+pub const MAX_UPDATE_FILES: usize = 256;
+
 /// Bytes of statements of a zone's keys in one answer.
 pub const KEYS_BYTES: usize = 512 * 1024;
 

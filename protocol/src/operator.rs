@@ -4,9 +4,11 @@
 use crate::agreement::{Ending, Lack};
 use crate::archive::Fixity;
 use crate::audit::Position;
+use crate::courier::{Elsewhere, Stored};
 use crate::digest::Sha256;
 use crate::finding::{EngineReport, Report};
 use crate::ids::{AgreementId, RoomName, SourceName, TransferId, ZoneName};
+use crate::part::Part;
 use crate::path::NameRule;
 use crate::receipt::{DecisionRecord, ReceiptKind};
 use crate::refusal::Refusal;
@@ -15,6 +17,7 @@ use crate::review::Choice;
 use crate::roles::{EngineFailure, Role};
 use crate::time::Timestamp;
 use crate::transfer::State;
+use crate::update::{Step, Update};
 use crate::wire::TransferStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +32,8 @@ pub enum OperatorRequest {
         name: SourceName,
         /// How many hours the invite is good for, 1 to 720.
         hours: u16,
+        /// The room out of which it exports, where it is a room's.
+        room: Option<RoomName>,
     },
     /// Who is enrolled or invited. Answered by `Sources`.
     SourceList {
@@ -50,6 +55,8 @@ pub enum OperatorRequest {
         folder: String,
         /// How it takes names.
         names: NameRule,
+        /// That it is no folder of this host, and until when.
+        elsewhere: Option<Elsewhere>,
     },
     /// Say by which key a room acknowledges what is delivered there, and to which one it is encrypted. Answered by `Done`.
     RoomChange {
@@ -59,6 +66,8 @@ pub enum OperatorRequest {
         key: Option<String>,
         /// Its age recipient; none takes it away.
         recipient: Option<String>,
+        /// Until when its courier may deliver there; only of a room elsewhere. None: without an end.
+        until: Option<Timestamp>,
         /// Why.
         reason: String,
     },
@@ -135,6 +144,8 @@ pub enum OperatorRequest {
     Manifest {
         /// Which.
         transfer: TransferId,
+        /// Whether the one of what was released is meant, where files were left out.
+        part: bool,
         /// From which byte on.
         offset: u64,
     },
@@ -152,7 +163,8 @@ pub enum OperatorRequest {
         /// Why.
         reason: String,
     },
-    /// Choose that a held transfer is released. Answered by `Done`, or by `Reviewed` where others must choose too.
+    /// Choose that a held transfer is released, without the files and folders whose paths stand in the body, one a line. Answered by
+    /// `Done`, by `Reviewed` where others must choose too, or by `Differing`.
     Release {
         /// Which.
         transfer: TransferId,
@@ -233,6 +245,13 @@ pub enum OperatorRequest {
     /// Sign and change nothing more until this connection ends, and then end, so as to be started again with other keys. Answered by
     /// `Done` when nothing is signed any more.
     Rest,
+    /// A step of importing an update, by whoever puts it in place. Answered by `Done`.
+    Update {
+        /// Which.
+        step: Step,
+    },
+    /// The newest update of each kind. Answered by `Updates`.
+    Updates,
     /// What is wrong. Answered by `Health`.
     Health,
 }
@@ -248,6 +267,8 @@ pub enum OperatorReply {
         /// How many others have yet to choose.
         missing: u32,
     },
+    /// All chose to release, but not the same files: no choice counts any more, and all are asked anew.
+    Differing,
     /// The invite's text stands in the body.
     Invite {
         /// Until when it is good.
@@ -328,6 +349,11 @@ pub enum OperatorReply {
         /// The checkpoint's signature.
         signature: String,
     },
+    /// The newest update of each kind.
+    Updates {
+        /// By kind.
+        updates: Vec<Update>,
+    },
     /// How the zone is.
     Health(Health),
     /// Refused.
@@ -347,6 +373,8 @@ pub struct SourceInfo {
     pub name: SourceName,
     /// `invited`, `enrolled` or `revoked`.
     pub status: String,
+    /// The room out of which it exports, where it is a room's.
+    pub room: Option<RoomName>,
     /// Since when.
     pub since: Timestamp,
     /// When its invite or its certificate of this zone runs out; none where it has a certificate of an outside authority.
@@ -366,6 +394,8 @@ pub struct RoomInfo {
     pub key: Option<String>,
     /// The age recipient to which each file is encrypted there.
     pub recipient: Option<String>,
+    /// That it is no folder of this host: its courier takes what goes there.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 /// An archived bag as operators see it.
@@ -488,8 +518,13 @@ pub struct TransferDetails {
     pub report: Option<Report>,
     /// How it was decided.
     pub decision: Option<DecisionRecord>,
+    /// What of it was released, where files were left out.
+    pub part: Option<Part>,
     /// The bag's folder, relative to the room's, once delivered.
     pub bag: Option<String>,
+    /// How it was stored, where the room is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
     /// When key and bytes are to be destroyed, once it is settled.
     pub purge_after: Option<Timestamp>,
     /// That they are not, until somebody lifts it.
@@ -512,6 +547,8 @@ pub struct ReviewInfo {
     pub choice: Option<Choice>,
     /// Why, where that may be seen.
     pub reason: Option<String>,
+    /// What of it the person would release, where files are left out and that may be seen.
+    pub part: Option<Part>,
     /// Why it does not count any more.
     pub void: Option<String>,
 }

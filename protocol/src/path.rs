@@ -198,9 +198,19 @@ fn map_windows_component(name: &str) -> String {
     mapped
 }
 
-/// What two paths share when a Windows file system takes them for the same.
+/// What two paths share when a Windows file system takes them for the same, or one that composes names does.
 pub fn collision_key(path: &DataPath) -> String {
-    path.as_str().nfc().flat_map(char::to_lowercase).collect()
+    // By way of the upper case, which the two small sigmas share; and composed again, since some letters are so in lower case only.
+    path.as_str().nfc().map(upper).flat_map(char::to_lowercase).nfc().collect()
+}
+
+/// The upper case where it is a single character, as file systems have it.
+fn upper(c: char) -> char {
+    let mut upper = c.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(one), None) => one,
+        _ => c,
+    }
 }
 
 fn is_windows_device(name: &str) -> bool {
@@ -265,6 +275,16 @@ mod tests {
         assert_eq!(check_windows(&decomposed), Err(PathProblem::NotNfc));
         assert_eq!(map_windows(&decomposed).as_str(), "bläser");
         assert_eq!(collision_key(&decomposed), collision_key(&path("BLÄSER")));
+    }
+
+    #[test]
+    fn names_collide_whatever_their_case_and_however_they_are_composed() {
+        for (one, other) in
+            [("PT\u{308}.csv", "pt\u{308}.csv"), ("PT\u{308}", "p\u{1e97}"), ("ΟΔΟΣ", "οδος"), ("οδοσ", "οδος")]
+        {
+            assert_eq!(collision_key(&path(one)), collision_key(&path(other)), "{one} {other}");
+        }
+        assert_ne!(collision_key(&path("straße")), collision_key(&path("strasse")));
     }
 
     #[test]

@@ -4,9 +4,11 @@ use crate::agreement::{Agreement, Delivery, ReleaseRule};
 use crate::digest::Sha256;
 use crate::document::{Kind, Totals};
 use crate::finding::{Action, Class, EngineReport, Finding, Report};
+use crate::hours::{self, Hours};
 use crate::ids::{RoomName, SourceName, TransferId};
 use crate::limits;
 use crate::operator::RoomInfo;
+use crate::part::Part;
 use crate::path::{self, DataPath, NameRule};
 use crate::refusal::{Code, Refusal};
 use crate::review::{self, Review, Tally};
@@ -34,6 +36,8 @@ pub struct OfferFacts<'a> {
     pub source: &'a SourceName,
     /// What operators made of the agreement.
     pub standing: Standing,
+    /// The room out of which that exports, where it is a room's.
+    pub of_room: Option<&'a RoomName>,
     /// The agreement's room, where the zone knows it.
     pub room: Option<&'a RoomName>,
     /// What is offered.
@@ -56,11 +60,56 @@ pub fn check_offer(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), 
         return refuse(Code::UnknownAgreement, "no such agreement for this source".into());
     }
     check_in_force(agreement, facts.standing, facts.now)?;
+    check_direction(agreement, facts.of_room)?;
     if facts.room != Some(&agreement.to) {
         return refuse(Code::ForbiddenRoom, format!("the zone has no room called {}", agreement.to));
     }
     check_disclosures(agreement, facts.delivered)?;
     check_size(agreement, facts)
+}
+
+/// Whether an agreement goes in the direction in which its source sends: what leaves a room, which is `of_room`, does so under an
+/// agreement of exports and to somewhere else, and nothing else does.
+///
+/// # Errors
+/// The refusal, with its code and what to do.
+pub fn check_direction(agreement: &Agreement, of_room: Option<&RoomName>) -> Result<(), Refusal> {
+    let (id, from) = (&agreement.id, &agreement.from);
+    match (&agreement.export, of_room) {
+        (None, None) => Ok(()),
+        (Some(_), Some(room)) if *room != agreement.to => Ok(()),
+        (Some(_), Some(room)) => {
+            Err(Refusal::new(Code::ForbiddenRoom, format!("agreement {id} exports out of room {room} and into it")))
+        }
+        (None, Some(room)) => {
+            let message = format!("source {from} is of room {room}, and agreement {id} is not one of exports");
+            let hint = "What leaves a room leaves it under an agreement with `[export]`, by two reviewers.";
+            Err(Refusal::new(Code::Forbidden, message).hint(hint))
+        }
+        (Some(_), None) => {
+            let message = format!("agreement {id} is one of exports, and source {from} is of no room");
+            let hint = "The zone's administrator invites it as a room's: `sluse source invite NAME --room ROOM`.";
+            Err(Refusal::new(Code::Forbidden, message).hint(hint))
+        }
+    }
+}
+
+/// Whether something may be sent now: in the source's hours, and in the agreement's.
+///
+/// # Errors
+/// The refusal, which says when it may.
+pub fn check_hours(hours: &[&Hours], now: Timestamp) -> Result<(), Refusal> {
+    let closed: Vec<String> = hours.iter().filter(|hours| !hours.contain(now)).map(|hours| hours.to_string()).collect();
+    if closed.is_empty() {
+        return Ok(());
+    }
+    let message = format!("it is taken in these hours only, in UTC: {}", closed.join("; and "));
+    match hours::first_in_all(hours, now) {
+        Some(next) => Err(Refusal::new(Code::OutsideHours, format!("{message}: next from {next}")).until(next)),
+        None => Err(Refusal::new(Code::OutsideHours, message).hint(
+            "No hour of the week is both the source's and the agreement's: the zone's administrator must change one.",
+        )),
+    }
 }
 
 /// Whether a room can keep what an agreement asks of it.
@@ -74,6 +123,17 @@ pub fn check_room(agreement: &Agreement, room: &RoomInfo) -> Result<(), Refusal>
         return Err(Refusal::new(Code::ForbiddenRoom, message)
             .hint("The zone's administrator gives it one: `sluse room change NAME --key FILE --reason TEXT`."));
     }
+    if agreement.delivery == Delivery::Archive && room.elsewhere.is_some() {
+        let message = format!("agreement {id} archives in room {name}, which is elsewhere");
+        return Err(Refusal::new(Code::ForbiddenRoom, message)
+            .hint("An archive is read again for as long as it is kept: let it go to a room on the zone's host."));
+    }
+    if agreement.sync.is_some() && room.elsewhere.is_some() {
+        let message = format!("agreement {id} keeps its datasets in sync in room {name}, which is elsewhere");
+        return Err(Refusal::new(Code::ForbiddenRoom, message).hint(
+            "Versions are kept side by side in rooms on the zone's host alone: take [sync] out, or name such a room.",
+        ));
+    }
     if agreement.delivery == Delivery::Archive && room.recipient.is_some() {
         let message =
             format!("agreement {id} archives in room {name}, where everything is encrypted to the room's key");
@@ -81,6 +141,21 @@ pub fn check_room(agreement: &Agreement, room: &RoomInfo) -> Result<(), Refusal>
             .hint("An archive is read for decades: let it go to a room without a recipient."));
     }
     Ok(())
+}
+
+/// Whether a room may be delivered to now.
+///
+/// # Errors
+/// The refusal, when its endpoint or credential has ended.
+pub fn check_until(room: &RoomInfo, now: Timestamp) -> Result<(), Refusal> {
+    match room.elsewhere.and_then(|elsewhere| elsewhere.until) {
+        Some(until) if until < now => {
+            let message = format!("what room {} is reached by ended at {until}", room.name);
+            Err(Refusal::new(Code::ForbiddenRoom, message)
+                .hint("The zone's administrator says until when: `sluse room change NAME --until TIME --reason TEXT`."))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether an agreement allows anything now.
@@ -228,11 +303,12 @@ impl PathCheck {
     }
 }
 
-/// Proof that one manifest of one transfer may be released: made only by [`decide`] and [`decide_by_reviews`].
+/// Proof that one manifest of one transfer, or a part of it, may be released: made only by [`decide`] and [`decide_by_reviews`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cleared {
     transfer: TransferId,
     manifest: Sha256,
+    part: Option<Part>,
 }
 
 impl Cleared {
@@ -244,6 +320,11 @@ impl Cleared {
     /// The manifest.
     pub fn manifest(&self) -> Sha256 {
         self.manifest
+    }
+
+    /// What of it, where files were left out.
+    pub fn part(&self) -> Option<Part> {
+        self.part
     }
 }
 
@@ -282,7 +363,9 @@ pub fn decide(agreement: &Agreement, manifest: Sha256, files: u64, report: &Repo
     match agreement.release.rule {
         ReleaseRule::OneReviewer => Decision::Hold("the agreement asks for a reviewer".into()),
         ReleaseRule::TwoReviewers => Decision::Hold("the agreement asks for two reviewers".into()),
-        ReleaseRule::Automatic => Decision::Release(Cleared { transfer: report.transfer.clone(), manifest }),
+        ReleaseRule::Automatic => {
+            Decision::Release(Cleared { transfer: report.transfer.clone(), manifest, part: None })
+        }
     }
 }
 
@@ -304,7 +387,7 @@ pub fn check_reviewable(agreement: &Agreement, manifest: Sha256, files: u64, rep
     Ok(())
 }
 
-/// Persons release a held transfer: as many as the agreement asks for, by reviews of this very manifest.
+/// Persons release a held transfer, or the same part of it: as many as the agreement asks for, by reviews of this very manifest.
 ///
 /// # Errors
 /// The refusal, with its code.
@@ -317,8 +400,8 @@ pub fn decide_by_reviews(
 ) -> Result<Cleared, Refusal> {
     check_reviewable(agreement, manifest, files, report)?;
     match review::tally(agreement.release.rule, &manifest, reviews) {
-        Tally::Release => Ok(Cleared { transfer: report.transfer.clone(), manifest }),
-        Tally::Waiting(_) | Tally::Reject => {
+        Tally::Release(part) => Ok(Cleared { transfer: report.transfer.clone(), manifest, part }),
+        Tally::Waiting(_) | Tally::Differ | Tally::Reject => {
             Err(Refusal::new(Code::Held, "it was not released by as many persons as the agreement asks for"))
         }
     }

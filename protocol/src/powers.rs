@@ -67,7 +67,8 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
         | R::RoomChange { .. }
         | R::Snapshot
         | R::SnapshotBytes { .. }
-        | R::Rest => ADMINISTRATOR,
+        | R::Rest
+        | R::Update { .. } => ADMINISTRATOR,
         // A stolen host does not wait until the right person is there.
         R::SourceRevoke { .. } => &[Power::Administrator, Power::Operator],
         R::AgreementAdd
@@ -96,18 +97,20 @@ pub fn allowed(request: &OperatorRequest) -> &'static [Power] {
         | R::AuditLines { .. }
         | R::Checkpoint
         | R::Register { .. }
+        | R::Updates
         | R::Health => ANYBODY,
     }
 }
 
 /// Why only who has the host may ask this, whatever group a person is in, if that is so: where powers are separated, the database
-/// shows what reviewers chose unseen, and what names files; and who cannot write a zone's keys has nothing to exchange.
+/// shows what reviewers chose unseen, and what names files; and who cannot write a zone's files has nothing to exchange or to update.
 pub fn of_the_host(request: &OperatorRequest, separated: bool) -> Option<&'static str> {
     match request {
         OperatorRequest::Snapshot | OperatorRequest::SnapshotBytes { .. } if separated => {
             Some("a copy shows what persons may not see")
         }
         OperatorRequest::Rest => Some("nobody else can exchange keys"),
+        OperatorRequest::Update { .. } => Some("nobody else can put an update in place"),
         _ => None,
     }
 }

@@ -5,10 +5,12 @@
 
 use crate::acknowledgement::Acknowledgement;
 use crate::audit::{BadProof, Inclusion, Position};
+use crate::courier::Stored;
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::finding::EngineReport;
 use crate::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId, ZoneName};
+use crate::part::PartOf;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ pub enum ReceiptKind {
     Rejected,
     /// The dataset is allowed into its room.
     Released,
-    /// The dataset stands in its room, verified by reading back.
+    /// The dataset stands in its room, verified by reading back; where the room is elsewhere, as [`Receipt::stored`] says.
     Delivered,
     /// The room confirmed it.
     Acknowledged,
@@ -100,6 +102,10 @@ pub struct Receipt {
     pub totals: Totals,
     /// SHA-256 of the manifest.
     pub manifest_sha256: Sha256,
+    /// That these are of a part of what was sent: some files were left out of what was released. In *released*, *delivered* and
+    /// *acknowledged*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<PartOf>,
     /// Digest over all chunk digests.
     pub chunk_list: Sha256,
     /// The engines that inspected it; from *released* or *rejected* on.
@@ -108,6 +114,9 @@ pub struct Receipt {
     /// How it was decided; from *released* or *rejected* on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionRecord>,
+    /// How it was stored, where the room is no folder of the zone's host; in *delivered* and *acknowledged*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
     /// The room's own signed word; in *acknowledged*.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledgement: Option<Acknowledgement>,
@@ -172,6 +181,16 @@ impl Receipt {
     pub fn to_statement(&self) -> String {
         // Serialising cannot fail: no maps, no fallible implementations.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// SHA-256 of the manifest that the source sealed, whatever of it was released.
+    pub fn sealed_manifest(&self) -> Sha256 {
+        self.part_of.map_or(self.manifest_sha256, |part_of| part_of.manifest_sha256)
+    }
+
+    /// What the source sent, whatever of it was released; none when the sums do not fit.
+    pub fn sealed_totals(&self) -> Option<Totals> {
+        self.part_of.map_or(Some(self.totals), |part_of| self.totals.and(part_of.left_out))
     }
 
     /// Checks the proof that what is stated stands in the audit log: whether there is one.

@@ -1,5 +1,6 @@
 //! Refusals: what a peer did that we do not accept, with a stable code, a sentence and a hint.
 
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How the command line ends: the contract with scripts.
@@ -80,10 +81,13 @@ codes! {
     AgreementSuspended, "agreement-suspended", Refused, "The agreement is suspended: wait until it is resumed, or ask the data controller.";
     AgreementNotYetValid, "agreement-not-yet-valid", Refused, "The agreement is not valid yet: see its valid_from.";
     AgreementExpired, "agreement-expired", Refused, "The agreement or its approval has run out: ask the data controller to renew it.";
+    SyncNotAllowed, "sync-not-allowed", Refused, "The agreement does not have its datasets kept in sync: send without --sync, or ask the data controller.";
+    DeletionsNotAllowed, "deletions-not-allowed", Refused, "The agreement lets no file be deleted from its datasets: send them all, or ask the data controller.";
     ForbiddenRoom, "forbidden-room", Refused, "The agreement's room is not known to this zone: ask its operator.";
     DatasetTooLarge, "dataset-too-large", Refused, "The dataset has more bytes than the agreement allows for one transfer.";
     TooManyFiles, "too-many-files", Refused, "The dataset has more files than the agreement or the protocol allows.";
     QuotaExceeded, "quota-exceeded", Temporary, "The source has as much under way as its agreement or the zone allows: wait until some is delivered.";
+    OutsideHours, "outside-hours", Temporary, "The zone takes this at other hours only: wait until the time that is named.";
     ForbiddenPath, "forbidden-path", Refused, "A path is not one that a dataset or this agreement may contain: rename it.";
     WindowsPath, "windows-path", Refused, "The room takes only names that a Windows desktop can hold: rename it.";
     PathCollision, "path-collision", Refused, "Two paths are the same to a Windows file system: rename one.";
@@ -98,6 +102,7 @@ codes! {
     ChunkConflict, "chunk-conflict", Integrity, "The zone holds other bytes for this chunk: the source's files changed; send them as a new transfer.";
     MissingChunks, "missing-chunks", Integrity, "Not every chunk is durable yet: send what is missing before sealing.";
     DigestMismatch, "digest-mismatch", Integrity, "Digests do not agree: the data was changed on its way or while it was read.";
+    UnknownBase, "unknown-base", Refused, "The zone cannot build on that version: send the dataset whole.";
     NoIdentity, "no-identity", Temporary, "The zone has no transfer key ready: try again in a minute.";
     // The zone's own decisions.
     Rejected, "rejected", Rejected, "The dataset was rejected in inspection or review; the zone's operator can say why.";
@@ -110,6 +115,13 @@ codes! {
     UnknownName, "unknown-name", Refused, "No such source, room, agreement or record.";
     NameTaken, "name-taken", Refused, "The name is in use already.";
     Invalid, "invalid", Usage, "The request is not valid.";
+    // Updates.
+    UpdateUnsigned, "update-unsigned", Integrity, "The bundle has no good signature of a key that `[updates] keys` names: it was damaged on its way, or is not the site's.";
+    UpdateOlder, "update-older", Refused, "An update of this kind that is newer, or has the same number, was imported: make one with a higher number.";
+    UpdateMalformed, "update-malformed", Refused, "What was signed is no bundle that can be put in place: docs/updates.md says what one is.";
+    UpdateTooLarge, "update-too-large", Refused, "The bundle is larger than any update, or has more files.";
+    UpdateNoPlace, "update-no-place", Refused, "This host has no place for updates of this kind: docs/updates.md says what each needs.";
+    UpdateFailed, "update-failed", Fault, "Mend what is named, and import the same bundle again: what is in place is whole files of the old and the new one.";
 }
 
 impl std::fmt::Display for Code {
@@ -129,17 +141,25 @@ pub struct Refusal {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// When the same can succeed, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 impl Refusal {
     /// A refusal with the code's own hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: code.hint().to_owned() }
+        Self { code, message: message.into(), hint: code.hint().to_owned(), until: None }
     }
 
     /// The same with another hint.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: hint.into(), ..self }
+    }
+
+    /// The same, which can succeed from that time on.
+    pub fn until(self, until: Timestamp) -> Self {
+        Self { until: Some(until), ..self }
     }
 
     /// Whether the same request can succeed later.

@@ -4,10 +4,11 @@
 //! and passed on unchanged; the audit log has its SHA-256, so that a record that was changed, removed or added shows. What becomes
 //! of a release later ([`Outcome`]) is no part of it: that is in the log and in receipts, and is told with the record.
 
-use crate::agreement::{Agreement, Identifiability, LegalBasis, Reference, Rek};
+use crate::agreement::{Agreement, Identifiability, LegalBasis, Output, Reference, Rek};
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId, ZoneName};
+use crate::part::PartOf;
 use crate::receipt::{DecisionRecord, Receipt};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,9 @@ pub struct Record {
     pub totals: Totals,
     /// SHA-256 of the list of its files, which has each one's name and digest.
     pub manifest_sha256: Sha256,
+    /// That files were left out: of which manifest, and how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<PartOf>,
     /// The agreement that allows it.
     pub agreement: AgreementId,
     /// SHA-256 of the agreement's text as it was in force.
@@ -117,6 +121,9 @@ pub struct Terms {
     /// The variables disclosed, where they are declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<String>,
+    /// What kinds of results may leave a room, where it is about that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output: Vec<Output>,
     /// The period in which the agreement allows anything: its beginning.
     pub valid_from: Timestamp,
     /// Its end.
@@ -159,6 +166,7 @@ impl Record {
             dataset: receipt.dataset.clone(),
             totals: receipt.totals,
             manifest_sha256: receipt.manifest_sha256,
+            part_of: receipt.part_of,
             agreement: receipt.agreement.clone(),
             agreement_sha256: receipt.agreement_sha256,
             terms: Terms::of(agreement),
@@ -190,6 +198,7 @@ impl Terms {
             controller,
             purpose,
             variables,
+            export,
             legal_basis,
             rek,
             dpia,
@@ -203,6 +212,7 @@ impl Terms {
             purpose,
             identifiability: agreement.identifiability,
             variables,
+            output: export.map(|export| export.output).unwrap_or_default(),
             valid_from: agreement.valid_from,
             valid_to: agreement.valid_to,
             legal_basis,

@@ -5,12 +5,14 @@
 //! that was killed finds its work again when it comes back.
 
 use crate::archive::Fixity;
+use crate::courier::Stored;
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::finding::{EngineReport, Report};
-use crate::ids::{AgreementId, DatasetName, SourceName, TransferId};
+use crate::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId};
 use crate::receipt::ReceiptKind;
 use crate::refusal::Refusal;
+use crate::sync::{Delta, Versions};
 use crate::time::Timestamp;
 use crate::transfer::State;
 use crate::wire::TransferStatus;
@@ -58,8 +60,8 @@ pub const PERMITTED: &[(Role, Role, &[&str])] = &[
         Role::Receive,
         Role::Control,
         &[
-            "identify", "enrol", "renew", "part", "drop", "offer", "seal", "status", "list", "receipt", "progress",
-            "changes",
+            "identify", "enrol", "renew", "part", "drop", "offer", "seal", "versions", "status", "list", "receipt",
+            "progress", "changes",
         ],
     ),
     (Role::Inspect, Role::Control, &["engines", "identities", "next", "taken", "inspected", "wrapped", "purged"]),
@@ -137,8 +139,19 @@ pub enum ReceiveRequest {
         totals: Totals,
         /// SHA-256 of the plan.
         plan_sha256: Sha256,
+        /// That it travels as its difference from another version.
+        delta: Option<Delta>,
         /// Free bytes of the quarantine's file system now.
         free_bytes: u64,
+    },
+    /// What the zone has of a dataset that is kept in sync. Answered by `Versions`.
+    Versions {
+        /// Who asks.
+        source: SourceName,
+        /// Under which agreement.
+        agreement: AgreementId,
+        /// The dataset.
+        dataset: DatasetName,
     },
     /// A source seals; the manifest is the document `upload`, and `receive` has written it, encrypted, beside the chunks.
     /// Answered by `Sealed` after `inspect` has taken the bytes over.
@@ -241,9 +254,11 @@ pub enum ReceiveReply {
         state: State,
         /// The public half (an age recipient) of its identity.
         recipient: String,
-        /// What the plan adds up to.
-        totals: Totals,
+        /// Bytes that its chunks carry.
+        bytes: u64,
     },
+    /// What the zone has of a dataset.
+    Versions(Versions),
     /// Sealed: the receipt's statement stands in the body.
     Sealed {
         /// Its signature.
@@ -410,6 +425,18 @@ pub enum InspectOutcome {
     },
 }
 
+/// The version of a dataset from which a transfer carries the difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// The transfer that brought it.
+    pub transfer: TransferId,
+    /// The public half of its identity.
+    pub recipient: String,
+    /// SHA-256 of its manifest.
+    pub manifest_sha256: Sha256,
+}
+
 /// What `control` answers to `inspect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case", deny_unknown_fields)]
@@ -431,6 +458,8 @@ pub enum InspectReply {
         chunks: u32,
         /// Digest over the chunk index.
         chunk_list: Sha256,
+        /// Whether the chunks carry a difference, from which the version is still to be put together.
+        delta: bool,
     },
     /// Inspect a transfer.
     Inspect {
@@ -442,6 +471,8 @@ pub enum InspectReply {
         manifest_sha256: Sha256,
         /// What the agreement allows and requires.
         content: Box<crate::agreement::Content>,
+        /// Of a difference, the version that it is one from: to be put together first, if that was not done.
+        base: Option<Base>,
     },
     /// Re-wrap a transfer's identity to `deliver`.
     Wrap {
@@ -526,12 +557,32 @@ pub enum DeliverRequest {
     },
     /// A `Look` was done. Answered by `Done`.
     Looked,
+    /// A `Remove` ended. Answered by `Done`.
+    Removed {
+        /// The transfer.
+        transfer: TransferId,
+        /// How.
+        outcome: RemoveOutcome,
+    },
     /// A `Withdraw` ended. Answered by `Done`.
     Withdrawn {
         /// The transfer.
         transfer: TransferId,
         /// How.
         outcome: WithdrawOutcome,
+    },
+}
+
+/// How removing a version from its room ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum RemoveOutcome {
+    /// It is not in the room any more.
+    Gone,
+    /// It could not be removed: to be tried again.
+    Fault {
+        /// A sentence.
+        reason: String,
     },
 }
 
@@ -582,12 +633,15 @@ pub enum CheckOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "end", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DeliverOutcome {
-    /// The bag is visible and every file was read back.
+    /// The bag is visible.
     Visible {
         /// The bag's folder, relative to the room's.
         bag: String,
         /// SHA-256 of the bag's `tagmanifest-sha256.txt`.
         tagmanifest: Sha256,
+        /// How it was stored, where the room is elsewhere; otherwise every file was read back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stored: Option<Stored>,
     },
     /// Digests did not agree.
     Integrity {
@@ -624,6 +678,8 @@ pub enum DeliverReply {
         signature: String,
         /// Names of the documents that go into the bag: `receipts/received.json`, `findings.json`, ….
         documents: Vec<String>,
+        /// Whether it is a version of a dataset that is kept in sync, and `current` is to name it.
+        version: bool,
     },
     /// Read an archived bag again.
     Check {
@@ -645,6 +701,18 @@ pub enum DeliverReply {
         /// The room's folder, relative to the folder of rooms.
         room_folder: String,
         /// The dataset, below which its bag would be.
+        dataset: DatasetName,
+        /// The room, where it is elsewhere: its courier takes it back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        elsewhere: Option<RoomName>,
+    },
+    /// Remove a version that is not the current one and that nothing keeps in its room any more.
+    Remove {
+        /// The transfer that brought it.
+        transfer: TransferId,
+        /// The room's folder, relative to the folder of rooms.
+        room_folder: String,
+        /// The dataset, below which its bag stands.
         dataset: DatasetName,
     },
     /// Look whether rooms have dropped acknowledgements.

@@ -1,9 +1,12 @@
 //! Who is served next when several want the same: shares by weight, and no queue behind what is large.
 //!
-//! [`Shares`] is start-time fair queueing (Goyal, Vin and Cheng, 1996): each flow, here a source, has a stand, which is what it was
+//! [`Shares`] is start-time fair queueing (Goyal, Vin and Cheng, 1996): each flow has a stand, which is what it was
 //! served so far divided by its weight. Whoever stands lowest is next. A flow that comes (back) begins at the stand of the one that was served
 //! last, so nobody saves anything up, and nobody waits longer than it takes to serve each other flow once. Nothing is set aside: a
 //! flow that is alone gets everything.
+//!
+//! Flows come in groups, here an agreement's transfers in those of its source ([`GroupShares`]): groups share first, and the flows of each share
+//! what it gets. So a source with many agreements gets no more than one with a single one.
 //!
 //! That shares what is given out piece by piece. A worker, who is taken until a whole transfer is done, is shared by
 //! [`may_begin`] besides: large transfers never take all of them.
@@ -47,30 +50,70 @@ impl<K: Ord + Clone> Shares<K> {
     }
 }
 
+/// How much a flow gets: its group beside other groups, and it beside the others of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weights {
+    /// The weight of its group.
+    pub group: u32,
+    /// Its own within the group.
+    pub own: u32,
+}
+
+impl Weights {
+    /// Where nothing is set.
+    pub const EVEN: Self = Self { group: 1, own: 1 };
+}
+
+/// What each flow was served, where flows come in groups. It remembers each group that it ever served.
+#[derive(Debug, Clone)]
+pub struct GroupShares<G, K> {
+    groups: Shares<G>,
+    within: BTreeMap<G, Shares<K>>,
+}
+
+impl<G, K> Default for GroupShares<G, K> {
+    fn default() -> Self {
+        Self { groups: Shares::default(), within: BTreeMap::new() }
+    }
+}
+
+impl<G: Ord + Clone, K: Ord + Clone> GroupShares<G, K> {
+    /// Where a flow stands: its group, and it within that. The lowest is next.
+    pub fn stand(&self, (group, flow): &(G, K)) -> (u128, u128) {
+        (self.groups.stand(group), self.within.get(group).map_or(0, |within| within.stand(flow)))
+    }
+
+    /// A flow of these weights is served something of this cost, in bytes.
+    pub fn serve(&mut self, (group, flow): &(G, K), cost: u64, weights: Weights) {
+        self.groups.serve(group, cost, weights.group);
+        self.within.entry(group.clone()).or_default().serve(flow, cost, weights.own);
+    }
+}
+
 /// A queue in which flows take turns by weight; within a flow, what came first goes first.
 #[derive(Debug)]
-pub struct FairQueue<K, T> {
-    shares: Shares<K>,
-    waiting: BTreeMap<K, VecDeque<Waiting<T>>>,
+pub struct FairQueue<G, K, T> {
+    shares: GroupShares<G, K>,
+    waiting: BTreeMap<(G, K), VecDeque<Waiting<T>>>,
 }
 
 #[derive(Debug)]
 struct Waiting<T> {
     cost: u64,
-    weight: u32,
+    weights: Weights,
     item: T,
 }
 
-impl<K, T> Default for FairQueue<K, T> {
+impl<G, K, T> Default for FairQueue<G, K, T> {
     fn default() -> Self {
-        Self { shares: Shares::default(), waiting: BTreeMap::new() }
+        Self { shares: GroupShares::default(), waiting: BTreeMap::new() }
     }
 }
 
-impl<K: Ord + Clone, T> FairQueue<K, T> {
-    /// Queues an item of this cost, in bytes, for a flow of this weight.
-    pub fn push(&mut self, flow: &K, weight: u32, cost: u64, item: T) {
-        let waiting = Waiting { cost, weight, item };
+impl<G: Ord + Clone, K: Ord + Clone, T> FairQueue<G, K, T> {
+    /// Queues an item of this cost, in bytes, for a flow of these weights.
+    pub fn push(&mut self, flow: &(G, K), weights: Weights, cost: u64, item: T) {
+        let waiting = Waiting { cost, weights, item };
         match self.waiting.get_mut(flow) {
             Some(queue) => queue.push_back(waiting),
             None => drop(self.waiting.insert(flow.clone(), VecDeque::from([waiting]))),
@@ -85,7 +128,7 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         if queue.is_empty() {
             self.waiting.remove(&next);
         }
-        self.shares.serve(&next, first.cost, first.weight);
+        self.shares.serve(&next, first.cost, first.weights);
         Some(first.item)
     }
 

@@ -28,6 +28,8 @@ pub const NAMESPACE_KEYS: &str = "sluse-keys";
 pub const NAMESPACE_ACKNOWLEDGEMENT: &str = "sluse-acknowledgement";
 /// What is in a backup.
 pub const NAMESPACE_BACKUP: &str = "sluse-backup";
+/// Updates, by the site.
+pub const NAMESPACE_UPDATE: &str = "sluse-update";
 
 const MAGIC: &[u8] = b"SSHSIG";
 pub(crate) const KEY_TYPE: &[u8] = b"ssh-ed25519";

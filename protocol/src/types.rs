@@ -55,6 +55,7 @@ types! {
         Xml "xml" "XML, CDISC ODM and KITH messages among it",
         Html "html" "web page",
         Rtf "rtf" "Rich Text Format",
+        Mail "mail" "e-mail message",
         // Health messages and images.
         Hl7 "hl7" "HL7 version 2 messages or batches",
         Dicom "dicom" "DICOM Part 10, DICOMDIR among it",

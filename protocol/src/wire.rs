@@ -9,6 +9,7 @@ use crate::document::Totals;
 use crate::ids::{AgreementId, DatasetName, SourceName, TRANSFER_ID_BYTES, TransferId, ZoneName};
 use crate::receipt::ReceiptKind;
 use crate::refusal::Refusal;
+use crate::sync::{Delta, Versions};
 use crate::time::Timestamp;
 use crate::transfer::State;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,10 @@ use serde::{Deserialize, Serialize};
 pub const ALPN: &[u8] = b"sluse";
 
 /// The versions of this protocol that this build speaks, ascending.
-pub const VERSIONS: &[u16] = &[1];
+pub const VERSIONS: &[u16] = &[1, 2];
+
+/// The first version that knows datasets which are kept in sync: [`Request::Versions`], and an offer's `delta`.
+pub const SYNC_VERSION: u16 = 2;
 
 /// The host name that a zone's TLS certificate carries, whatever its address: sources pin the zone's own authority.
 pub const ZONE_HOST: &str = "zone.sluse.internal";
@@ -78,6 +82,16 @@ pub enum Request {
         plan_bytes: u64,
         /// SHA-256 of the plan's bytes.
         plan_sha256: Sha256,
+        /// That it travels as its difference from a version that the zone holds; chunks carry that instead of the files.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delta: Option<Delta>,
+    },
+    /// What the zone has of a dataset that is kept in sync. Answered by `Versions`.
+    Versions {
+        /// Under which agreement.
+        agreement: AgreementId,
+        /// The dataset.
+        dataset: DatasetName,
     },
     /// The next bytes of a document, in the frame's body: at most [`crate::limits::PART_BYTES`]. Not answered.
     Part,
@@ -162,6 +176,8 @@ pub enum Reply {
         /// Number of chunks that are durable already.
         durable: u32,
     },
+    /// What the zone has of a dataset.
+    Versions(Versions),
     /// The next bytes of what was announced, in the frame's body. One with an empty body ends it.
     Part,
     /// These chunks are durable: they survive a power cut. Numbers in the frame's body, a big-endian `u32` each.

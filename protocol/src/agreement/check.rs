@@ -1,8 +1,9 @@
 //! Reading and checking an agreement's text, with line and hint for everything that is wrong.
 
+use super::export::export;
 use super::{
-    Agreement, Awaited, Content, Delivery, Identifiability, LegalBasis, LegalBasisKind, Limits, NamedPattern, Pattern,
-    Reference, Rek, Release, ReleaseRule, Retention,
+    Agreement, Awaited, Content, Delivery, Identifiability, KeepVersions, LegalBasis, LegalBasisKind, Limits,
+    NamedPattern, Pattern, Reference, Rek, Release, ReleaseRule, Retention, Sync,
 };
 use crate::finding::{Action, Class};
 use crate::limits::{CHUNK_BYTES, MAX_CHUNKS, MAX_ENTRIES};
@@ -76,6 +77,8 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
     let release = file.need_table("release", "add `[release]` with `rule = \"automatic\"` below", |fields| {
         Some(Release { rule: fields.need("rule", "\"one-reviewer\"", choice(RULES))? })
     });
+    let mut content = content.unwrap_or_else(no_content);
+    let export = file.may_table("export", |fields| export(fields, release.as_ref(), &mut content));
     let retention = file.need_table(
         "retention",
         "add `[retention]` with `quarantine_days = 30` and `hold_days = 30` below",
@@ -85,6 +88,8 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         let days = retention.as_ref().map_or(MAX_DAYS, |retention| u64::from(retention.quarantine_days));
         acknowledgement(fields, days)
     });
+    let archived = delivery == Some(Delivery::Archive);
+    let sync = file.may_table("sync", |fields| sync(fields, archived));
     if let (Some(from), Some(to), Some(basis)) = (valid_from, valid_to, &legal_basis)
         && (basis.valid_to < from || basis.valid_from > to)
     {
@@ -107,15 +112,17 @@ fn agreement(file: &Fields<'_>) -> Option<Agreement> {
         from: from?,
         to: to?,
         delivery: delivery.unwrap_or_default(),
+        export,
         legal_basis: legal_basis?,
         rek,
         dpia: dpia?,
         processing_agreement: processing_agreement?,
         limits: limits.unwrap_or_default(),
-        content: content.unwrap_or_else(no_content),
+        content,
         release: release?,
         retention: retention?,
         acknowledgement,
+        sync,
     })
 }
 
@@ -240,6 +247,7 @@ fn content(fields: &Fields<'_>, identifiable: bool) -> Option<Content> {
         patterns,
         columns: columns.unwrap_or_default(),
         private_elements: private_elements.unwrap_or(false),
+        small_cells: None,
     })
 }
 
@@ -327,6 +335,33 @@ fn acknowledgement(fields: &Fields<'_>, kept: u64) -> Option<Awaited> {
         return None;
     }
     Some(Awaited { within_days: days })
+}
+
+/// Versions that a room may be told to keep.
+const MAX_VERSIONS: u64 = 10_000;
+
+/// Percent of a version's files of which the next one may lack so many without being held.
+const HOLD_DELETIONS_ABOVE: u32 = 10;
+
+fn sync(fields: &Fields<'_>, archived: bool) -> Option<Sync> {
+    let deletions = fields.need("deletions", "false", flag);
+    let above = fields.may("hold_deletions_above", "10", number(0..=100));
+    if deletions == Some(false) && above.is_some() {
+        let message = "`sync.hold_deletions_above` means nothing where no file may be deleted";
+        fields.wrong_at("hold_deletions_above", message, "leave it out, or write `deletions = true`");
+    }
+    let versions = fields.may("keep_versions", "10", number(1..=MAX_VERSIONS));
+    let days = fields.may("keep_days", "90", number(0..=MAX_DAYS));
+    let keep = (versions.is_some() || days.is_some()).then_some(KeepVersions { versions, days });
+    if keep.is_some() && archived {
+        let key = if versions.is_some() { "keep_versions" } else { "keep_days" };
+        fields.wrong_at(
+            key,
+            "an archive keeps what it was given, so that none of its versions are removed",
+            "leave it out",
+        );
+    }
+    Some(Sync { deletions: deletions?, hold_deletions_above: above.unwrap_or(HOLD_DELETIONS_ABOVE), keep })
 }
 
 fn retention(fields: &Fields<'_>) -> Option<Retention> {

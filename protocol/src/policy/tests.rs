@@ -1,7 +1,8 @@
 //! Each reason for which an offer is refused, and everything that keeps a dataset from being released.
 
 use super::*;
-use crate::agreement;
+use crate::agreement::{self, Export, Output, Sync};
+use crate::courier::Elsewhere;
 use crate::finding::{AboveLimit, EngineReport, Finding};
 use crate::review::Choice;
 
@@ -63,6 +64,7 @@ fn at(text: &str) -> Timestamp {
 struct Case {
     agreement: Agreement,
     source: SourceName,
+    of_room: Option<RoomName>,
     room: Option<RoomName>,
     standing: Standing,
     totals: Totals,
@@ -76,6 +78,7 @@ impl Case {
         Self {
             agreement: lab(),
             source: "lab".parse().unwrap(),
+            of_room: None,
             room: Some("room".parse().unwrap()),
             standing: Standing::Added,
             totals: Totals { files: 9, folders: 1, bytes: 1000 },
@@ -88,6 +91,7 @@ impl Case {
     fn check(&self) -> Result<(), Code> {
         let facts = OfferFacts {
             source: &self.source,
+            of_room: self.of_room.as_ref(),
             standing: self.standing,
             room: self.room.as_ref(),
             totals: self.totals,
@@ -118,6 +122,21 @@ fn an_offer_within_its_agreement_is_accepted_and_each_way_out_of_it_has_its_code
     assert_eq!(other(&|case| case.totals.bytes = 1001), Code::DatasetTooLarge);
     assert_eq!(other(&|case| case.open_bytes = 1001), Code::QuotaExceeded);
     assert_eq!(other(&|case| case.open_bytes = u64::MAX), Code::QuotaExceeded);
+}
+
+#[test]
+fn what_leaves_a_room_leaves_it_under_an_agreement_of_exports_alone() {
+    let offered = |export: bool, of_room: Option<&str>| {
+        let mut case = Case::good();
+        case.agreement.export = export.then(|| Export { output: vec![Output::Figures] });
+        case.of_room = of_room.map(|room| room.parse().unwrap());
+        case.check()
+    };
+    assert_eq!(offered(false, None), Ok(()));
+    assert_eq!(offered(true, Some("heart")), Ok(()));
+    assert_eq!(offered(false, Some("heart")), Err(Code::Forbidden));
+    assert_eq!(offered(true, None), Err(Code::Forbidden));
+    assert_eq!(offered(true, Some("room")), Err(Code::ForbiddenRoom), "out of a room and into it");
 }
 
 #[test]
@@ -373,7 +392,7 @@ fn a_person_may_release_what_is_held_but_not_what_is_blocked_or_was_not_inspecte
     let by_all = |report: &Report, reviews: &[Review]| {
         decide_by_reviews(&lab(), manifest(), FILES, report, reviews).map_err(|refusal| refusal.code)
     };
-    let review = |choice, manifest| Review { by: 1, choice, manifest };
+    let review = |choice, manifest| Review { by: 1, choice, manifest, part: None };
     let decide = |report: &Report| by_all(report, &[review(Choice::Release, manifest())]);
     assert_eq!(by_all(&report(), &[]), Err(Code::Held));
     assert_eq!(by_all(&report(), &[review(Choice::Reject, manifest())]), Err(Code::Held));
@@ -383,4 +402,39 @@ fn a_person_may_release_what_is_held_but_not_what_is_blocked_or_was_not_inspecte
     assert_eq!(decide(&counted(Class::Malware)), Err(Code::Forbidden));
     assert_eq!(decide(&Report { files: 2, ..report() }), Err(Code::WrongState));
     assert_eq!(decide(&Report { manifest: Sha256::of(b"other"), ..report() }), Err(Code::WrongState));
+}
+
+#[test]
+fn what_comes_outside_its_hours_is_refused_with_the_time_from_which_it_is_taken() {
+    let hours = |text: &str| Hours::new(vec![text.parse().unwrap()]);
+    let (source, agreement) = (hours("Mon-Fri 18:00-06:00"), hours("Tue"));
+    // A Monday.
+    let now = at("2026-11-23T12:00:00Z");
+    let refusal = check_hours(&[&source, &agreement], now).unwrap_err();
+    assert_eq!((refusal.code, refusal.until), (Code::OutsideHours, Some(at("2026-11-24T00:00:00Z"))));
+    assert!(refusal.message.contains("Mon-Fri 18:00-06:00; and Tue: next from 2026-11-24T00:00:00Z"), "{refusal}");
+    assert_eq!(check_hours(&[&source, &agreement], at("2026-11-24T05:59:59Z")), Ok(()));
+    assert_eq!(check_hours(&[], now), Ok(()));
+    let never = check_hours(&[&hours("Mon"), &agreement], now).unwrap_err();
+    assert!(never.until.is_none() && never.hint.contains("must change one"), "{never}");
+}
+
+#[test]
+fn what_is_read_or_named_again_in_its_room_does_not_go_elsewhere() {
+    let room = |elsewhere| RoomInfo {
+        name: "room".parse().unwrap(),
+        folder: "room".into(),
+        names: NameRule::Posix,
+        key: None,
+        recipient: None,
+        elsewhere,
+    };
+    let away = room(Some(Elsewhere { until: None }));
+    let archived = Agreement { delivery: Delivery::Archive, ..lab() };
+    let synced = Agreement { sync: Some(Sync { deletions: true, hold_deletions_above: 10, keep: None }), ..lab() };
+    assert_eq!(check_room(&lab(), &away), Ok(()));
+    for agreement in [archived, synced] {
+        assert_eq!(check_room(&agreement, &room(None)), Ok(()));
+        assert_eq!(check_room(&agreement, &away).map_err(|refusal| refusal.code), Err(Code::ForbiddenRoom));
+    }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::path::NameRule;
 use crate::receipt::ReceiptKind;
 use crate::register::Filter;
+use crate::update::Step;
 
 /// One request of each kind, and the initials of those who may ask it, in the order of [`Power::ALL`].
 pub fn table() -> Vec<(OperatorRequest, &'static str)> {
@@ -12,10 +13,19 @@ pub fn table() -> Vec<(OperatorRequest, &'static str)> {
     let agreement =
         |make: fn(crate::ids::AgreementId, String) -> R| make(crate::ids::AgreementId::clone(&id), reason.clone());
     vec![
-        (R::SourceInvite { name: name.clone(), hours: 1 }, "A"),
+        (R::SourceInvite { name: name.clone(), hours: 1, room: None }, "A"),
         (R::SourceRevoke { name: name.clone(), reason: reason.clone() }, "AO"),
-        (R::RoomAdd { name: "r".parse().unwrap(), folder: "r".into(), names: NameRule::Posix }, "A"),
-        (R::RoomChange { name: "r".parse().unwrap(), key: None, recipient: None, reason: reason.clone() }, "A"),
+        (R::RoomAdd { name: "r".parse().unwrap(), folder: "r".into(), names: NameRule::Posix, elsewhere: None }, "A"),
+        (
+            R::RoomChange {
+                name: "r".parse().unwrap(),
+                key: None,
+                recipient: None,
+                until: None,
+                reason: reason.clone(),
+            },
+            "A",
+        ),
         (R::Snapshot, "A"),
         (R::SnapshotBytes { offset: 0 }, "A"),
         (R::Rest, "A"),
@@ -35,7 +45,7 @@ pub fn table() -> Vec<(OperatorRequest, &'static str)> {
         (of(|transfer, reason| R::Release { transfer, reason }), "R"),
         (of(|transfer, reason| R::Reject { transfer, reason }), "R"),
         (of(|transfer, _| R::Show { transfer }), "ORU"),
-        (of(|transfer, _| R::Manifest { transfer, offset: 0 }), "ORU"),
+        (of(|transfer, _| R::Manifest { transfer, part: false, offset: 0 }), "ORU"),
         (R::SourceList { after: None }, "AORU"),
         (R::RoomList { after: None }, "AORU"),
         (R::AgreementList { after: None }, "AORU"),
@@ -45,6 +55,8 @@ pub fn table() -> Vec<(OperatorRequest, &'static str)> {
         (R::AuditLines { from: 0 }, "AORU"),
         (R::Checkpoint, "AORU"),
         (R::Register { after: 0, filter: Filter::default() }, "AORU"),
+        (R::Update { step: Step::Refused { code: Code::UpdateUnsigned, bundle: None } }, "A"),
+        (R::Updates, "AORU"),
         (R::Health, "AORU"),
     ]
 }

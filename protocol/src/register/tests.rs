@@ -23,6 +23,7 @@ fn record(number: u64) -> Record {
         dataset: "nightly".parse().unwrap(),
         totals: Totals { files: 3, folders: 1, bytes: 500 },
         manifest_sha256: digest,
+        part_of: None,
         agreement: agreement.id.clone(),
         agreement_sha256: digest,
         terms: Terms::of(&agreement),

@@ -3,11 +3,51 @@
 use super::*;
 use proptest::prelude::*;
 
+/// Weights of a group with a single flow.
+fn group(weight: u32) -> Weights {
+    Weights { group: weight, ..Weights::EVEN }
+}
+
+#[test]
+fn agreements_share_what_their_source_gets_by_weight_and_many_get_no_more_than_one() {
+    let flows = [
+        (("hospital", "genome"), Weights { group: 3, own: 1 }, 4_000_000),
+        (("hospital", "edc"), Weights { group: 3, own: 4 }, 9_000),
+        (("registry", "yearly"), Weights { group: 1, own: 7 }, 500_000),
+    ];
+    let mut queue = FairQueue::default();
+    for flow in flows {
+        (0..2).for_each(|_| queue.push(&flow.0, flow.1, flow.2, flow));
+    }
+    let mut served = BTreeMap::new();
+    while served.values().sum::<u64>() < 2_000_000_000 {
+        let flow = queue.pop().unwrap();
+        *served.entry(flow.0.1).or_default() += flow.2;
+        queue.push(&flow.0, flow.1, flow.2, flow);
+    }
+    let all: u64 = served.values().sum();
+    for (name, twentieths) in [("genome", 3), ("edc", 12), ("yearly", 5)] {
+        let share = all * twentieths / 20;
+        assert!(served[name].abs_diff(share) <= 5 * 4_509_000, "{name}: {} of {share}", served[name]);
+    }
+}
+
+#[test]
+fn what_an_agreement_had_is_remembered_while_another_source_is_served() {
+    let mut shares = GroupShares::default();
+    shares.serve(&("hospital", "genome"), 1000, Weights::EVEN);
+    shares.serve(&("registry", "yearly"), 1000, Weights::EVEN);
+    shares.serve(&("registry", "yearly"), 1000, Weights::EVEN);
+    assert!(shares.stand(&("hospital", "edc")) < shares.stand(&("hospital", "genome")));
+}
+
 #[test]
 fn flows_that_always_want_more_get_shares_by_weight_whatever_their_pieces() {
     let flows = [("genome", 1, 4_000_000), ("pictures", 2, 300_000), ("edc", 5, 7_000)];
     let mut queue = FairQueue::default();
-    let push = |queue: &mut FairQueue<_, _>, flow: (&'static str, u32, u64)| queue.push(&flow.0, flow.1, flow.2, flow);
+    let push = |queue: &mut FairQueue<_, _, _>, flow: (&'static str, u32, u64)| {
+        queue.push(&(flow.0, ()), group(flow.1), flow.2, flow);
+    };
     for flow in flows {
         push(&mut queue, flow);
         push(&mut queue, flow);
@@ -30,12 +70,12 @@ fn flows_that_always_want_more_get_shares_by_weight_whatever_their_pieces() {
 fn what_comes_after_a_long_queue_waits_for_one_piece_of_each_other_flow_at_most() {
     let mut queue = FairQueue::default();
     for number in 0..10_000 {
-        queue.push(&(number % 40), 1, 4 << 20, "before");
+        queue.push(&(number % 40, ()), group(1), 4 << 20, "before");
     }
     for _ in 0..777 {
         queue.pop();
     }
-    queue.push(&1000, 1, 3 << 20, "tick");
+    queue.push(&(1000, ()), group(1), 3 << 20, "tick");
     let ahead = std::iter::from_fn(|| queue.pop()).take_while(|item| *item != "tick").count();
     assert!(ahead <= 40, "{ahead}");
 }
@@ -43,11 +83,11 @@ fn what_comes_after_a_long_queue_waits_for_one_piece_of_each_other_flow_at_most(
 #[test]
 fn a_flow_of_the_least_weight_is_served_beside_one_of_the_greatest() {
     let mut queue = FairQueue::default();
-    queue.push(&"least", 1, 100, "least");
-    queue.push(&"least", 1, 100, "least");
+    queue.push(&("least", ()), group(1), 100, "least");
+    queue.push(&("least", ()), group(1), 100, "least");
     let mut served = 0;
     for _ in 0..2_100 {
-        queue.push(&"greatest", MAX_WEIGHT, 100, "greatest");
+        queue.push(&("greatest", ()), group(MAX_WEIGHT), 100, "greatest");
         served += usize::from(queue.pop() == Some("least"));
     }
     assert_eq!(served, 2);
@@ -137,7 +177,7 @@ proptest! {
         let mut queue = FairQueue::default();
         let mut out = Vec::new();
         for (number, (flow, weight, cost, pops)) in pushes.iter().enumerate() {
-            queue.push(flow, *weight, *cost, (*flow, number));
+            queue.push(&(*flow, ()), group(*weight), *cost, (*flow, number));
             out.extend((0..*pops).filter_map(|_| queue.pop()));
         }
         out.extend(std::iter::from_fn(|| queue.pop()));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::agreement::Output;
 
 const EPIC: &str = include_str!("../../../../config/agreements/epic-nightly.toml");
 
@@ -28,6 +29,39 @@ fn the_shipped_examples_are_agreements() {
     let trial = parse(include_str!("../../../../config/agreements/trial-archive.toml")).unwrap();
     assert_eq!((trial.delivery, epic.delivery), (Delivery::Archive, Delivery::Bag));
     assert!(told("to = \"hjerte\"\n", "to = \"hjerte\"\ndelivery = \"archiv\"\n").contains("\"archive\""));
+    let export = parse(EXPORT).unwrap();
+    assert_eq!(export.export.unwrap().output, [Output::AggregateTables, Output::Figures, Output::Text]);
+    assert_eq!((export.content.small_cells, epic.export, epic.content.small_cells), (Some(5), None, None));
+}
+
+const EXPORT: &str = include_str!("../../../../config/agreements/export.toml");
+
+#[test]
+fn an_export_is_released_by_two_reviewers_and_comes_in_the_types_of_its_output() {
+    let told = |old: &str, new: &str| {
+        assert!(EXPORT.contains(old), "{old}");
+        problems(&EXPORT.replacen(old, new, 1))
+    };
+    for rule in ["one-reviewer", "automatic"] {
+        let told = told("\"two-reviewers\"", &format!("\"{rule}\""));
+        assert!(told.contains("released by two reviewers") && told.contains("`rule = \"two-reviewers\"`"), "{told}");
+    }
+    assert!(
+        told("output = [\"aggregate-tables\", \"figures\", \"text\"]", "output = []").contains("nothing may leave")
+    );
+    assert!(told("\"figures\"", "\"figure\"").contains("\"figures\""));
+    assert!(told("small_cells = 5", "small_cells = 0").contains("small_cells"));
+    assert!(told("\"file-type\", ", "").contains("lacks \"file-type\""));
+    assert!(told("[content]", "[content]\ntypes = [\"csv\", \"dicom\"]").contains("\"dicom\", in which no output"));
+    let types = |text: &str| parse(text).unwrap().content.types;
+    let by_itself = types(EXPORT);
+    assert!(by_itself.contains(&"csv".to_owned()) && by_itself.contains(&"png".to_owned()), "{by_itself:?}");
+    assert!(!by_itself.contains(&"dicom".to_owned()) && !by_itself.contains(&"zip".to_owned()), "{by_itself:?}");
+    assert_eq!(types(&EXPORT.replace("[content]", "[content]\ntypes = [\"zip\", \"csv\"]")), ["zip", "csv"]);
+    let quiet = parse(&EXPORT.replace("small_cells = 5\n", "")).unwrap();
+    assert_eq!(quiet.content.small_cells, Some(5), "it starts at 5");
+    let json = serde_json::to_string(&quiet).unwrap();
+    assert_eq!(serde_json::from_str::<Agreement>(&json).unwrap(), quiet);
 }
 
 #[test]
@@ -37,6 +71,18 @@ fn a_room_is_waited_for_at_most_as_long_as_the_zone_keeps_its_own_copy() {
     assert_eq!(parse(EPIC).unwrap().acknowledgement, None);
     assert!(problems(&waits(15)).contains("more than `retention.quarantine_days`"), "{}", problems(&waits(15)));
     assert!(problems(&waits(0)).contains("within_days"));
+}
+
+#[test]
+fn versions_are_kept_as_the_agreement_says_and_an_archive_keeps_all() {
+    let keeps = |more: &str| format!("{EPIC}\n[sync]\ndeletions = false\n{more}\n");
+    let keep = |more: &str| parse(&keeps(more)).unwrap().sync.unwrap().keep;
+    assert_eq!(keep(""), None);
+    assert_eq!(keep("keep_days = 0"), Some(KeepVersions { versions: None, days: Some(0) }));
+    assert_eq!(keep("keep_versions = 3\nkeep_days = 90"), Some(KeepVersions { versions: Some(3), days: Some(90) }));
+    assert!(problems(&keeps("keep_versions = 0")).contains("keep_versions"), "the current one stays");
+    let archive = keeps("keep_versions = 3").replacen("from = ", "delivery = \"archive\"\nfrom = ", 1);
+    assert!(problems(&archive).contains("an archive keeps what it was given"), "{}", problems(&archive));
 }
 
 #[test]
