@@ -1,25 +1,30 @@
 //! A landing zone's configuration: `sluse.toml` in the zone's folder.
 
-use crate::files;
 use crate::layout::Layout;
 use crate::network::Network;
 use serde::Serialize;
+use sluse_protocol::hours::Hours;
 use sluse_protocol::icap::Service;
-use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::ids::{AgreementId, SourceName, ZoneName};
 use sluse_protocol::powers::Power;
+use sluse_protocol::sharing::Weights;
 use sluse_protocol::toml_text::Problem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 mod authorities;
+mod file;
 mod notify;
 mod read;
 mod sources;
+mod updates;
 pub use authorities::{AuthoritySettings, Mapping, Subject};
+pub use file::{ConfigError, MAX_CONFIG_BYTES, load};
 pub use notify::{NotifySettings, RelayTls};
 pub use read::check_address;
-pub use sources::SourceSettings;
+pub use sources::{AgreementSettings, SourceSettings};
+pub use updates::UpdateSettings;
 
 /// A zone's configuration and where its files lie.
 #[derive(Debug, Clone)]
@@ -51,6 +56,10 @@ pub struct Settings {
     pub authorities: Vec<AuthoritySettings>,
     /// What single sources may take.
     pub sources: Vec<SourceSettings>,
+    /// What may be taken under single agreements.
+    pub agreements: Vec<AgreementSettings>,
+    /// Whose updates are taken.
+    pub updates: UpdateSettings,
 }
 
 /// `[zone]`
@@ -145,12 +154,12 @@ pub struct IcapSettings {
 pub struct DeliverSettings {
     /// Folder below which all rooms' folders lie.
     pub rooms: PathBuf,
+    /// Folder of the sockets of the couriers of rooms elsewhere, `<room>.sock`; without it there are no such rooms, and `deliver`
+    /// connects to nothing.
+    pub couriers: Option<PathBuf>,
     /// How long after its delivery, or after it was read the last time, an archived bag is read again.
     pub archive_check: Duration,
 }
-
-/// Bytes of the longest configuration that is read.
-const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
 impl Default for ControlSettings {
     fn default() -> Self {
@@ -200,26 +209,8 @@ impl Default for InspectSettings {
 
 impl Default for DeliverSettings {
     fn default() -> Self {
-        Self { rooms: "rooms".into(), archive_check: Duration::from_secs(90 * 86_400) }
+        Self { rooms: "rooms".into(), couriers: None, archive_check: Duration::from_secs(90 * 86_400) }
     }
-}
-
-/// A configuration that cannot be used: file, line, what is wrong, what to write instead.
-#[derive(Debug, thiserror::Error)]
-#[error("{}{}: {message}", file.display(), at(*line))]
-pub struct ConfigError {
-    /// The file.
-    pub file: PathBuf,
-    /// Line from 1; 0 when it is about the whole file.
-    pub line: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub hint: String,
-}
-
-fn at(line: usize) -> String {
-    if line == 0 { String::new() } else { format!(":{line}") }
 }
 
 impl Settings {
@@ -236,9 +227,20 @@ impl Settings {
         self.sources.iter().find(|source| source.name == *name)
     }
 
-    /// A source's weight: 1 where nothing is set.
-    pub fn weight(&self, name: &SourceName) -> u32 {
-        self.source(name).map_or(1, |source| source.weight)
+    /// How much a source gets beside others, and of that an agreement of its: 1 where nothing is set.
+    pub fn weights(&self, name: &SourceName, id: Option<&AgreementId>) -> Weights {
+        let agreement = self.agreements.iter().find(|agreement| Some(&agreement.id) == id);
+        Weights {
+            group: self.source(name).map_or(1, |source| source.weight),
+            own: agreement.map_or(1, |agreement| agreement.weight),
+        }
+    }
+
+    /// The hours in which a source may send under an agreement: all of them at once.
+    pub fn hours(&self, name: &SourceName, id: &AgreementId) -> Vec<&Hours> {
+        let agreements =
+            self.agreements.iter().filter(|agreement| agreement.id == *id).map(|agreement| &agreement.hours);
+        self.source(name).map(|source| &source.hours).into_iter().chain(agreements).collect()
     }
 }
 
@@ -256,18 +258,10 @@ impl Zone {
     /// # Errors
     /// Everything that is wrong, at least one thing.
     pub fn load_all(file: &Path) -> Result<Self, Vec<ConfigError>> {
-        let error = |line, message: String, hint: String| ConfigError { file: file.to_owned(), line, message, hint };
-        let whole = |cause: std::io::Error| {
-            let hint = "`sluse zone init DIR` makes a zone with a commented configuration";
-            vec![error(0, cause.to_string(), hint.into())]
-        };
-        let bytes = files::read_bounded(file, MAX_CONFIG_BYTES as u64).map_err(whole)?;
-        let text = String::from_utf8(bytes).map_err(|_| whole(std::io::Error::other("not UTF-8 text")))?;
-        let settings = Settings::parse(&text).map_err(|problems| {
-            problems.into_iter().map(|problem| error(problem.line, problem.message, problem.hint)).collect::<Vec<_>>()
-        })?;
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = folder.canonicalize().map_err(whole)?;
+        let hint = "`sluse zone init DIR` makes a zone with a commented configuration";
+        let parse = |text: &str, folder: &Path| Settings::parse(text).map(|settings| (settings, folder.to_owned()));
+        let (settings, folder) = load(file, hint, parse)?;
+        let folder = folder.canonicalize().map_err(|cause| vec![ConfigError::whole(file, &cause, hint)])?;
         Ok(Self { settings, layout: Layout::new(folder) })
     }
 
@@ -286,9 +280,19 @@ impl Zone {
         self.settings.notify.as_ref()?.authority.as_ref().map(|path| self.layout.root().join(path))
     }
 
+    /// Folder of the couriers' sockets, where there are rooms elsewhere.
+    pub fn couriers(&self) -> Option<PathBuf> {
+        self.settings.deliver.couriers.as_ref().map(|folder| self.layout.root().join(folder))
+    }
+
     /// clamd's socket, where one is configured.
     pub fn clamd_socket(&self) -> Option<PathBuf> {
         self.settings.inspect.clamd_socket.as_ref().map(|path| self.layout.root().join(path))
+    }
+
+    /// The folder of clamd's databases, where updates may write to it.
+    pub fn clamd_databases(&self) -> Option<PathBuf> {
+        self.settings.updates.clamd_databases.as_ref().map(|path| self.layout.root().join(path))
     }
 
     /// The socket of the relay to the site's own scanner, where one is configured.

@@ -164,6 +164,11 @@ impl Layout {
         self.role(Role::Deliver).join("pending")
     }
 
+    /// Deliveries to rooms elsewhere that are not whole yet, `deliver`'s.
+    pub fn elsewhere(&self) -> PathBuf {
+        self.role(Role::Deliver).join("elsewhere")
+    }
+
     /// The quarantine: incoming and sealed transfers, one file system.
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
@@ -177,6 +182,11 @@ impl Layout {
     /// Transfers that `receive` can no longer reach.
     pub fn sealed(&self) -> PathBuf {
         self.quarantine().join("sealed")
+    }
+
+    /// What is known of updates that were put in place, and where one is unpacked: root's.
+    pub fn updates(&self) -> PathBuf {
+        self.root.join("updates")
     }
 
     /// Sockets.
@@ -208,6 +218,16 @@ impl Layout {
 /// The name of the folder of a transfer in `incoming` or `sealed`.
 pub fn transfer_folder(parent: &Path, transfer: &TransferId) -> PathBuf {
     parent.join(transfer.as_str())
+}
+
+/// The folder in `sealed` of what was carried of a transfer that is put together from it.
+pub fn delta_folder(sealed: &Path, transfer: &TransferId) -> PathBuf {
+    sealed.join(format!("{transfer}.delta"))
+}
+
+/// The folder in `sealed` in which a transfer is being put together; means nothing before it has its own name.
+pub fn assembly_folder(sealed: &Path, transfer: &TransferId) -> PathBuf {
+    sealed.join(format!("{transfer}.new"))
 }
 
 /// A chunk's file in its transfer's folder: an age file of its own, which stock `age` opens.

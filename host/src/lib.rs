@@ -18,3 +18,6 @@ pub mod reset;
 #[cfg(unix)]
 pub mod rpc;
 pub mod udp;
+
+#[cfg(unix)]
+pub use os::on_stop;

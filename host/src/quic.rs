@@ -30,17 +30,28 @@ pub fn crypto_provider(exchange: KeyExchange) -> Arc<CryptoProvider> {
 /// Windows, time-outs and stream counts; `incoming_chunks` is how many unidirectional streams the peer may open.
 pub fn transport(network: &Network, incoming_chunks: u32) -> TransportConfig {
     let mut transport = TransportConfig::default();
-    let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(MAX_UDP_PAYLOAD);
+    // Who takes chunks sends little, and need not know how large packets may be: finding out takes some 50 kB.
+    let discovery = (incoming_chunks == 0).then(|| {
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(MAX_UDP_PAYLOAD);
+        discovery
+    });
     let idle = IdleTimeout::try_from(limits::IDLE_TIMEOUT).ok();
     transport
         .max_concurrent_uni_streams(VarInt::from_u32(incoming_chunks))
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(idle)
-        .mtu_discovery_config(Some(discovery))
+        .mtu_discovery_config(discovery)
         .keep_alive_interval(Some(limits::KEEP_ALIVE));
     network.apply(&mut transport);
+    transport
+}
+
+/// The same for a source that has little to send: it does not find out how large packets may be.
+pub fn brief_transport(network: &Network) -> TransportConfig {
+    let mut transport = transport(network, 0);
+    transport.mtu_discovery_config(None);
     transport
 }
 

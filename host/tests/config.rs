@@ -22,6 +22,7 @@ fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
     assert_eq!(spelt_out.control.monitors_group.take().as_deref(), Some("sluse-monitors"));
     assert_eq!(spelt_out.inspect.signatures_max_age.take(), Some(Duration::from_secs(7 * 86_400)));
     assert_eq!(spelt_out.inspect.clamd_socket.take(), Some("/run/clamav/clamd.ctl".into()));
+    assert_eq!(spelt_out.deliver.couriers.take(), Some("/run/sluse-courier".into()));
     let icap = spelt_out.inspect.icap.take().unwrap();
     let service = "icap://scanner.example.org:1344/avscan";
     assert_eq!((icap.service.to_string().as_str(), icap.max_bytes), (service, shipped.inspect.clamd_max_bytes));
@@ -33,9 +34,15 @@ fn the_shipped_example_loads_and_its_commented_lines_are_the_defaults() {
     let names: Vec<&str> = authorities.iter().map(|authority| authority.name.as_str()).collect();
     assert_eq!((names, authorities[0].revocation_lists.len()), (vec!["buypass"], 1));
     assert_eq!(authorities[0].sources[0].subject, Subject::Organisation("983974899".into()));
+    let updates = std::mem::take(&mut spelt_out.updates);
+    assert_eq!((updates.keys().count(), updates.clamd_databases), (1, Some("/var/lib/clamav".into())));
     let sources = std::mem::take(&mut spelt_out.sources);
-    let sources: Vec<_> = sources.iter().map(|it| (it.name.as_str(), it.weight, it.max_open_bytes)).collect();
-    assert_eq!(sources, [("edc", 1, Some(400_000_000_000))]);
+    let sources: Vec<_> =
+        sources.iter().map(|it| (it.name.as_str(), it.weight, it.max_open_bytes, it.hours.to_string())).collect();
+    assert_eq!(sources, [("edc", 1, Some(400_000_000_000), "Mon-Fri 18:00-06:00, Sat-Sun".into())]);
+    let agreements = std::mem::take(&mut spelt_out.agreements);
+    let agreements: Vec<_> = agreements.iter().map(|it| (it.id.as_str(), it.weight, it.hours.to_string())).collect();
+    assert_eq!(agreements, [("lab-nightly", 1, "18:00-06:00".into())]);
     assert_eq!(spelt_out, shipped);
 }
 

@@ -80,6 +80,11 @@ impl Buffer {
         &self.bytes[start..self.filled]
     }
 
+    /// Forgets what is filled.
+    pub fn empty(&mut self) {
+        self.filled = 0;
+    }
+
     /// Whether nothing more fits.
     pub fn is_full(&self) -> bool {
         self.filled == self.bytes.len()

@@ -43,6 +43,8 @@ pub(crate) struct Link {
     durable: Vec<u32>,
     /// Signs of life whose answers have not come yet.
     pings: u32,
+    /// The version of the protocol that is spoken.
+    version: u16,
     zone: ZoneName,
     source: Option<SourceName>,
     /// The zone's clock and ours when it welcomed us.
@@ -75,6 +77,7 @@ impl Link {
             durable: Vec::new(),
             pings: 0,
             // Replaced by what the welcome says.
+            version: 0,
             zone: "unknown".parse().map_err(|_| Error::Protocol("no name"))?,
             source: None,
             clocks: (sluse_host::clock::now(), sluse_host::clock::now()),
@@ -87,12 +90,17 @@ impl Link {
         let welcome = timeout(limits::HELLO_TIMEOUT, link.ask(&hello)).await.map_err(|_| Lost::Unanswered)?;
         match welcome?.0 {
             Reply::Welcome { version, zone, source, clock } if wire::VERSIONS.contains(&version) => {
-                (link.zone, link.source) = (zone, source);
+                (link.version, link.zone, link.source) = (version, zone, source);
                 link.clocks = (clock, sluse_host::clock::now());
                 Ok(link)
             }
             _ => Err(Error::Protocol("no welcome in a version that was offered")),
         }
+    }
+
+    /// The version of the protocol that is spoken.
+    pub fn version(&self) -> u16 {
+        self.version
     }
 
     /// The zone's name, as it says.

@@ -9,6 +9,7 @@ use crate::receipts::Receipts;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::receipt::ReceiptKind;
+use sluse_protocol::refusal::Code;
 use sluse_protocol::transfer::State;
 use sluse_protocol::wire::{Reply, Request, TransferStatus};
 use std::time::Instant;
@@ -22,6 +23,8 @@ pub enum Wait {
     Released,
     /// It stands in its room.
     Delivered,
+    /// The room has said that it has it.
+    Acknowledged,
 }
 
 impl Wait {
@@ -31,6 +34,18 @@ impl Wait {
             Wait::Received => ReceiptKind::Received,
             Wait::Released => ReceiptKind::Released,
             Wait::Delivered => ReceiptKind::Delivered,
+            Wait::Acknowledged => ReceiptKind::Acknowledged,
+        }
+    }
+
+    /// Whether waiting longer is in vain.
+    fn is_over(self, status: &TransferStatus) -> bool {
+        match (self, status.state) {
+            // Rooms answer later than anything else happens; a late answer is taken, but nobody waits for it.
+            (Wait::Acknowledged, State::Delivered) => {
+                status.reason.as_ref().is_some_and(|reason| reason.code == Code::NotAcknowledged)
+            }
+            (_, state) => state.is_settled(),
         }
     }
 }
@@ -65,7 +80,7 @@ impl Follow<'_> {
                 self.last = Some(status.state);
             }
             self.take_receipts(link, &status).await?;
-            if status.receipts.contains(&wanted.receipt()) || status.state.is_settled() || left.is_zero() {
+            if status.receipts.contains(&wanted.receipt()) || wanted.is_over(&status) || left.is_zero() {
                 return Ok(status);
             }
         }

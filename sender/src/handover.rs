@@ -2,6 +2,7 @@
 //! otherwise. What is known of the transfer is kept here across connections.
 
 use crate::buffers::{BUFFERS, Pool};
+use crate::carried::Carried;
 use crate::chunks::Sender;
 use crate::connection::Link;
 use crate::error::{BadEvidence, Error};
@@ -9,10 +10,11 @@ use crate::identity::Identity;
 use crate::journal::{Journal, Sealed, Subject};
 use crate::ledger::{self, Ledger};
 use crate::pipeline::{self, Reading, fault};
-use crate::plan::{self, Plan};
+use crate::plan;
 use crate::progress::Progress;
 use crate::receipts::Receipts;
 use crate::send::Again;
+use crate::sync::Synced;
 use sluse_host::limiter::Limiter;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Header;
@@ -33,7 +35,9 @@ pub(crate) struct Handover<'a> {
     pub identity: &'a Identity,
     pub journal: &'a Journal,
     pub subject: Subject,
-    pub plan: Arc<Plan>,
+    carried: Arc<Carried>,
+    /// Of a dataset that is kept in sync, the version.
+    synced: Option<Arc<Synced>>,
     /// What the file system says of the plan's files.
     stamps: Option<Sha256>,
     /// Whether an attempt that ended is followed by a new one.
@@ -70,20 +74,22 @@ impl<'a> Handover<'a> {
         identity: &'a Identity,
         journal: &'a Journal,
         subject: Subject,
-        (plan, stamps): (Plan, Option<Sha256>),
+        (carried, stamps): (Carried, Option<Sha256>),
+        synced: Option<Arc<Synced>>,
         again: Again,
         progress: &'a mut dyn FnMut(Progress),
     ) -> Result<Self, Error> {
-        let (plan, pool) = (Arc::new(plan), Pool::new(BUFFERS, limits::CHUNK_BYTES as usize));
-        let ledger = Ledger::new(&plan);
-        let reading = pipeline::read(Arc::clone(&plan), Arc::clone(&pool))?;
+        let (carried, pool) = (Arc::new(carried), Pool::new(BUFFERS, limits::CHUNK_BYTES as usize));
+        let ledger = Ledger::of(carried.bytes());
+        let reading = pipeline::read(&carried, Arc::clone(&pool))?;
         let limiter = identity.network().limiter();
         Ok(Self {
             limiter,
             identity,
             journal,
             subject,
-            plan,
+            carried,
+            synced,
             stamps,
             again,
             progress,
@@ -132,7 +138,7 @@ impl<'a> Handover<'a> {
             dataset: self.subject.dataset.clone(),
             state,
             since: sluse_host::clock::now(),
-            totals: self.plan.totals(),
+            totals: self.carried.plan().totals(),
             reason: None,
             receipts: Vec::new(),
         })
@@ -160,16 +166,18 @@ impl<'a> Handover<'a> {
     }
 
     async fn offer_attempt(&mut self, link: &mut Link, attempt: u32) -> Result<Accepted, Error> {
+        let plan = self.carried.plan();
         let offer = Request::Offer {
             agreement: self.subject.agreement.clone(),
             dataset: self.subject.dataset.clone(),
             key: self.subject.key(attempt),
-            totals: self.plan.totals(),
-            plan_bytes: self.plan.document_bytes(),
-            plan_sha256: self.plan.sha256(),
+            totals: plan.totals(),
+            plan_bytes: plan.document_bytes(),
+            plan_sha256: plan.sha256(),
+            delta: self.carried.delta().cloned(),
         };
         link.send(&offer, &[]).await?;
-        link.send_document(self.plan.document()).await?;
+        link.send_document(plan.document()).await?;
         let (Reply::Accepted { transfer, state, chunk_bytes, durable }, _) = link.answer().await? else {
             return Err(Error::Protocol("an answer that does not belong to the request"));
         };
@@ -189,7 +197,7 @@ impl<'a> Handover<'a> {
         let limiter = Arc::clone(&self.limiter);
         let mut sender = Sender::new(link, transfer, &mut self.ledger, &mut self.sent, self.progress, limiter);
         if !lost.is_empty() {
-            let mut again = pipeline::reread(Arc::clone(&self.plan), Arc::clone(&self.pool), lost)?;
+            let mut again = pipeline::reread(Arc::clone(&self.carried), Arc::clone(&self.pool), lost)?;
             sender.send(&mut again).await?;
         }
         sender.send(&mut self.reading).await
@@ -211,7 +219,7 @@ impl<'a> Handover<'a> {
         };
         link.send(&seal, &[]).await?;
         let digests = self.reading.digests();
-        link.send_document(self.plan.manifest(&manifest.header, &digests)).await?;
+        link.send_document(self.carried.plan().manifest(&manifest.header, &digests)).await?;
         let (Reply::Sealed { signature }, statement) = link.answer().await? else {
             return Err(Error::Protocol("an answer that does not belong to the request"));
         };
@@ -266,8 +274,13 @@ impl<'a> Handover<'a> {
     /// Makes the manifest of what was read and remembers it, beside what else is to be done.
     fn begin_manifest(&self, transfer: &TransferId) -> JoinHandle<Result<Manifest, Error>> {
         let (make, journal, transfer) = (self.manifest(transfer), self.journal.clone(), transfer.clone());
+        let (synced, digests) = (self.synced.clone(), self.reading.digests());
         tokio::task::spawn_blocking(move || {
             let manifest = make();
+            // Before the zone has it: a version that it has and nobody remembers would be sent again.
+            if let Some(synced) = synced {
+                synced.remember(&transfer, &digests)?;
+            }
             journal.keep_sealed(&transfer, &manifest.sealed)?;
             Ok(manifest)
         })
@@ -275,7 +288,7 @@ impl<'a> Handover<'a> {
 
     /// What makes the manifest of what was read: work for a thread of its own.
     fn manifest(&self, transfer: &TransferId) -> impl FnOnce() -> Manifest + Send + 'static {
-        let Subject { agreement, dataset, plan: plan_sha256 } = self.subject.clone();
+        let Subject { agreement, dataset, plan: plan_sha256, .. } = self.subject.clone();
         let chunk_list = self.ledger.chunk_list();
         let header = Header::Manifest {
             transfer: transfer.clone(),
@@ -283,12 +296,13 @@ impl<'a> Handover<'a> {
             agreement: agreement.clone(),
             dataset: dataset.clone(),
             plan: plan_sha256,
-            totals: self.plan.totals(),
+            totals: self.carried.plan().totals(),
             chunk_bytes: limits::CHUNK_BYTES,
             chunks: self.ledger.count(),
             chunk_list,
+            delta: self.carried.delta().cloned(),
         };
-        let (plan, digests, stamps) = (Arc::clone(&self.plan), self.reading.digests(), self.stamps);
+        let (plan, digests, stamps) = (Arc::clone(self.carried.plan()), self.reading.digests(), self.stamps);
         move || {
             let (bytes, manifest_sha256, hash) = plan::measure(plan.manifest(&header, &digests));
             let totals = plan.totals();

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sluse_host::config::KeyExchange;
 use sluse_host::network::Network;
 use sluse_host::{files, keys, quic};
+use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::{SourceName, ZoneName};
 use sluse_protocol::key_statement::{self, Signed, Trust};
 use sluse_protocol::signers::AllowedSigner;
@@ -52,6 +53,14 @@ pub(crate) struct Settings {
     /// How the network is used; a person may add it.
     #[serde(skip)]
     pub network: Network,
+}
+
+impl Settings {
+    /// The certificate that the identity of `folder` shows. An own one is followed where it lies: whoever renews it knows nothing
+    /// of this folder.
+    pub fn certificate_file(&self, folder: &Path) -> PathBuf {
+        self.own.as_ref().map_or_else(|| folder.join(TLS_CERTIFICATE), |own| own.certificate.clone())
+    }
 }
 
 /// A certificate of an authority that is not the zone's, and its key: files of the source's host that somebody else renews.
@@ -107,11 +116,8 @@ impl Identity {
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let settings = read_settings(folder)?;
         let (trust, authority_since) = read_trust(folder, &settings)?;
-        // An own certificate is followed where it lies: whoever renews it knows nothing of this folder.
-        let (certificate_file, key_file) = match &settings.own {
-            Some(own) => (own.certificate.clone(), own.key.clone()),
-            None => (folder.join(TLS_CERTIFICATE), folder.join(TLS_KEY)),
-        };
+        let certificate_file = settings.certificate_file(folder);
+        let key_file = settings.own.as_ref().map_or_else(|| folder.join(TLS_KEY), |own| own.key.clone());
         let certificate = read_text(&certificate_file)?;
         let validity =
             Validity::of(&certificate).ok_or_else(|| damaged(certificate_file.clone(), "not a certificate"))?;
@@ -206,6 +212,12 @@ fn read_trust(folder: &Path, settings: &Settings) -> Result<(Trust, Option<Times
     trust
         .map(|trust| (trust, key_statement::authority_since(&statements)))
         .ok_or_else(|| damaged(folder.join(ALLOWED_SIGNERS), "no signing key of the zone"))
+}
+
+/// The digest of the certificate's file; none where it cannot be read, of which whoever sends is told why.
+pub(crate) fn certificate_digest(folder: &Path) -> Option<Sha256> {
+    let settings = read_settings(folder).ok()?;
+    read_text(&settings.certificate_file(folder)).ok().map(|text| Sha256::of(text.as_bytes()))
 }
 
 pub(crate) fn read_settings(folder: &Path) -> Result<Settings, Error> {

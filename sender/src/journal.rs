@@ -28,13 +28,16 @@ pub(crate) struct Subject {
     pub agreement: AgreementId,
     pub dataset: DatasetName,
     pub plan: Sha256,
+    /// Of a dataset that is kept in sync, what the version follows: the same files again later are another version.
+    pub follows: Option<String>,
 }
 
 impl Subject {
     /// The idempotency key of an attempt.
     pub fn key(&self, attempt: u32) -> Sha256 {
-        let Self { agreement, dataset, plan } = self;
-        Sha256::of(format!("sluse-key/1\n{agreement}\n{dataset}\n{plan}\n{attempt}\n").as_bytes())
+        let Self { agreement, dataset, plan, follows } = self;
+        let follows = follows.as_ref().map(|follows| format!("{follows}\n")).unwrap_or_default();
+        Sha256::of(format!("sluse-key/1\n{agreement}\n{dataset}\n{plan}\n{attempt}\n{follows}").as_bytes())
     }
 }
 
@@ -84,6 +87,11 @@ impl Journal {
         Self { folder: identity.join("transfers") }
     }
 
+    /// Where everything lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The folder of a transfer.
     pub fn transfer(&self, transfer: &TransferId) -> PathBuf {
         self.folder.join(transfer.as_str())
@@ -96,7 +104,7 @@ impl Journal {
 
     /// Makes `attempt` the current one.
     pub fn begin_attempt(&self, subject: &Subject, attempt: u32) -> Result<(), Error> {
-        let Subject { agreement, dataset, plan } = subject.clone();
+        let Subject { agreement, dataset, plan, .. } = subject.clone();
         let folder = self.folder.join("attempts");
         self.make(&folder)?;
         write(&self.attempt_file(subject), &Attempt { agreement, dataset, plan, attempt })
@@ -151,7 +159,7 @@ impl Journal {
     }
 
     /// Makes a folder below `transfers/`, durably.
-    fn make(&self, folder: &Path) -> Result<(), Error> {
+    pub(crate) fn make(&self, folder: &Path) -> Result<(), Error> {
         if folder.is_dir() {
             return Ok(());
         }
@@ -191,7 +199,7 @@ mod tests {
 
     fn subject(plan: &[u8]) -> Subject {
         let plan = Sha256::of(plan);
-        Subject { agreement: "a-1".parse().unwrap(), dataset: "Blodprøver".parse().unwrap(), plan }
+        Subject { agreement: "a-1".parse().unwrap(), dataset: "Blodprøver".parse().unwrap(), plan, follows: None }
     }
 
     #[test]
@@ -203,6 +211,8 @@ mod tests {
         assert_eq!(journal.attempt(&subject(b"one")).unwrap(), 1);
         assert_eq!(journal.attempt(&subject(b"two")).unwrap(), 0);
         assert_ne!(subject(b"one").key(0), subject(b"one").key(1));
+        let later = Subject { follows: Some("20261122-101500-7f3k9a2m".into()), ..subject(b"one") };
+        assert_ne!(subject(b"one").key(0), later.key(0));
     }
 
     #[test]

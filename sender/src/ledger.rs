@@ -1,6 +1,5 @@
 //! Which chunks were read, which are durable, and whether both have the same bytes.
 
-use crate::plan::Plan;
 use sluse_protocol::digest::{ChunkDigest, Sha256, chunk_list_digest};
 use sluse_protocol::limits;
 use sluse_protocol::refusal::{Code, Refusal};
@@ -19,12 +18,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger of `plan`'s chunks, none of them read or durable.
-    pub fn new(plan: &Plan) -> Self {
-        Self::of(plan.totals().bytes)
-    }
-
-    fn of(bytes: u64) -> Self {
+    /// A ledger of the chunks of `bytes` bytes, none of them read or durable.
+    pub fn of(bytes: u64) -> Self {
         let count = bytes.div_ceil(u64::from(limits::CHUNK_BYTES)) as usize;
         let digests = vec![ChunkDigest([0; 32]); count];
         Self { digests, durable: vec![false; count], read: 0, durable_count: 0, durable_bytes: 0, bytes }

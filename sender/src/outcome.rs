@@ -26,6 +26,8 @@ pub struct Outcome {
     pub totals: Totals,
     /// Plain bytes that were sent now: none for what the zone had already.
     pub sent_bytes: u64,
+    /// Whether nothing was sent since the zone has this version of a dataset that is kept in sync: the transfer is the one that brought it.
+    pub unchanged: bool,
     /// The receipts that are here, verified; a signature lies beside each.
     pub receipts: Vec<(ReceiptKind, PathBuf)>,
     /// Why it is held, rejected or lost, as the zone says.
@@ -79,7 +81,11 @@ impl Outcome {
         match self.end {
             End::Reached => None,
             End::Held => Some(told.unwrap_or_else(|| Code::Held.hint().to_owned())),
-            End::NotYet => Some("The zone goes on by itself: ask with `sluse status`, or wait longer.".to_owned()),
+            End::NotYet => {
+                Some(told.unwrap_or_else(|| {
+                    "The zone goes on by itself: ask with `sluse status`, or wait longer.".to_owned()
+                }))
+            }
             End::Rejected | End::Lost => Some(told.map_or(AGAIN.to_owned(), |told| format!("{told} {AGAIN}"))),
         }
     }
@@ -95,6 +101,8 @@ mod tests {
         assert_eq!(End::of(State::Received, Wait::Received, &received), End::Reached);
         assert_eq!(End::of(State::Delivered, Wait::Delivered, &received), End::NotYet);
         assert_eq!(End::of(State::Inspecting, Wait::Delivered, &received), End::NotYet);
+        assert_eq!(End::of(State::Delivered, Wait::Acknowledged, &received), End::NotYet);
+        assert_eq!(End::of(State::Acknowledged, Wait::Acknowledged, &received), End::NotYet);
         assert_eq!(End::of(State::Held, Wait::Released, &received), End::Held);
         assert_eq!(End::of(State::Rejected, Wait::Received, &received), End::Rejected);
         assert_eq!(End::of(State::Cancelled, Wait::Received, &[]), End::Lost);

@@ -5,14 +5,15 @@
 //!         ▲                                        │
 //!         └────────────── buffers ◀────────────────┘
 //! ```
-//! What was read once and is lost with a connection is read again by a thread of its own ([`reread`]).
+//! What was read once and is lost with a connection is read again by a thread of its own ([`reread`]). A difference is read by one, too:
+//! its files' digests are known.
 
 use crate::buffers::{Buffer, Pool};
+use crate::carried::Carried;
 use crate::error::Error;
 use crate::plan::{Opener, Plan};
 use crate::stream::{self, Stopped};
 use sluse_protocol::digest::{ChunkDigest, Sha256};
-use sluse_protocol::limits;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc as threads};
@@ -80,8 +81,16 @@ impl Reading {
     }
 }
 
-/// Starts reading a plan's files from the beginning, each once.
-pub(crate) fn read(plan: Arc<Plan>, pool: Arc<Pool>) -> Result<Reading, Error> {
+/// Starts reading what is carried from the beginning, each byte once.
+pub(crate) fn read(carried: &Arc<Carried>, pool: Arc<Pool>) -> Result<Reading, Error> {
+    match carried.digests() {
+        None => read_files(Arc::clone(carried.plan()), pool),
+        Some(digests) => read_chunks(Arc::clone(carried), pool, digests),
+    }
+}
+
+/// Starts reading a plan's files.
+fn read_files(plan: Arc<Plan>, pool: Arc<Pool>) -> Result<Reading, Error> {
     let (read, to_digest) = threads::sync_channel::<Result<Buffer, Item>>(WAITING);
     let (digested, chunks) = mpsc::channel(WAITING);
     spawn("read", move || {
@@ -116,14 +125,36 @@ pub(crate) fn read(plan: Arc<Plan>, pool: Arc<Pool>) -> Result<Reading, Error> {
     Ok(Reading::of(chunks))
 }
 
+/// Starts reading the chunks of a difference; the files' digests are known.
+fn read_chunks(carried: Arc<Carried>, pool: Arc<Pool>, digests: Vec<Sha256>) -> Result<Reading, Error> {
+    let all = 0..carried.chunks();
+    read_each("read", carried, pool, all.map(|index| (index, None)), digests)
+}
+
 /// Starts reading chunks again, which must have the digests that they had before.
-pub(crate) fn reread(plan: Arc<Plan>, pool: Arc<Pool>, wanted: Vec<(u32, ChunkDigest)>) -> Result<Reading, Error> {
+pub(crate) fn reread(
+    carried: Arc<Carried>,
+    pool: Arc<Pool>,
+    wanted: Vec<(u32, ChunkDigest)>,
+) -> Result<Reading, Error> {
+    let wanted = wanted.into_iter().map(|(index, digest)| (index, Some(digest)));
+    read_each("read again", carried, pool, wanted, Vec::new())
+}
+
+/// Reads chunk by chunk; one that had a digest before must have it still.
+fn read_each(
+    name: &str,
+    carried: Arc<Carried>,
+    pool: Arc<Pool>,
+    wanted: impl Iterator<Item = (u32, Option<ChunkDigest>)> + Send + 'static,
+    digests: Vec<Sha256>,
+) -> Result<Reading, Error> {
     let (digested, chunks) = mpsc::channel(WAITING);
-    spawn("read again", move || {
+    spawn(name, move || {
         let mut opener = Opener::default();
-        for (index, digest) in wanted {
+        for (index, before) in wanted {
             let Some(bytes) = pool.take() else { return };
-            let item = match reread_one(&plan, &mut opener, index, digest, bytes) {
+            let item = match read_one(&carried, &mut opener, index, before, bytes) {
                 Ok(chunk) => Item::Chunk(chunk),
                 Err(error) => Item::Failed(error),
             };
@@ -132,31 +163,24 @@ pub(crate) fn reread(plan: Arc<Plan>, pool: Arc<Pool>, wanted: Vec<(u32, ChunkDi
             }
         }
         // When nobody listens any more, nobody needs the end either.
-        let _ = digested.blocking_send(Item::End(Vec::new()));
+        let _ = digested.blocking_send(Item::End(digests));
     })?;
     Ok(Reading::of(chunks))
 }
 
-fn reread_one(
-    plan: &Plan,
+fn read_one(
+    carried: &Carried,
     opener: &mut Opener,
     index: u32,
-    digest: ChunkDigest,
+    before: Option<ChunkDigest>,
     mut bytes: Buffer,
 ) -> Result<Chunk, Error> {
-    let (start, length) = extent(plan, index);
-    stream::read_chunk(plan, opener, start, length, &mut bytes)?;
-    if ChunkDigest::of(bytes.as_ref()) == digest {
+    carried.read_chunk(opener, index, &mut bytes)?;
+    let digest = ChunkDigest::of(bytes.as_ref());
+    if before.is_none_or(|before| before == digest) {
         return Ok(Chunk { index, digest, bytes });
     }
-    Err(Error::Changed { path: stream::files_of(plan, start, length), what: "was changed while it was sent" })
-}
-
-/// Where a chunk begins in the logical stream, and its length.
-pub(crate) fn extent(plan: &Plan, index: u32) -> (u64, u64) {
-    let size = u64::from(limits::CHUNK_BYTES);
-    let start = u64::from(index) * size;
-    (start, plan.totals().bytes.saturating_sub(start).min(size))
+    Err(Error::Changed { path: carried.files_of(index), what: "was changed while it was sent" })
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 
 mod walk;
 
+use crate::given::Supply;
 use crate::os;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::{Entry, Header, Kind, Totals};
@@ -14,10 +15,11 @@ use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::sshsig::{MessageHash, MessageHasher};
 use sluse_protocol::time::Timestamp;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-pub(crate) use walk::plan;
+pub(crate) use walk::{listed, plan};
 
 /// Problems that are named one by one; further ones are counted.
 const MAX_NAMED: usize = 20;
@@ -135,9 +137,24 @@ pub struct Plan {
     sha256: Sha256,
     /// When the last of the files changed, nanoseconds since 1970.
     changed_ns: i64,
+    /// Where the files' bytes come from and the version of them all, where they do not lie on disk.
+    given: Option<(Arc<dyn Supply>, Sha256)>,
 }
 
 impl Plan {
+    fn empty() -> Self {
+        Self {
+            names: String::new(),
+            folders: Vec::new(),
+            slots: Vec::new(),
+            totals: Totals::default(),
+            document_bytes: 0,
+            sha256: Sha256([0; 32]),
+            changed_ns: i64::MIN,
+            given: None,
+        }
+    }
+
     /// What it adds up to.
     pub fn totals(&self) -> Totals {
         self.totals
@@ -174,7 +191,10 @@ impl Plan {
     /// change might not show.
     pub(crate) fn stamps(&self, began: Timestamp) -> Option<Sha256> {
         use sha2::Digest as _;
-        if self.changed_ns / 1_000_000_000 >= began.unix().saturating_sub(COARSEST_CLOCK) {
+        if let Some((_, version)) = &self.given {
+            return Some(*version);
+        }
+        if !is_settled(self.changed_ns, began) {
             return None;
         }
         let mut digest = sha2::Sha256::new();
@@ -200,6 +220,12 @@ impl Plan {
         (self.slots[at].start, self.slots[at].size)
     }
 
+    /// What the file system says of an entry and a program cannot set: when it changed, nanoseconds since 1970, and its number. None of
+    /// what does not lie on disk.
+    pub(crate) fn stamp(&self, at: usize) -> Option<(i64, u64)> {
+        self.given.is_none().then(|| (self.slots[at].changed_ns, self.slots[at].inode))
+    }
+
     /// Number of entries.
     pub(crate) fn entries(&self) -> usize {
         self.slots.len()
@@ -218,7 +244,8 @@ impl Plan {
             && (now.changed_ns, now.inode) == (slot.changed_ns, slot.inode)
     }
 
-    fn entry(&self, at: usize, sha256: Option<Sha256>) -> Entry {
+    /// An entry of its document.
+    pub(crate) fn entry(&self, at: usize, sha256: Option<Sha256>) -> Entry {
         let slot = &self.slots[at];
         Entry {
             // The walk lets no path in that is not a dataset's.
@@ -271,6 +298,12 @@ impl Plan {
     }
 }
 
+/// Whether a file that changed last at `changed_ns` would show another change: its time lies so far before `began`, when it was looked
+/// at, that the file system's clock has moved on since.
+pub(crate) fn is_settled(changed_ns: i64, began: Timestamp) -> bool {
+    changed_ns / 1_000_000_000 < began.unix().saturating_sub(COARSEST_CLOCK)
+}
+
 /// The length of a document, its SHA-256, and what a signature of it is made over.
 pub(crate) fn measure(lines: impl Iterator<Item = String>) -> (u64, Sha256, MessageHash) {
     use sha2::Digest as _;
@@ -283,6 +316,23 @@ pub(crate) fn measure(lines: impl Iterator<Item = String>) -> (u64, Sha256, Mess
     (bytes, Sha256(sha256.finalize().into()), hasher.finish())
 }
 
+/// A planned file that is open.
+pub(crate) enum Opened {
+    /// One on disk, which may be changed while it is read.
+    Disk(File),
+    /// One that somebody else holds.
+    Given(Box<dyn Read + Send>),
+}
+
+impl Read for Opened {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Opened::Disk(file) => file.read(buffer),
+            Opened::Given(bytes) => bytes.read(buffer),
+        }
+    }
+}
+
 /// Opens a plan's files one after the other; the folder of the last one stays open.
 #[derive(Debug, Default)]
 pub(crate) struct Opener {
@@ -290,8 +340,19 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    /// Opens entry `at` of `plan`.
-    pub fn file(&mut self, plan: &Plan, at: usize) -> io::Result<File> {
+    /// Opens entry `at` of `plan`, from its byte `from` on.
+    pub fn file(&mut self, plan: &Plan, at: usize, from: u64) -> io::Result<Opened> {
+        if let Some((supply, _)) = &plan.given {
+            return Ok(Opened::Given(supply.open(at, from)?));
+        }
+        let mut file = self.file_on_disk(plan, at)?;
+        if from > 0 {
+            file.seek(SeekFrom::Start(from))?;
+        }
+        Ok(Opened::Disk(file))
+    }
+
+    fn file_on_disk(&mut self, plan: &Plan, at: usize) -> io::Result<File> {
         let slot = &plan.slots[at];
         os::open_file_in(self.folder(plan, slot.folder)?, plan.name(slot.name))
     }

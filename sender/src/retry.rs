@@ -45,6 +45,8 @@ impl Retry {
 fn is_worth_a_retry(error: &Error) -> bool {
     match error {
         Error::Refused(refusal) if refusal.code == Code::TakenOver => false,
+        // Hours are waited for by who can: `send` ends with the time. One who was interrupted by their end asks for it.
+        Error::Refused(refusal) if refusal.code == Code::OutsideHours => refusal.until.is_none(),
         Error::Refused(refusal) => matches!(refusal.code.exit(), Exit::Temporary | Exit::Fault),
         Error::Connection(Lost::Impostor(_)) => false,
         Error::Connection(_) => true,
@@ -63,6 +65,7 @@ fn scatter(delay: Duration) -> Duration {
 mod tests {
     use super::*;
     use sluse_protocol::refusal::Refusal;
+    use sluse_protocol::time::Timestamp;
 
     fn lost() -> Error {
         Lost::Ended("gone".into()).into()
@@ -89,5 +92,9 @@ mod tests {
             assert!(matches!(Retry::new(LONGEST).after(refusal.into()), Err(Error::Refused(_))));
         }
         assert!(Retry::new(LONGEST).after(Refusal::new(Code::NoSpace, "full").into()).is_ok());
+        let closed = Refusal::new(Code::OutsideHours, "at night only");
+        assert!(Retry::new(LONGEST).after(closed.clone().into()).is_ok());
+        let closed = closed.until(Timestamp::from_unix(0));
+        assert!(matches!(Retry::new(LONGEST).after(closed.into()), Err(Error::Refused(_))));
     }
 }

@@ -4,11 +4,10 @@
 use crate::buffers::{Buffer, Pool};
 use crate::error::Error;
 use crate::os;
-use crate::plan::{Opener, Plan};
+use crate::plan::{Opened, Opener, Plan};
 use sha2::Digest as _;
 use sluse_protocol::digest::Sha256;
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,10 +59,12 @@ fn read_file(
     buffer: &mut Option<Buffer>,
     chunk: &mut dyn FnMut(Buffer) -> ControlFlow<()>,
 ) -> Result<Sha256, Stopped> {
-    let mut file = open(plan, at, opener)?;
+    let mut file = open(plan, at, 0, opener)?;
     let mut left = plan.extent(at).1;
-    if left >= LARGE {
-        os::read_ahead(&file);
+    if let Opened::Disk(file) = &file
+        && left >= LARGE
+    {
+        os::read_ahead(file);
     }
     let mut hash = sha2::Sha256::new();
     while left > 0 {
@@ -84,8 +85,32 @@ fn read_file(
     Ok(Sha256(hash.finalize().into()))
 }
 
-/// Reads one chunk again: `buffer` holds its bytes afterwards.
-pub(crate) fn read_chunk(
+/// Reads one file, and hands its bytes out as they come.
+pub(crate) fn read_bytes(
+    plan: &Plan,
+    at: usize,
+    opener: &mut Opener,
+    buffer: &mut Buffer,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), Error> {
+    let mut file = open(plan, at, 0, opener)?;
+    let mut left = plan.extent(at).1;
+    if let Opened::Disk(file) = &file
+        && left >= LARGE
+    {
+        os::read_ahead(file);
+    }
+    while left > 0 {
+        let count = read_bite(plan, at, &mut file, buffer, left)?;
+        take(buffer.fill(count));
+        buffer.empty();
+        left -= count as u64;
+    }
+    check(plan, at, &file)
+}
+
+/// Reads a stretch of the stream: its bytes stand in `buffer` behind those that it has.
+pub(crate) fn read_stretch(
     plan: &Plan,
     opener: &mut Opener,
     start: u64,
@@ -99,8 +124,7 @@ pub(crate) fn read_chunk(
         let (begins, size) = plan.extent(at);
         let mut left = (begins + size).min(end) - offset;
         if left > 0 {
-            let mut file = open(plan, at, opener)?;
-            file.seek(SeekFrom::Start(offset - begins)).map_err(|error| unreadable(plan, at, error))?;
+            let mut file = open(plan, at, offset - begins, opener)?;
             offset += left;
             while left > 0 {
                 let count = read_bite(plan, at, &mut file, buffer, left)?;
@@ -120,8 +144,8 @@ pub(crate) fn files_of(plan: &Plan, start: u64, length: u64) -> String {
     if first == last { plan.path(first) } else { format!("{} (or a file up to {})", plan.path(first), plan.path(last)) }
 }
 
-fn open(plan: &Plan, at: usize, opener: &mut Opener) -> Result<File, Error> {
-    let file = opener.file(plan, at).map_err(|error| match error.kind() {
+fn open(plan: &Plan, at: usize, from: u64, opener: &mut Opener) -> Result<Opened, Error> {
+    let file = opener.file(plan, at, from).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => vanished(plan, at),
         _ if os::is_replaced(&error) => changed(plan, at),
         _ => unreadable(plan, at, error),
@@ -130,13 +154,15 @@ fn open(plan: &Plan, at: usize, opener: &mut Opener) -> Result<File, Error> {
     Ok(file)
 }
 
-fn check(plan: &Plan, at: usize, file: &File) -> Result<(), Error> {
+/// What lies on disk may have been changed; what is given is what it is.
+fn check(plan: &Plan, at: usize, file: &Opened) -> Result<(), Error> {
+    let Opened::Disk(file) = file else { return Ok(()) };
     let status = os::status_of(file).map_err(|error| unreadable(plan, at, error))?;
     if plan.is_unchanged(at, &status) { Ok(()) } else { Err(changed(plan, at)) }
 }
 
 /// Reads at most [`BITE`] bytes of what is left of a file.
-fn read_bite(plan: &Plan, at: usize, file: &mut File, buffer: &mut Buffer, left: u64) -> Result<usize, Error> {
+fn read_bite(plan: &Plan, at: usize, file: &mut Opened, buffer: &mut Buffer, left: u64) -> Result<usize, Error> {
     let room = buffer.rest();
     let most = room.len().min(BITE).min(usize::try_from(left).unwrap_or(BITE));
     loop {

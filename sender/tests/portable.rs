@@ -55,10 +55,14 @@ fn of_the_command_line_one_module_and_what_operators_do_call_what_only_one_syste
         &[
             "commands/audit",
             "commands/demo",
+            "commands/gateway.rs",
             "commands/metrics.rs",
             "commands/register",
             "commands/room.rs",
+            "commands/update",
             "commands/zone",
+            // What `demo` and `sandbox` run.
+            "landing_zone.rs",
         ],
     );
 }

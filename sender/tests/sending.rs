@@ -7,7 +7,7 @@ mod zone;
 use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::refusal::{Code, Exit, Refusal};
 use sluse_protocol::transfer::State;
-use sluse_sender::{Again, End, Error, Identity, Options, Outcome, Progress, Wait};
+use sluse_sender::{Again, End, Error, Files, Identity, Options, Outcome, Progress, Wait};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,10 +37,11 @@ fn case(extra: usize) -> Case {
 impl Case {
     fn options(&self, paths: &[&Path]) -> Options {
         Options {
-            paths: paths.iter().map(|path| path.to_path_buf()).collect(),
+            files: Files::At(paths.iter().map(|path| path.to_path_buf()).collect()),
             agreement: "trial".parse().unwrap(),
             dataset: "study".parse().unwrap(),
             again: Again::Never,
+            sync: false,
             wait: Wait::Received,
             wait_timeout: Duration::from_secs(2),
             give_up: Duration::from_secs(20),
@@ -290,10 +291,13 @@ fn what_is_waited_for_decides_the_exit_code() {
     case.set_state(State::Delivered);
     let delivered = wait(Wait::Delivered);
     assert_eq!((delivered.exit(), delivered.receipts.len()), (Exit::Done, 3));
+    assert_eq!(wait(Wait::Acknowledged).exit(), Exit::Temporary, "the room has not answered");
+    case.set_state(State::Acknowledged);
+    assert_eq!(wait(Wait::Acknowledged).exit(), Exit::Done);
     case.set_state(State::Rejected);
     assert_eq!(wait(Wait::Received).exit(), Exit::Rejected);
     let known = sluse_sender::status(&case.identity, None).unwrap();
-    assert_eq!((known.len(), known[0].receipts.len()), (1, 4));
+    assert_eq!((known.len(), known[0].receipts.len()), (1, 5));
 }
 
 #[test]

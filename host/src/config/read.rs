@@ -2,7 +2,8 @@
 
 use super::authorities::authorities;
 use super::notify::notify;
-use super::sources::sources;
+use super::sources::{agreements, sources};
+use super::updates::updates;
 use super::{
     ControlSettings, DeliverSettings, IcapSettings, InspectSettings, KeyExchange, MAX_CONFIG_BYTES, ReceiveSettings,
     Settings, ZoneSettings,
@@ -33,7 +34,7 @@ const MOST_AGE: Duration = Duration::from_secs(MAX_DAYS * 86_400);
 const SHORTEST_CHECK: Duration = Duration::from_secs(1);
 
 /// Folders of the zone that belong to one role or to the quarantine: no setting may point into them.
-const TAKEN: [&str; 7] = ["receive", "control", "inspect", "deliver", "quarantine", "trust", "run"];
+const TAKEN: [&str; 8] = ["receive", "control", "inspect", "deliver", "quarantine", "trust", "run", "updates"];
 
 pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
     toml_text::read(text, MAX_CONFIG_BYTES, |file| {
@@ -45,7 +46,8 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
         let deliver = file.may_table("deliver", deliver);
         let notify = file.may_table("notify", notify);
         let authorities = authorities(file);
-        let sources = sources(file);
+        let (sources, agreements) = (sources(file), agreements(file));
+        let updates = file.may_table("updates", updates);
         Some(Settings {
             zone: zone?,
             receive: receive?,
@@ -56,6 +58,8 @@ pub(super) fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
             notify,
             authorities,
             sources,
+            agreements,
+            updates: updates.unwrap_or_default(),
         })
     })
 }
@@ -157,10 +161,12 @@ fn icap(fields: &Fields<'_>, most: u64) -> Option<IcapSettings> {
 
 fn deliver(fields: &Fields<'_>) -> Option<DeliverSettings> {
     let rooms = fields.may("rooms", "\"rooms\"", folder);
+    let couriers = fields.may("couriers", "\"/run/sluse-courier\"", path);
     let check = fields.may("archive_check", "\"90d\"", lasting(SHORTEST_CHECK..=LONGEST_LIFE));
     let default = DeliverSettings::default();
     Some(DeliverSettings {
         rooms: rooms.unwrap_or(default.rooms),
+        couriers,
         archive_check: check.unwrap_or(default.archive_check),
     })
 }
@@ -212,7 +218,7 @@ pub fn check_address(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn path(value: &Value<'_>) -> Read<PathBuf> {
+pub(super) fn path(value: &Value<'_>) -> Read<PathBuf> {
     Ok(PathBuf::from(text(4000)(value)?))
 }
 

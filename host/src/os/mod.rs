@@ -1,4 +1,4 @@
-//! What files and UDP sockets ask of the operating system beyond the standard library: all of it but what only zones need
+//! What files, UDP sockets and being stopped ask of the operating system beyond the standard library: all of it but what only zones need
 //! (role sockets, the journal), in one place.
 
 #[cfg(unix)]
@@ -6,6 +6,8 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(unix)]
+pub use unix::on_stop;
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(windows)]

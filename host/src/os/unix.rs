@@ -8,6 +8,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The most datagrams that Linux sends or receives by one call: `UDP_MAX_SEGMENTS` and `UDP_GRO_CNT_MAX`.
 const MAX_SEGMENTS: usize = 64;
@@ -70,4 +71,23 @@ pub(crate) fn is_too_large(error: &io::Error) -> bool {
 /// Whether a datagram was not sent since the network's hardware takes no bundles, maybe.
 pub(crate) fn may_be_for_the_bundle(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL))
+}
+
+/// Calls `stop` once somebody asks this process to end: SIGTERM or SIGINT.
+///
+/// # Errors
+/// When signals cannot be waited for.
+pub fn on_stop(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let entered = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    drop(entered);
+    let wait = move || {
+        runtime.block_on(async {
+            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        });
+        stop();
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
 }

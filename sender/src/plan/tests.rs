@@ -59,7 +59,7 @@ fn several_paths_stand_each_under_its_last_component_in_order() {
     assert_eq!(paths(&plan), ["one/x", "one/y/z", "one.csv", "two.csv"]);
     let mut opener = Opener::default();
     for (entry, text) in [(0, "one/x"), (1, "one/y/z"), (2, "sub/one.csv"), (3, "two.csv")] {
-        assert_eq!(std::io::read_to_string(opener.file(&plan, entry).unwrap()).unwrap(), text);
+        assert_eq!(std::io::read_to_string(opener.file(&plan, entry, 0).unwrap()).unwrap(), text);
     }
     assert_eq!(paths(&planned(&[&at("two.csv")])), ["two.csv"]);
 }
@@ -147,6 +147,6 @@ fn deep_trees_need_no_more_open_folders() {
     std::fs::create_dir_all(folder.path().join(&deep)).unwrap();
     std::fs::write(folder.path().join(&deep).join("file"), "deep").unwrap();
     let plan = planned(&[folder.path()]);
-    let file = Opener::default().file(&plan, 0).unwrap();
+    let file = Opener::default().file(&plan, 0, 0).unwrap();
     assert_eq!(std::io::read_to_string(file).unwrap(), "deep");
 }

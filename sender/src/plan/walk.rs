@@ -2,13 +2,14 @@
 
 use super::{Folder, Name, Opener, Plan, Slot, Unsendable, last_component, printable};
 use crate::error::Error;
+use crate::given::{Given, GivenFile};
 use crate::os::{self, Child, Kind, Status};
-use sluse_protocol::digest::Sha256;
-use sluse_protocol::document::{self, Totals};
+use sluse_protocol::document;
 use sluse_protocol::limits;
 use sluse_protocol::refusal::{Code, Refusal};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Plans what `paths` hold: one folder's contents relative to it; several folders, or files, each under its last component.
 ///
@@ -22,6 +23,34 @@ pub(crate) fn plan(paths: &[PathBuf]) -> Result<Plan, Error> {
     }
     walk.given(paths)?;
     walk.descend()?;
+    walk.finish()
+}
+
+/// Plans files that somebody else holds, as they are listed.
+///
+/// # Errors
+/// When they do not ascend, there are none, or more than the protocol allows.
+pub(crate) fn listed(given: &Given) -> Result<Plan, Error> {
+    let follows = |one: &GivenFile, next: &GivenFile| one.path < next.path && !next.path.is_below(&one.path);
+    if let Some([_, next]) = given.files.array_windows().find(|[one, next]| !follows(one, next)) {
+        let what = "is there twice, not in its place, or below a file";
+        return Err(Unsendable::one(Path::new(next.path.as_str()), what).into());
+    }
+    let mut walk = Walk::new();
+    let top = walk.folder(0, "", None)?;
+    for GivenFile { path, bytes, mtime } in &given.files {
+        let status = Status {
+            kind: Kind::File,
+            size: *bytes,
+            mtime: mtime.unix(),
+            mtime_ns: 0,
+            changed_ns: 0,
+            inode: 0,
+            executable: false,
+        };
+        walk.add(top, path.as_str(), document::Kind::File, &status)?;
+    }
+    walk.plan.given = Some((Arc::clone(&given.supply), given.version));
     walk.finish()
 }
 
@@ -49,16 +78,13 @@ struct Found {
 
 impl<'a> Walk<'a> {
     fn new() -> Self {
-        let plan = Plan {
-            names: String::new(),
-            folders: Vec::new(),
-            slots: Vec::new(),
-            totals: Totals::default(),
-            document_bytes: 0,
-            sha256: Sha256([0; 32]),
-            changed_ns: i64::MIN,
-        };
-        Self { plan, opener: Opener::default(), problems: Unsendable::default(), top: None, pending: Vec::new() }
+        Self {
+            plan: Plan::empty(),
+            opener: Opener::default(),
+            problems: Unsendable::default(),
+            top: None,
+            pending: Vec::new(),
+        }
     }
 
     /// Takes in what was given on the command line as the topmost folder.

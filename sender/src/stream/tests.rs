@@ -54,7 +54,7 @@ proptest! {
         for (number, expected) in expected.iter().enumerate().rev() {
             let mut buffer = pool.take().unwrap();
             let start = (number * CHUNK) as u64;
-            read_chunk(&plan, &mut opener, start, expected.len() as u64, &mut buffer).unwrap();
+            read_stretch(&plan, &mut opener, start, expected.len() as u64, &mut buffer).unwrap();
             prop_assert_eq!(buffer.as_ref(), *expected);
         }
     }
@@ -111,7 +111,7 @@ fn a_change_between_two_readings_is_noticed_by_either() {
         ControlFlow::Continue(())
     });
     assert!(matches!(read, Err(Stopped::Failed(Error::Changed { .. }))));
-    let again = read_chunk(&plan, &mut Opener::default(), 0, 1000, &mut pool.take().unwrap());
+    let again = read_stretch(&plan, &mut Opener::default(), 0, 1000, &mut pool.take().unwrap());
     assert!(matches!(again, Err(Error::Changed { .. })));
 }
 
@@ -135,4 +135,55 @@ fn holes_are_read_as_zeros() {
     std::fs::File::create(folder.path().join("sparse")).unwrap().set_len(2 * CHUNK as u64).unwrap();
     let plan = plan::plan(&[folder.path().to_owned()]).unwrap();
     assert_eq!(chunks(&plan).unwrap().0, vec![vec![0; CHUNK]; 2]);
+}
+
+#[derive(Debug)]
+struct Held(Vec<Vec<u8>>);
+
+impl crate::given::Supply for Held {
+    fn open(&self, number: usize, from: u64) -> io::Result<Box<dyn io::Read + Send>> {
+        Ok(Box::new(io::Cursor::new(self.0[number][from as usize..].to_vec())))
+    }
+}
+
+fn given(names: &[&str], files: Vec<Vec<u8>>) -> crate::given::Given {
+    let file = |(name, bytes): (&&str, &Vec<u8>)| crate::given::GivenFile {
+        path: (*name).to_owned().try_into().unwrap(),
+        bytes: bytes.len() as u64,
+        mtime: sluse_protocol::time::Timestamp::from_unix(1),
+    };
+    let listed = names.iter().zip(&files).map(file).collect();
+    crate::given::Given { files: listed, version: Sha256([7; 32]), supply: Arc::new(Held(files)) }
+}
+
+#[test]
+fn files_that_somebody_else_holds_are_planned_and_read_as_those_on_disk_are() {
+    let sizes = [700, 0, 1500, 900];
+    let (folder, on_disk, all) = tree(&sizes);
+    let files = (0..sizes.len()).map(|number| std::fs::read(folder.path().join(format!("{number:03}"))).unwrap());
+    let given = given(&["000", "001", "002", "003"], files.collect());
+    let plan = crate::given::Files::Given(given).plan().unwrap();
+    assert_eq!(plan.totals(), on_disk.totals());
+    let ((parts, digests), (_, wanted)) = (chunks(&plan).unwrap(), chunks(&on_disk).unwrap());
+    assert_eq!((parts.concat(), digests), (all.clone(), wanted));
+    let pool = Pool::new(1, CHUNK);
+    let mut buffer = pool.take().unwrap();
+    read_stretch(&plan, &mut Opener::default(), CHUNK as u64, CHUNK as u64, &mut buffer).unwrap();
+    assert_eq!(buffer.as_ref(), &all[CHUNK..2 * CHUNK]);
+    assert_eq!(plan.stamps(sluse_protocol::time::Timestamp::from_unix(0)), Some(Sha256([7; 32])));
+}
+
+#[test]
+fn a_given_file_that_is_shorter_than_it_was_listed_is_an_error_that_names_it() {
+    let mut given = given(&["a/b", "c"], vec![vec![1; 10], vec![2; 10]]);
+    given.files[1].bytes = 11;
+    assert_eq!(changed_file(&crate::given::Files::Given(given).plan().unwrap()), "c");
+}
+
+#[test]
+fn given_files_out_of_order_or_below_a_file_are_refused() {
+    for names in [["b", "a"], ["a", "a"], ["a", "a/b"]] {
+        let given = given(&names, vec![vec![1], vec![2]]);
+        assert!(matches!(crate::given::Files::Given(given).plan(), Err(Error::Unsendable(_))), "{names:?}");
+    }
 }

@@ -66,6 +66,13 @@ pub enum What {
         /// For how long.
         milliseconds: u64,
     },
+    /// Nothing is wrong, and nothing of this outbox is sent before that time: the zone takes it at other hours.
+    Waiting {
+        /// What the zone said.
+        why: Why,
+        /// Until when.
+        until: Timestamp,
+    },
     /// The certificate was renewed.
     Renewed {
         /// Until when it is good now.

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::outcome::{End, Outcome};
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::refusal::{Code, Refusal};
+use sluse_protocol::time::Timestamp;
 
 /// How handing something over ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Failure {
     Zone(Why),
     /// The agreement: nothing of this outbox can be sent now.
     Outbox(Why),
+    /// Nothing is wrong: the zone takes what is in this outbox from that time on.
+    Hours(Why, Timestamp),
     /// This entry, for now.
     Later(Why),
     /// This entry, for good: it is put aside for a person.
@@ -86,6 +89,9 @@ impl Failure {
 
     fn refused(refusal: &Refusal) -> Self {
         let why = Why::from(refusal.clone());
+        if let (Code::OutsideHours, Some(until)) = (refusal.code, refusal.until) {
+            return Failure::Hours(why, until);
+        }
         match refusal.code {
             Code::ProtocolVersion
             | Code::ProtocolViolation
@@ -107,21 +113,26 @@ impl Failure {
             | Code::AgreementSuspended
             | Code::AgreementNotYetValid
             | Code::AgreementExpired
+            | Code::SyncNotAllowed
             | Code::ForbiddenRoom => Failure::Outbox(why),
             // Somebody may still be filling an empty folder.
             Code::EmptyDataset
             | Code::NoSpace
             | Code::QuotaExceeded
+            | Code::OutsideHours
             | Code::TakenOver
             | Code::UnknownTransfer
             | Code::WrongState
             | Code::BadChunk
             | Code::MissingChunks
             | Code::DigestMismatch
+            | Code::UnknownBase
             | Code::NotAcknowledged
+            | Code::UpdateFailed
             | Code::Held => Failure::Later(why),
             Code::TooLarge
             | Code::DatasetTooLarge
+            | Code::DeletionsNotAllowed
             | Code::TooManyFiles
             | Code::ForbiddenPath
             | Code::WindowsPath
@@ -134,7 +145,12 @@ impl Failure {
             | Code::Expired
             | Code::UnknownName
             | Code::NameTaken
-            | Code::Invalid => Failure::Never(why),
+            | Code::Invalid
+            | Code::UpdateUnsigned
+            | Code::UpdateOlder
+            | Code::UpdateMalformed
+            | Code::UpdateTooLarge
+            | Code::UpdateNoPlace => Failure::Never(why),
         }
     }
 }
@@ -155,6 +171,15 @@ mod tests {
         let away = Error::GaveUp { after: Duration::ZERO, last };
         let Failure::Zone(why) = Failure::of(&away) else { panic!("{away}") };
         assert_eq!(why.message, "no connection to the zone: no answer from zone:1");
+    }
+
+    #[test]
+    fn hours_are_no_failure_where_the_zone_says_when_they_begin() {
+        let refusal = Refusal::new(Code::OutsideHours, "at night only");
+        assert!(matches!(Failure::of(&Error::Refused(refusal.clone())), Failure::Later(_)));
+        let until = Timestamp::from_unix(1_800_000_000);
+        let Failure::Hours(_, told) = Failure::of(&Error::Refused(refusal.until(until))) else { panic!() };
+        assert_eq!(told, until);
     }
 
     #[test]

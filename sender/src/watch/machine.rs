@@ -16,6 +16,7 @@ use super::scan::Seen;
 use super::settings::{Delivered, Whole};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::sharing::Size;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,11 @@ pub use action::{Action, Answer, Now, Rules, Standing};
 const ZONE_RESTS: Duration = Duration::from_secs(120);
 const OUTBOX_RESTS: Duration = Duration::from_secs(900);
 const ENTRY_RESTS: Duration = Duration::from_secs(600);
+
+/// Hours are waited for so long, and then scattered, so that all hosts do not come at once.
+const HOURS_AT_LEAST: Duration = Duration::from_secs(5);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+const HOURS_SPREAD: Duration = Duration::from_secs(30);
 
 /// How often a zone is asked what became of transfers: often at first, seldom when nothing changes.
 const ASK_SOON: Duration = Duration::from_millis(500);
@@ -46,6 +52,8 @@ struct Entry {
     /// Whether this very content lay in the outbox when it was looked at last.
     present: bool,
     busy: Busy,
+    /// How large it is; small until it was looked at.
+    size: Size,
     pause: Pause,
     /// The order in which entries became whole.
     order: u64,
@@ -103,7 +111,7 @@ impl Machine {
         };
         for record in records {
             if let Some(outbox) = machine.rules.iter().position(|rules| rules.name == record.outbox) {
-                machine.enter(outbox, record, false);
+                machine.enter(outbox, record, None);
             }
         }
         machine
@@ -170,10 +178,11 @@ impl Machine {
             }
             Sent::Failed(Failure::Outbox(why)) => {
                 self.zone_works(zone);
-                let pause = self.boxes[outbox].pause.failed(now.uptime, OUTBOX_RESTS, now.random);
-                self.actions.push(Action::Problem { outbox, why: Some(why.clone()) });
-                let name = &self.rules[outbox].name;
-                self.actions.push(Action::Tell(Happening::in_outbox(name, failed(why, "outbox", pause))));
+                self.outbox_fails(outbox, why, now);
+            }
+            Sent::Failed(Failure::Hours(why, until)) => {
+                self.works(outbox);
+                self.wait_for_hours(outbox, why, until, now);
             }
             Sent::Failed(Failure::Zone(why)) => self.zone_fails(zone, why, now),
         }
@@ -222,6 +231,12 @@ impl Machine {
         self.decide(now)
     }
 
+    /// The source has another certificate for a zone: why it rests may be over.
+    pub fn has_another_certificate(&mut self, zone: usize, now: Now) -> Vec<Action> {
+        self.zones[zone].pause.cut_short();
+        self.decide(now)
+    }
+
     /// Time passed.
     pub fn tick(&mut self, now: Now) -> Vec<Action> {
         self.decide(now)
@@ -267,6 +282,7 @@ impl Machine {
             let record = &entry.record;
             let lies = seen.get(record.name.as_str()).filter(|seen| seen.fingerprint == record.fingerprint);
             entry.present = lies.is_some();
+            entry.size = lies.map_or(entry.size, |seen| Size::of(seen.bytes));
             match (&record.stage, entry.busy) {
                 (Stage::Whole, Busy::No) if !entry.present => gone.push(id.clone()),
                 (Stage::Delivered { .. }, Busy::No) if !entry.present && keep => gone.push(id.clone()),
@@ -328,16 +344,18 @@ impl Machine {
         self.actions.push(Action::Keep(record.clone()));
         self.actions.push(Action::Tell(Happening::of(&record, What::Whole)));
         let id = record.id();
-        self.enter(outbox, record, true);
+        self.enter(outbox, record, Some(Size::of(seen.bytes)));
         if let Some(unfit) = &seen.unfit {
             self.refuse(&id, Why::here(unfit.clone(), "Rename it, and put it back."), now);
         }
     }
 
-    fn enter(&mut self, outbox: usize, record: Record, present: bool) {
+    /// A record begins to count; `seen` is the size of what lies in the outbox, where that was looked at.
+    fn enter(&mut self, outbox: usize, record: Record, seen: Option<Size>) {
         self.orders += 1;
         let (order, pause) = (self.orders, Pause::default());
-        let entry = Entry { record, outbox, present, busy: Busy::No, pause, order, told: None, receipts: 0 };
+        let (present, size) = (seen.is_some(), seen.unwrap_or(Size::Small));
+        let entry = Entry { record, outbox, present, busy: Busy::No, size, pause, order, told: None, receipts: 0 };
         self.entries.insert(entry.record.id(), entry);
     }
 
@@ -394,6 +412,20 @@ impl Machine {
         self.actions.push(Action::Forget(id.clone()));
     }
 
+    /// The zone takes what is in this outbox from `until` on. What is under way meanwhile hears the same.
+    fn wait_for_hours(&mut self, outbox: usize, why: Why, until: Timestamp, now: Now) {
+        let pause = &mut self.boxes[outbox].pause;
+        if !pause.is_over(now.uptime) {
+            return;
+        }
+        // Hours come back every week; a clock that is ahead of the zone's must not ask without end.
+        let left = u64::try_from(until.unix().saturating_sub(now.clock.unix())).unwrap_or(0);
+        let left = Duration::from_secs(left).clamp(HOURS_AT_LEAST, WEEK);
+        pause.rest(now.uptime + left + HOURS_SPREAD * u32::from(now.random) / 255);
+        let told = What::Waiting { why, until };
+        self.actions.push(Action::Tell(Happening::in_outbox(&self.rules[outbox].name, told)));
+    }
+
     /// The zone took this outbox's agreement.
     fn works(&mut self, outbox: usize) {
         self.zone_works(self.rules[outbox].zone);
@@ -412,9 +444,24 @@ impl Machine {
         }
     }
 
+    /// What goes on side by side fails side by side: that is one failure, and not a reason to rest for longer each time.
     fn zone_fails(&mut self, zone: usize, why: Why, now: Now) {
+        if !self.zones[zone].pause.is_over(now.uptime) {
+            return;
+        }
         let pause = self.zones[zone].pause.failed(now.uptime, ZONE_RESTS, now.random);
         self.actions.push(Action::Tell(Happening::at_zone(failed(why, "zone", pause))));
+    }
+
+    /// As [`Machine::zone_fails`].
+    fn outbox_fails(&mut self, outbox: usize, why: Why, now: Now) {
+        if !self.boxes[outbox].pause.is_over(now.uptime) {
+            return;
+        }
+        let pause = self.boxes[outbox].pause.failed(now.uptime, OUTBOX_RESTS, now.random);
+        self.actions.push(Action::Problem { outbox, why: Some(why.clone()) });
+        let name = &self.rules[outbox].name;
+        self.actions.push(Action::Tell(Happening::in_outbox(name, failed(why, "outbox", pause))));
     }
 
     fn due(&self, outbox: usize, since: Timestamp) -> Timestamp {

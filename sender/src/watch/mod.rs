@@ -8,6 +8,7 @@
 //! entry is moved or deleted only when its transfer was delivered, or was refused with a reason that lies beside it; and
 //! only while it is still what was sent.
 
+mod content;
 mod happening;
 mod journal;
 mod judge;
@@ -20,7 +21,9 @@ mod scan;
 mod service;
 mod settings;
 
+pub use content::{Content, Contents};
 pub use happening::{Happening, What};
+pub use judge::Failure;
 pub use record::{Record, RecordId, Stage, Why};
 pub use service::{Stopper, Watcher};
 pub use settings::{Delivered, Outbox, Settings, Whole};

@@ -23,6 +23,16 @@ impl Pause {
         pause
     }
 
+    /// It rests until then, and nothing failed.
+    pub fn rest(&mut self, until: Duration) {
+        *self = Self { failures: 0, until: Some(until) };
+    }
+
+    /// It may be tried at once; a further failure is one more.
+    pub fn cut_short(&mut self) {
+        self.until = None;
+    }
+
     /// It worked.
     pub fn over(&mut self) {
         *self = Self::default();

@@ -28,6 +28,8 @@ pub struct Seen {
     pub name: String,
     /// What lies there.
     pub fingerprint: Sha256,
+    /// Bytes of its files.
+    pub bytes: u64,
     /// Whether its done-marker is there.
     pub marked: bool,
     /// Why it can be no dataset, whatever it holds.
@@ -59,9 +61,11 @@ pub fn scan(outbox: &Outbox) -> io::Result<Listing> {
             continue;
         };
         if is_entry(outbox, name) {
+            let content = Content::of(&folder, name, &child.status);
             listing.seen.push(Seen {
                 name: name.to_owned(),
-                fingerprint: fingerprint(&folder, name, &child.status),
+                bytes: content.bytes,
+                fingerprint: content.fingerprint(),
                 marked: marker.is_some_and(|end| names.contains([name, end].concat().as_bytes())),
                 unfit: unfit(outbox, name),
             });
@@ -91,7 +95,7 @@ fn look_as(path: &Path, known: impl Fn(Status) -> Status) -> io::Result<Option<S
         return Err(io::ErrorKind::InvalidInput.into());
     };
     match os::status_at(path) {
-        Ok(status) => Ok(Some(fingerprint(&os::open_folder(parent)?, name, &known(status)))),
+        Ok(status) => Ok(Some(Content::of(&os::open_folder(parent)?, name, &known(status)).fingerprint())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -115,43 +119,57 @@ fn unfit(outbox: &Outbox, name: &str) -> Option<String> {
     }
 }
 
-fn fingerprint(parent: &Folder, name: &str, status: &Status) -> Sha256 {
-    let mut digest = sha2::Sha256::new();
-    let mut entries = sluse_protocol::limits::MAX_ENTRIES;
-    note(&mut digest, "", status);
-    if status.kind == Kind::Folder {
-        descend(&mut digest, os::open_folder_in(parent, name), &mut entries, 0);
-    }
-    Sha256(digest.finalize().into())
+/// What lies under one name, as its parts are taken in.
+struct Content {
+    digest: sha2::Sha256,
+    bytes: u64,
+    /// How many more parts are taken in.
+    entries: u64,
 }
 
-/// Takes in a folder's content. What cannot be read changes the digest too, so that its mending is noticed.
-fn descend(digest: &mut sha2::Sha256, folder: io::Result<Folder>, entries: &mut u64, depth: usize) {
-    let listed = folder.and_then(|folder| os::list(&folder).map(|children| (folder, children)));
-    let (folder, children) = match listed {
-        Ok(listed) => listed,
-        Err(error) => return digest.update(format!("! {:?}\n", error.kind())),
-    };
-    for child in children {
-        *entries = entries.saturating_sub(1);
-        if *entries == 0 || depth >= MAX_DEPTH {
-            return digest.update("! more\n");
+impl Content {
+    fn of(parent: &Folder, name: &str, status: &Status) -> Self {
+        let mut content = Self { digest: sha2::Sha256::new(), bytes: 0, entries: sluse_protocol::limits::MAX_ENTRIES };
+        content.note("", status);
+        if status.kind == Kind::Folder {
+            content.descend(os::open_folder_in(parent, name), 0);
         }
-        let name = String::from_utf8_lossy(&child.name);
-        note(digest, &name, &child.status);
-        if child.status.kind == Kind::Folder {
-            descend(digest, os::open_folder_in(&folder, &name), entries, depth + 1);
-            digest.update("/\n");
+        content
+    }
+
+    fn fingerprint(self) -> Sha256 {
+        Sha256(self.digest.finalize().into())
+    }
+
+    /// Takes in a folder's content. What cannot be read changes the digest too, so that its mending is noticed.
+    fn descend(&mut self, folder: io::Result<Folder>, depth: usize) {
+        let listed = folder.and_then(|folder| os::list(&folder).map(|children| (folder, children)));
+        let (folder, children) = match listed {
+            Ok(listed) => listed,
+            Err(error) => return self.digest.update(format!("! {:?}\n", error.kind())),
+        };
+        for child in children {
+            self.entries = self.entries.saturating_sub(1);
+            if self.entries == 0 || depth >= MAX_DEPTH {
+                return self.digest.update("! more\n");
+            }
+            let name = String::from_utf8_lossy(&child.name);
+            self.note(&name, &child.status);
+            if child.status.kind == Kind::Folder {
+                self.descend(os::open_folder_in(&folder, &name), depth + 1);
+                self.digest.update("/\n");
+            }
         }
     }
-}
 
-fn note(digest: &mut sha2::Sha256, name: &str, status: &Status) {
-    let Status { kind, size, mtime, mtime_ns, changed_ns, inode, executable } = status;
-    digest.update(format!("{kind:?} {}:{name}\n", name.len()));
-    // A folder is what lies in it; its own times may change when it is moved.
-    if *kind != Kind::Folder {
-        digest.update(format!("{size} {mtime} {mtime_ns} {changed_ns} {inode} {executable}\n"));
+    fn note(&mut self, name: &str, status: &Status) {
+        let Status { kind, size, mtime, mtime_ns, changed_ns, inode, executable } = status;
+        self.digest.update(format!("{kind:?} {}:{name}\n", name.len()));
+        // A folder is what lies in it; its own times may change when it is moved.
+        if *kind != Kind::Folder {
+            self.bytes = self.bytes.saturating_add(*size);
+            self.digest.update(format!("{size} {mtime} {mtime_ns} {changed_ns} {inode} {executable}\n"));
+        }
     }
 }
 
@@ -210,5 +228,17 @@ mod tests {
         let told: Vec<_> =
             listing.seen.iter().map(|seen| (seen.name.as_str(), seen.marked, seen.unfit.is_some())).collect();
         assert_eq!(told, [("a.csv", true, false), ("b.csv", false, false), ("con.csv", false, true)]);
+    }
+
+    #[test]
+    fn an_entry_is_as_large_as_all_files_in_it_together() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("extract/a/b")).unwrap();
+        fs::write(folder.path().join("extract/one"), [0; 700]).unwrap();
+        fs::write(folder.path().join("extract/a/b/two"), [0; 300]).unwrap();
+        fs::write(folder.path().join("single"), [0; 20]).unwrap();
+        let listing = scan(&outbox(folder.path(), "complete = \"rename\"")).unwrap();
+        let told: Vec<_> = listing.seen.iter().map(|seen| (seen.name.as_str(), seen.bytes)).collect();
+        assert_eq!(told, [("extract", 1000), ("single", 20)]);
     }
 }

@@ -1,6 +1,7 @@
 //! The watcher at work: it hands what happens to the [`Machine`], and does what that decides. One thread decides; each outbox
 //! has one that looks and moves; each dataset under way and each question to a zone has one for as long as it takes.
 
+use super::content::{self, Content, Contents};
 use super::happening::{Happening, What};
 use super::journal::Journal;
 use super::judge::{self, Failure, Sent};
@@ -16,11 +17,13 @@ use crate::outcome::End;
 use crate::progress::Progress;
 use crate::send::{Again, Options};
 use crate::status::Known;
+use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::refusal::Code;
 use sluse_protocol::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,9 +67,9 @@ impl Stopper {
 }
 
 /// A watcher that is ready to begin.
-#[derive(Debug)]
 pub struct Watcher {
     settings: Settings,
+    contents: Contents,
     /// The identity folders, each once.
     identities: Vec<PathBuf>,
     journal: Journal,
@@ -74,6 +77,10 @@ pub struct Watcher {
     keepers: Vec<OutboxState>,
     /// When each identity's certificate is looked at next; none while that is done.
     certificates: Vec<Option<Duration>>,
+    /// Each identity's certificate, as a digest, where it could be read.
+    shown: Vec<Option<Sha256>>,
+    /// When that is looked at next.
+    follow_at: Duration,
     sender: Sender<Input>,
     inputs: Receiver<Input>,
     begun: Instant,
@@ -95,6 +102,14 @@ impl Watcher {
     /// # Errors
     /// When the journal is in use or damaged, or an identity folder cannot be used.
     pub fn new(settings: Settings) -> Result<Self, Error> {
+        Self::with(settings, Arc::new(content::as_it_lies))
+    }
+
+    /// As [`Watcher::new`], where `contents` says what an entry stands for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with(settings: Settings, contents: Contents) -> Result<Self, Error> {
         let mut identities: Vec<PathBuf> = Vec::new();
         for outbox in &settings.outboxes {
             if !identities.contains(&outbox.identity) {
@@ -114,9 +129,13 @@ impl Watcher {
             keepers.push(OutboxState { commands, looking: false, look_at: Duration::ZERO, trouble: None });
         }
         let certificates = vec![Some(Duration::ZERO); identities.len()];
+        let shown = identities.iter().map(|identity| crate::identity::certificate_digest(identity)).collect();
         Ok(Self {
             settings,
+            contents,
             certificates,
+            shown,
+            follow_at: SLEEP,
             identities,
             journal,
             machine,
@@ -141,6 +160,9 @@ impl Watcher {
             alive();
             self.look_where_due(tell);
             self.renew_where_due()?;
+            for action in self.follow_certificates() {
+                self.act(action, tell)?;
+            }
             let now = self.now();
             let certificates = self.certificates.iter().copied().flatten();
             let next = self.next_look().into_iter().chain(self.machine.wake_at(now)).chain(certificates).min();
@@ -238,6 +260,25 @@ impl Watcher {
         Ok(())
     }
 
+    /// Who enrols anew, or exchanges an organisation's own certificate, need not wait as long as the one before made it rest.
+    fn follow_certificates(&mut self) -> Vec<Action> {
+        let now = self.now();
+        if now.uptime < self.follow_at {
+            return Vec::new();
+        }
+        self.follow_at = now.uptime + SLEEP;
+        let mut actions = Vec::new();
+        for zone in 0..self.identities.len() {
+            let digest = crate::identity::certificate_digest(&self.identities[zone]);
+            if digest.is_some() && digest != self.shown[zone] {
+                self.shown[zone] = digest;
+                self.certificates[zone] = self.certificates[zone].map(|_| now.uptime);
+                actions.extend(self.machine.has_another_certificate(zone, now));
+            }
+        }
+        actions
+    }
+
     fn listed(
         &mut self,
         at: usize,
@@ -298,9 +339,10 @@ impl Watcher {
     fn send(&self, record: Record, again: bool) -> Result<(), Error> {
         let found = self.settings.outboxes.iter().find(|outbox| outbox.name == record.outbox);
         let (Some(outbox), sender) = (found.cloned(), self.sender.clone()) else { return Ok(()) };
+        let contents = Arc::clone(&self.contents);
         start("send", move || {
             let id = record.id();
-            let sent = hand_over(&outbox, &record, again, &sender);
+            let sent = hand_over(&outbox, &record, again, &contents, &sender);
             // A watcher that has ended asks again when it is started.
             let _ = sender.send(Input::Sent(id, sent));
         })
@@ -320,6 +362,7 @@ fn rules(outbox: &Outbox, identities: &[PathBuf]) -> Rules {
         whole: outbox.whole.clone(),
         delivered: outbox.delivered,
         after: outbox.after,
+        in_order: outbox.sync,
         zone: identities.iter().position(|identity| *identity == outbox.identity).unwrap_or(0),
     }
 }
@@ -330,20 +373,21 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> 
 }
 
 /// Sends an entry. The identity is read anew each time: its certificate may have been renewed.
-fn hand_over(outbox: &Outbox, record: &Record, again: bool, inputs: &Sender<Input>) -> Sent {
-    let Some(dataset) = outbox.dataset_of(&record.name) else {
-        let why = Why::here("its name cannot be a dataset's", "Rename it, and put it back.");
-        return Sent::Failed(Failure::Never(why));
+fn hand_over(outbox: &Outbox, record: &Record, again: bool, contents: &Contents, inputs: &Sender<Input>) -> Sent {
+    let Content { dataset, files } = match contents(outbox, &record.name) {
+        Ok(content) => content,
+        Err(failure) => return Sent::Failed(failure),
     };
     let identity = match Identity::load(&outbox.identity) {
         Ok(identity) => identity,
         Err(error) => return Sent::Failed(Failure::of(&error)),
     };
     let options = Options {
-        paths: vec![outbox.folder.join(&record.name)],
+        files,
         agreement: outbox.agreement.clone(),
         dataset,
         again: if again { Again::Lost } else { Again::Never },
+        sync: outbox.sync,
         wait: Wait::Received,
         wait_timeout: GIVE_UP,
         give_up: GIVE_UP,
@@ -364,7 +408,11 @@ fn look_again(identity: &Path) -> Duration {
 
 fn why(error: Error) -> Why {
     match Failure::of(&error) {
-        Failure::Zone(why) | Failure::Outbox(why) | Failure::Later(why) | Failure::Never(why) => why,
+        Failure::Zone(why)
+        | Failure::Outbox(why)
+        | Failure::Hours(why, _)
+        | Failure::Later(why)
+        | Failure::Never(why) => why,
     }
 }
 

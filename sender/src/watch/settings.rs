@@ -1,13 +1,10 @@
 //! The watcher's configuration: which outboxes there are, when something in one is whole, and what becomes of it then.
 
-use sluse_host::config::ConfigError;
-use sluse_host::files;
+use sluse_host::config::{self, ConfigError, MAX_CONFIG_BYTES};
 use sluse_protocol::ids::{AgreementId, DatasetName};
 use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, choice, flag, list, number, parsed, text};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-const MAX_CONFIG_BYTES: u64 = 256 * 1024;
 
 /// Outboxes of one watcher.
 const MAX_OUTBOXES: usize = 256;
@@ -41,6 +38,8 @@ pub struct Outbox {
     pub agreement: AgreementId,
     /// The dataset of everything in it; each entry's own name where none is given.
     pub dataset: Option<DatasetName>,
+    /// Whether that dataset is kept in sync: each entry is a version of it.
+    pub sync: bool,
     /// When an entry is whole.
     pub whole: Whole,
     /// Ends of names that are unfinished.
@@ -96,17 +95,7 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong with it, each with file, line and hint.
     pub fn load(file: &Path) -> Result<Self, Vec<ConfigError>> {
-        let error = |line, message: String, hint: String| ConfigError { file: file.to_owned(), line, message, hint };
-        let whole = |cause: std::io::Error| vec![error(0, cause.to_string(), "docs/source-host.md shows one".into())];
-        let bytes = files::read_bounded(file, MAX_CONFIG_BYTES).map_err(whole)?;
-        let text = String::from_utf8(bytes).map_err(|_| whole(std::io::Error::other("not UTF-8 text")))?;
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = std::path::absolute(folder).map_err(whole)?;
-        let problems = match Self::parse(&text, &folder) {
-            Ok(settings) => return Ok(settings),
-            Err(problems) => problems,
-        };
-        Err(problems.into_iter().map(|problem| error(problem.line, problem.message, problem.hint)).collect())
+        config::load(file, "docs/source-host.md shows one", Self::parse)
     }
 
     /// Reads a configuration's text; `folder` is where relative paths begin.
@@ -114,7 +103,7 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Problem>> {
-        toml_text::read(text, MAX_CONFIG_BYTES as usize, |file| {
+        toml_text::read(text, MAX_CONFIG_BYTES, |file| {
             let need = "add `[watch]` with `state` and `identity` below";
             let watch = file.need_table("watch", need, |fields| watch(fields, folder));
             let identity = watch.as_ref().and_then(|watch| watch.identity.clone());
@@ -152,6 +141,11 @@ fn outbox(name: &str, fields: &Fields<'_>, base: &Path, shared: Option<&Path>) -
     }
     let agreement = fields.need("agreement", "\"lab-nightly\"", parsed);
     let dataset = fields.may("dataset", "\"Nightly extract\"", parsed);
+    let sync = fields.may("sync", "true", flag).unwrap_or(false);
+    if sync && dataset.is_none() {
+        let message = format!("`outbox.{name}.sync` means nothing without a dataset of which each entry is a version");
+        fields.wrong_at("sync", message, "add `dataset = \"Study export\"`");
+    }
     let whole = whole(name, fields);
     let unfinished = fields.may("unfinished", "[\".part\", \".tmp\"]", list(32, ending));
     let notify = fields.may("notify", "true", flag).unwrap_or(true);
@@ -168,6 +162,7 @@ fn outbox(name: &str, fields: &Fields<'_>, base: &Path, shared: Option<&Path>) -
         identity: identity?,
         agreement: agreement?,
         dataset,
+        sync,
         whole: whole?,
         unfinished: unfinished.unwrap_or_else(|| UNFINISHED.map(str::to_owned).into()),
         notify,
@@ -298,6 +293,12 @@ pub(super) mod tests {
                 8,
                 "unknown field `outbox.lab.mraker`",
                 "did you mean `marker`?",
+            ),
+            (
+                "complete = \"rename\"\nsync = true",
+                8,
+                "`outbox.lab.sync` means nothing without a dataset of which each entry is a version",
+                "add `dataset = \"Study export\"`",
             ),
             (
                 "complete = \"marker\"\nmarker = \"/done\"",

@@ -207,6 +207,7 @@ impl Transfer {
             State::Rejected => ReceiptKind::Rejected,
             State::Released => ReceiptKind::Released,
             State::Delivered => ReceiptKind::Delivered,
+            State::Acknowledged => ReceiptKind::Acknowledged,
             _ => return,
         };
         let digests = if lie { Vec::new() } else { self.digests() };
@@ -223,9 +224,11 @@ impl Transfer {
             room: "room".parse().unwrap(),
             totals: self.totals,
             manifest_sha256: self.manifest_sha256.unwrap(),
+            part_of: None,
             chunk_list: chunk_list_digest(&digests),
             engines: Vec::new(),
             decision: None,
+            stored: None,
             acknowledgement: None,
             previous: None,
             audit: Position { size: 1, root: Sha256::of(b"") },
@@ -273,7 +276,7 @@ impl Served {
                 Request::Enrol { invite, request, identity, proof } => {
                     (self.enrol(&invite, &request, &identity, &proof)?, Vec::new())
                 }
-                Request::Offer { agreement, dataset, key, totals, plan_bytes, plan_sha256 } => {
+                Request::Offer { agreement, dataset, key, totals, plan_bytes, plan_sha256, delta: None } => {
                     let plan = document(&mut requests, plan_bytes).await;
                     assert_eq!(Sha256::of(&plan), plan_sha256);
                     let records = self.offer(agreement, dataset, key, totals, &plan)?;
@@ -312,6 +315,7 @@ impl Served {
                 }
                 Request::Keys { .. } => (Reply::Keys, Vec::new()),
                 Request::Renew { .. } => return Err(Refusal::new(Code::WrongState, "not renewed here")),
+                Request::Versions { .. } | Request::Offer { .. } => panic!("a zone of the first version"),
                 Request::Part => panic!("a part of nothing"),
             };
             send(replies, &reply, &body).await;

@@ -19,6 +19,8 @@ pub struct Rules {
     pub delivered: Delivered,
     /// How long after.
     pub after: Duration,
+    /// Whether its entries are versions of one dataset: they go one after another, in ascending order of their names.
+    pub in_order: bool,
     /// The number of the identity, and so of the zone, that it sends with.
     pub zone: usize,
 }

@@ -5,6 +5,7 @@ use crate::watch::happening::{Happening, What};
 use crate::watch::record::{RecordId, Stage};
 use crate::watch::settings::Delivered;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::sharing::Size;
 
 /// Transfers that are asked after on one connection.
 const ASK_AT_ONCE: usize = 500;
@@ -19,7 +20,7 @@ impl Machine {
     }
 
     fn decide_sends(&mut self, now: Now) {
-        let mut busy: Vec<usize> = self.sending().collect();
+        let mut busy: Vec<(usize, Size)> = self.sending().collect();
         let mut due: Vec<(u64, RecordId)> = self
             .entries
             .iter()
@@ -28,30 +29,43 @@ impl Machine {
             .collect();
         due.sort_unstable();
         for (_, id) in due {
-            if busy.len() >= self.parallel {
-                return;
+            if self.waits_its_turn(&id) {
+                continue;
             }
             let Some(entry) = self.entries.get_mut(&id) else { continue };
+            if !has_place(self.parallel, entry.size, busy.iter().map(|(_, size)| *size)) {
+                continue;
+            }
             let (outbox, zone) = (entry.outbox, self.rules[entry.outbox].zone);
             let (outbox_pause, zone_pause) = (self.boxes[outbox].pause, self.zones[zone].pause);
             let rests = !outbox_pause.is_over(now.uptime) || !zone_pause.is_over(now.uptime);
             // What failed is tried with one entry; the others wait for how that ends.
-            let probed = (zone_pause.is_failing() && busy.iter().any(|other| self.rules[*other].zone == zone))
-                || (outbox_pause.is_failing() && busy.contains(&outbox));
+            let probed = (zone_pause.is_failing() && busy.iter().any(|(other, _)| self.rules[*other].zone == zone))
+                || (outbox_pause.is_failing() && busy.iter().any(|(other, _)| *other == outbox));
             if rests || probed {
                 continue;
             }
             entry.busy = Busy::Sending;
-            busy.push(outbox);
+            busy.push((outbox, entry.size));
             let (record, again) = (entry.record.clone(), entry.record.transfer.is_none());
             self.actions.push(Action::Tell(Happening::of(&record, What::Sending)));
             self.actions.push(Action::Send { record, again });
         }
     }
 
-    /// The outboxes of what is being sent.
-    fn sending(&self) -> impl Iterator<Item = usize> + '_ {
-        self.entries.values().filter(|entry| entry.busy == Busy::Sending).map(|entry| entry.outbox)
+    /// Whether an entry is a version that comes after another one of its outbox which the zone does not have yet.
+    fn waits_its_turn(&self, id: &RecordId) -> bool {
+        let Some(entry) = self.entries.get(id).filter(|entry| self.rules[entry.outbox].in_order) else { return false };
+        let is_before = |other: &Entry| {
+            let waits = other.record.stage == Stage::Whole && other.present;
+            other.busy == Busy::Sending || (waits && other.record.name < entry.record.name)
+        };
+        self.entries.values().any(|other| other.outbox == entry.outbox && is_before(other))
+    }
+
+    /// The outboxes and sizes of what is being sent.
+    fn sending(&self) -> impl Iterator<Item = (usize, Size)> + '_ {
+        self.entries.values().filter(|entry| entry.busy == Busy::Sending).map(|entry| (entry.outbox, entry.size))
     }
 
     fn decide_asks(&mut self, now: Now) {
@@ -113,6 +127,14 @@ impl Machine {
             }
         }
     }
+}
+
+/// Whether something of this size may be sent beside those: as many as `parallel` that are not small, and as many again that are, so that what
+/// takes seconds never waits for what takes hours.
+fn has_place(parallel: usize, size: Size, sending: impl Iterator<Item = Size>) -> bool {
+    let sending: Vec<Size> = sending.collect();
+    let large = sending.iter().filter(|other| **other > Size::Small).count();
+    sending.len() < 2 * parallel && (size == Size::Small || large < parallel)
 }
 
 impl Entry {
