@@ -100,7 +100,7 @@ fn acknowledge(write: &mut Write<'_>, transfer: &Transfer, statement: &[u8], sig
     let id = &transfer.id;
     let broken = || Failure::broken(format!("transfer {id} is delivered and lacks what a delivery has"));
     let receipt = receipts::find(&write.sql, id, ReceiptKind::Delivered)?.ok_or_else(broken)?;
-    let seal = transfer.seal.as_ref().ok_or_else(broken)?;
+    let listed = transfer.released().ok_or_else(broken)?;
     let room = rooms::find(&write.sql, &transfer.room)?.ok_or_else(broken)?;
     let Some(key) = &room.key else {
         return refuse(Code::BadProof, format!("room {} has no key", room.name));
@@ -110,7 +110,7 @@ fn acknowledge(write: &mut Write<'_>, transfer: &Transfer, statement: &[u8], sig
         zone: &write.signer().zone.clone(),
         room: &room.name,
         transfer: id,
-        manifest_sha256: seal.manifest_sha256,
+        manifest_sha256: listed.manifest_sha256,
         receipt: Sha256::of(receipt.statement.as_bytes()),
     };
     let acknowledgement = match Acknowledgement::check(statement, signature, &key, &delivered) {

@@ -40,7 +40,7 @@ pub fn sign(
             return refuse(Code::WrongState, format!("transfer {id} is {} and not to be signed", transfer.state));
         }
         let broken = || Failure::broken(format!("transfer {id} is being delivered and was not released"));
-        let seal = transfer.seal.ok_or_else(broken)?;
+        let listed = transfer.released().ok_or_else(broken)?;
         let released = receipts::find(&write.sql, id, ReceiptKind::Released)?.ok_or_else(broken)?;
         let appended = write.record(&Who::Deliver, SIGNED, Some(id), json!({"tagmanifest": tagmanifest}))?;
         let statement = ArchiveStatement {
@@ -53,8 +53,8 @@ pub fn sign(
             agreement_sha256: agreement.sha256,
             dataset: transfer.dataset,
             room: transfer.room,
-            totals: transfer.totals,
-            manifest_sha256: seal.manifest_sha256,
+            totals: listed.totals,
+            manifest_sha256: listed.manifest_sha256,
             tagmanifest: *tagmanifest,
             previous: Sha256::of(released.statement.as_bytes()),
             audit: appended.position,

@@ -107,7 +107,11 @@ fn overdue(control: &Control, transfer: &Transfer, now: Timestamp) -> Result<Opt
                 true => "its agreement was suspended",
                 false => "nobody decided",
             };
-            passed(transfer.since, days).then(|| format!("{what} for {days} days"))
+            let expired = match &control.rehearsal {
+                Some(rehearsal) => transfer.since.plus(rehearsal.days(days)) < now,
+                None => passed(transfer.since, days),
+            };
+            expired.then(|| format!("{what} for {days} days"))
         }
         _ => None,
     })
@@ -124,6 +128,7 @@ fn forget_troubles(control: &Control) -> Result<(), Failure> {
             Task::TakeOver(_) => state == State::Receiving,
             Task::Inspect(_) => matches!(state, State::Received | State::Inspecting),
             Task::Withdraw(_) => state == State::Delivering,
+            Task::Remove(ref id) => control.store.read(|sql| transfers::is_in_room(sql, id))?,
             Task::Wrap(_) | Task::Deliver(_) => matches!(state, State::Released | State::Delivering),
             Task::Purge(_) => state != State::Purged,
             Task::Check(ref id) => kept.iter().any(|archived| archived.transfer == *id),

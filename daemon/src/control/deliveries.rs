@@ -4,20 +4,30 @@ use super::documents::Which;
 use super::failure::{Failure, refuse};
 use super::live::LinkId;
 use super::operators::digest;
+use super::parts;
 use super::shared::Control;
 use super::store::transfers::Withdrawal;
 use super::store::transfers::{self, Transfer};
 use super::store::{Who, agreements, archives, receipts, rooms, to_json, transition};
+use super::syncs::changes;
 use super::work::{Choice, Task};
 use serde_json::json;
 use sluse_protocol::agreement::Delivery;
+use sluse_protocol::courier::Stored;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::path::DataPath;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::{DeliverOutcome, DeliverReply, FaultCause, WithdrawOutcome};
+use sluse_protocol::sync::CHANGES;
 use sluse_protocol::transfer::{Event, State};
+
+/// The list of everything that was sent, as its source signed it.
+pub const WHOLE_LIST: &str = "source-manifest.jsonl";
+
+/// The list of what was released, where files were left out; the zone signs it.
+pub const PART_LIST: &str = "released-manifest.jsonl";
 
 /// Bytes of a document in one answer.
 const STEP: usize = 512 * 1024;
@@ -43,8 +53,14 @@ pub fn document(control: &Control, id: &TransferId, name: &str, offset: u64) -> 
     if !matches!(transfer.state, State::Delivering | State::Delivered | State::Acknowledged) {
         return refuse(Code::WrongState, format!("the transfer is {}", transfer.state));
     }
-    if name == "source-manifest.jsonl" {
-        return control.documents.bytes(id, Which::Manifest, offset, STEP);
+    let long = [(PART_LIST, Which::Part), (WHOLE_LIST, Which::Manifest)];
+    if let Some((_, which)) = long.iter().find(|(list, _)| name == *list) {
+        check_list(&transfer, *which)?;
+        return control.documents.bytes(id, *which, offset, STEP);
+    }
+    if name == CHANGES {
+        changes::make_list(control, &transfer)?;
+        return control.documents.bytes(id, Which::Changes, offset, STEP);
     }
     let whole = small_document(control, &transfer, name)?;
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
@@ -52,7 +68,15 @@ pub fn document(control: &Control, id: &TransferId, name: &str, offset: u64) -> 
     Ok(whole[from..to].to_vec())
 }
 
-/// A document that is held in memory: all but the manifest.
+/// The list of everything that was sent does not leave with a part of it: it names what was left out.
+fn check_list(transfer: &Transfer, which: Which) -> Result<(), Failure> {
+    if transfer.part.is_some() == (which == Which::Part) {
+        return Ok(());
+    }
+    refuse(Code::WrongState, "that is not the list of what was released")
+}
+
+/// A document that is held in memory: all but the lists of files.
 fn small_document(control: &Control, transfer: &Transfer, name: &str) -> Result<Vec<u8>, Failure> {
     let receipt = |kind| {
         let found = control.store.read(|sql| receipts::find(sql, &transfer.id, kind))?;
@@ -63,14 +87,29 @@ fn small_document(control: &Control, transfer: &Transfer, name: &str) -> Result<
         "receipts/received.json.sig" => receipt(ReceiptKind::Received)?.signature.into_bytes(),
         "receipts/released.json" => receipt(ReceiptKind::Released)?.statement.into_bytes(),
         "receipts/released.json.sig" => receipt(ReceiptKind::Released)?.signature.into_bytes(),
-        "findings.json" => control.store.read(|sql| transfers::findings_json(sql, &transfer.id))?,
+        "findings.json" => findings(control, transfer)?,
         "decision.json" => to_json(&transfer.decision).into_bytes(),
+        "released-manifest.jsonl.sig" => {
+            check_list(transfer, Which::Part)?;
+            parts::sign(control, &transfer.id)?.into_bytes()
+        }
         "source-manifest.jsonl.sig" => {
+            check_list(transfer, Which::Manifest)?;
             transfer.seal.as_ref().map(|seal| seal.signature.clone()).unwrap_or_default().into_bytes()
         }
         "agreement.toml" => control.store.read(|sql| agreements::get(sql, &transfer.agreement))?.text.into_bytes(),
         _ => return refuse(Code::UnknownName, "no such document"),
     })
+}
+
+/// What was found in what was released.
+fn findings(control: &Control, transfer: &Transfer) -> Result<Vec<u8>, Failure> {
+    let json = control.store.read(|sql| transfers::findings_json(sql, &transfer.id))?;
+    if transfer.part.is_none() || json.is_empty() {
+        return Ok(json);
+    }
+    let all = serde_json::from_slice(&json).map_err(|_| Failure::broken("stored findings cannot be read"))?;
+    Ok(to_json(&parts::findings_of(control, &transfer.id, all)?).into_bytes())
 }
 
 /// A delivery ended; after success the *delivered* receipt, the same however often it is told.
@@ -94,7 +133,9 @@ pub fn delivered(
             return Ok(None);
         }
         DeliverOutcome::Integrity { reason } => fail(control, id, &reason).map(|()| None),
-        DeliverOutcome::Visible { bag, tagmanifest } => visible(control, id, &bag, &tagmanifest).map(Some),
+        DeliverOutcome::Visible { bag, tagmanifest, stored } => {
+            visible(control, id, (&bag, &tagmanifest), stored.as_ref()).map(Some)
+        }
     };
     match &receipt {
         Ok(_) => {
@@ -122,19 +163,27 @@ fn fail(control: &Control, id: &TransferId, reason: &str) -> Result<(), Failure>
     })
 }
 
-fn visible(control: &Control, id: &TransferId, bag: &str, tagmanifest: &Sha256) -> Result<receipts::Signed, Failure> {
+fn visible(
+    control: &Control,
+    id: &TransferId,
+    (bag, tagmanifest): (&str, &Sha256),
+    stored: Option<&Stored>,
+) -> Result<receipts::Signed, Failure> {
     if bag.parse::<DataPath>().is_err() {
         return refuse(Code::Invalid, "the bag's folder is not a relative path");
     }
     control.store.write(|write| {
         let transfer = transfers::get(&write.sql, id)?;
         if transfer.delivered.is_none() {
-            transfers::set_delivered(write, id, bag, tagmanifest)?;
+            transfers::set_delivered(write, id, (bag, tagmanifest), stored)?;
             if agreements::get(&write.sql, &transfer.agreement)?.agreement.delivery == Delivery::Archive {
                 archives::insert(write, id)?;
             }
             transfers::set_reason(write, id, None)?;
-            let details = json!({"tagmanifest": tagmanifest});
+            let mut details = json!({"tagmanifest": tagmanifest});
+            if let Some(stored) = stored {
+                details["stored"] = json!(stored);
+            }
             transition::apply(write, id, Event::Delivered, &Who::Deliver, details)?;
         }
         receipts::find(&write.sql, id, ReceiptKind::Delivered)?
@@ -180,7 +229,8 @@ pub fn find_withdrawn(control: &Control, choice: &Choice<'_>) -> Result<Option<(
         let room = rooms::find(sql, &transfer.room)?
             .ok_or_else(|| Failure::broken(format!("the room of transfer {} is not there", transfer.id)))?;
         let (task, room_folder, dataset) = (Task::Withdraw(transfer.id.clone()), room.folder, transfer.dataset);
-        Ok(Some((task, DeliverReply::Withdraw { transfer: transfer.id, room_folder, dataset })))
+        let elsewhere = room.elsewhere.map(|_| room.name);
+        Ok(Some((task, DeliverReply::Withdraw { transfer: transfer.id, room_folder, dataset, elsewhere })))
     })
 }
 

@@ -1,7 +1,7 @@
-//! Plans and manifests: files of `control`'s own, read in steps however long they are.
+//! Plans, manifests and parts: files of `control`'s own, read in steps however long they are.
 
 use super::failure::{Failure, refuse};
-use super::store::{Store, transfers};
+use super::store::{Store, Write, transfers};
 use crate::RoleError;
 use sha2::Digest as _;
 use sluse_host::files;
@@ -29,6 +29,10 @@ pub enum Which {
     Plan,
     /// What it sealed.
     Manifest,
+    /// What of it was released, where files were left out.
+    Part,
+    /// What is not as it was in the version before.
+    Changes,
 }
 
 impl Which {
@@ -36,6 +40,8 @@ impl Which {
         match self {
             Self::Plan => "plan",
             Self::Manifest => "manifest",
+            Self::Part => "part",
+            Self::Changes => "changes",
         }
     }
 }
@@ -95,15 +101,14 @@ impl Documents {
         Ok((path, file.map_err(Failure::io("making a document's file"))?))
     }
 
-    /// Makes an arrived document a transfer's, durably: it stands there before the state says so.
+    /// Makes a document that was [made durable](super::uploads::Arrived::sync) a transfer's: it stands there before the state says so.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn keep(&self, arrived: &Path, id: &TransferId, which: Which) -> Result<(), Failure> {
-        let failed = || Failure::io("keeping a document");
-        File::open(arrived).and_then(|file| file.sync_all()).map_err(failed())?;
-        std::fs::rename(arrived, self.path(id, which)).map_err(failed())?;
-        files::sync_folder(&self.kept).map_err(failed())
+    pub fn keep(&self, write: &mut Write<'_>, durable: &Path, id: &TransferId, which: Which) -> Result<(), Failure> {
+        std::fs::rename(durable, self.path(id, which)).map_err(Failure::io("keeping a document"))?;
+        write.rests_on(&self.kept);
+        Ok(())
     }
 
     /// Removes a transfer's document; one that is not there is fine.
@@ -115,6 +120,14 @@ impl Documents {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::io("removing a document")(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a transfer has a document.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn has(&self, id: &TransferId, which: Which) -> Result<bool, Failure> {
+        self.path(id, which).try_exists().map_err(Failure::io("looking for a document"))
     }
 
     /// Opens a transfer's document to read its entries.

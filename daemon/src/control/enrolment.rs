@@ -3,7 +3,7 @@
 use super::authority::AuthorityError;
 use super::failure::{Failure, refuse};
 use super::shared::Control;
-use super::store::{Who, sources, transfers};
+use super::store::{Who, rooms, sources, transfers};
 use crate::outside::Accepted;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use sluse_host::random;
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::ids::{RoomName, SourceName, ZoneName};
 use sluse_protocol::invite;
 use sluse_protocol::key_statement;
 use sluse_protocol::refusal::{Code, Refusal};
@@ -51,15 +51,16 @@ fn signer_lines(control: &Control) -> String {
     key_statement::allowed_signers(&signer.zone, signer.chain.signers())
 }
 
-/// Makes an invite: its text, and until when it is good.
+/// Makes an invite: its text, and until when it is good. A source of a room exports out of it, and does nothing else.
 ///
 /// # Errors
-/// When the source is enrolled, or no certificate can be made.
+/// When the source is enrolled, its room is not known or is another than it was, or no certificate can be made.
 pub fn invite(
     control: &Control,
     operator: &Who,
     name: &SourceName,
     hours: u16,
+    room: Option<&RoomName>,
 ) -> Result<(zeroize::Zeroizing<String>, Timestamp), Failure> {
     if !(1..=MAX_INVITE_HOURS).contains(&hours) {
         return refuse(Code::Invalid, format!("an invite is good for 1 to {MAX_INVITE_HOURS} hours"));
@@ -82,9 +83,10 @@ pub fn invite(
     let text = zeroize::Zeroizing::new(text.map_err(|error| Failure::broken(error.to_string()))?);
     control.store.write(|write| {
         check_invitable(&write.sql, name, write.now)?;
+        check_of_room(&write.sql, name, room)?;
         let certificate = &bootstrap.certificate_sha256;
-        sources::insert_invite(write, name, certificate, &Sha256::of(token.as_bytes()), bootstrap.expires)?;
-        let details = json!({"source": name, "certificate": certificate, "expires": bootstrap.expires});
+        sources::insert_invite(write, name, certificate, &Sha256::of(token.as_bytes()), bootstrap.expires, room)?;
+        let details = json!({"source": name, "certificate": certificate, "expires": bootstrap.expires, "room": room});
         write.record(operator, "source-invited", None, details)
     })?;
     Ok((text, bootstrap.expires))
@@ -101,6 +103,26 @@ fn check_invitable(sql: &rusqlite::Connection, name: &SourceName, now: Timestamp
     }
     let refusal = Refusal::new(Code::NameTaken, format!("source {name} is enrolled"));
     Err(refusal.hint("To give its name to new keys, shut the old ones out first: `sluse source revoke`.").into())
+}
+
+/// The room must be known, and a source that is or was a room's stays that room's: agreements rest on it.
+fn check_of_room(sql: &rusqlite::Connection, name: &SourceName, room: Option<&RoomName>) -> Result<(), Failure> {
+    if let Some(room) = room
+        && rooms::find(sql, room)?.is_none()
+    {
+        return refuse(Code::UnknownName, format!("there is no room {room}"));
+    }
+    match sources::find(sql, name)? {
+        Some(source) if source.room.as_ref() != room => {
+            let message = match source.room {
+                Some(room) => format!("source {name} is of room {room}, and stays so"),
+                None => format!("source {name} is of no room, and stays so"),
+            };
+            let refusal = Refusal::new(Code::Invalid, message);
+            Err(refusal.hint("Invite it as it was, or give the new one another name.").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whose certificate this is (DER).
@@ -216,8 +238,8 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
             return refuse(Code::InviteUsed, "the invite was used already");
         }
         let key = Sha256::of(identity.to_openssh().as_bytes());
-        sources::enrol(write, &invite.source, &identity)?;
-        let (certificate, details) = if let Some((sha256, accepted)) = own {
+        sources::enrol(write, &invite.source, &identity, invite.room.as_ref())?;
+        let (certificate, mut details) = if let Some((sha256, accepted)) = own {
             if accepted.source != invite.source {
                 return refuse(Code::UnknownCertificate, "the certificate's subject is configured for another source");
             }
@@ -230,6 +252,9 @@ pub fn enrol(control: &Control, asked: &Request) -> Result<ReceiveReply, Failure
             let details = json!({"certificate": issued.certificate_sha256, "expires": issued.expires, "identity": key});
             (issued.certificate_pem, details)
         };
+        if let Some(room) = &invite.room {
+            details["room"] = json!(room);
+        }
         write.record(&Who::Source(invite.source.clone()), "source-enrolled", None, details)?;
         Ok((invite.source, certificate))
     })?;

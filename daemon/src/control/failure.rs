@@ -2,6 +2,7 @@
 
 use sluse_protocol::refusal::{Code, Refusal};
 use std::io;
+use std::sync::Arc;
 
 /// Why a request was not carried out. Nothing was changed by it.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum Fault {
     /// The database.
     #[error("the database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// A commit, of this change and others.
+    #[error("{0}")]
+    Commit(#[source] Arc<Fault>),
     /// A file of `control`'s own.
     #[error("{what}: {error}")]
     Io {
@@ -51,6 +55,14 @@ impl Failure {
         Self::Fault(Fault::Broken(what.into()))
     }
 
+    /// What failed on our side; a refusal where nobody asked is a bug.
+    pub fn into_fault(self) -> Fault {
+        match self {
+            Self::Fault(fault) => fault,
+            Self::Refused(refusal) => Fault::Broken(refusal.to_string()),
+        }
+    }
+
     /// What the asker is told. A fault is logged here, once, and told without its particulars.
     pub fn into_refusal(self) -> Refusal {
         match self {
@@ -73,6 +85,7 @@ impl Fault {
             Self::Io { error, .. } => {
                 matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
+            Self::Commit(fault) => fault.is_full_disk(),
             Self::Broken(_) => false,
         }
     }

@@ -10,7 +10,7 @@ use super::releases;
 use super::shared::Control;
 use super::store::acknowledgements as awaited;
 use super::store::transfers::Transfer;
-use super::store::{agreements, identities, sources, transfers};
+use super::store::{agreements, identities, rooms, sources, transfers};
 use super::views;
 use sluse_protocol::operator::{Health, HealthProblem};
 use sluse_protocol::refusal::Code;
@@ -21,7 +21,7 @@ use sluse_protocol::transfer::State;
 /// The code of the warning that only built-in signatures and file types are checked.
 pub const NO_FULL_MALWARE_ENGINE: &str = "no-full-malware-engine";
 
-/// Agreements and certificates that end within so many days are pointed out.
+/// Agreements, certificates and ways to rooms that end within so many days are pointed out.
 const ENDS_SOON: u16 = 30;
 
 /// The authority that ends within so many days is pointed out: sources that rarely come must move to another one meanwhile.
@@ -46,6 +46,10 @@ pub fn health(control: &Control) -> Result<Health, Failure> {
     let engines = control.live.engines();
     let mut found = Found::default();
     roles(control, &mut found);
+    if control.rehearsal.is_some() {
+        let hint = "Nothing of it is worth anything: stop it where it should be a real zone, and start that without `--sandbox`.";
+        found.warning("sandbox", "this zone is a sandbox: it refuses what it is asked to refuse".into(), hint);
+    }
     check_engines(control, &mut found)?;
     check_transfers(control, now, &mut found)?;
     ending(control, now, &mut found)?;
@@ -220,6 +224,17 @@ fn ending(control: &Control, now: Timestamp, found: &mut Found) -> Result<(), Fa
         let Some(ending) = stored.ending(now).filter(|ending| ending.within_days <= ENDS_SOON) else { continue };
         let hint = "The data controller can renew it; `sluse agreement change` makes a new version of it.";
         found.warning(endings::CODE, endings::sentence(&stored.agreement.id, &ending), hint);
+    }
+    for room in control.store.read(rooms::all)? {
+        let Some(until) = room.elsewhere.and_then(|elsewhere| elsewhere.until) else { continue };
+        let hint = "Get a new credential or endpoint for its courier, then `sluse room change NAME --until TIME`.";
+        if soon(until) {
+            found.warning("room-ends", format!("what room {} is reached by ends at {until}", room.name), hint);
+        }
+        if until < now {
+            let message = format!("what room {} is reached by ended at {until}: nothing is delivered there", room.name);
+            found.problem("room-ended", message, hint);
+        }
     }
     for source in control.store.read(sources::all)? {
         // Of certificates of outside authorities it is not known here when they end.

@@ -7,6 +7,8 @@ use super::releases::{self, AUTOMATIC};
 use super::shared::{Control, is_recipient};
 use super::store::transfers::{self, Transfer};
 use super::store::{Who, Write, agreements, identities, transition};
+use super::syncs;
+use super::syncs::changes::{self, Lacking};
 use super::work::Task;
 use serde_json::json;
 use sluse_protocol::finding::{Class, EngineReport, Finding, Report};
@@ -165,23 +167,39 @@ fn keep_failed_file(write: &Write<'_>, transfer: &Transfer, file: DataPath) -> R
 fn judge(control: &Control, id: &TransferId, mut report: Report, findings: &[u8]) -> Result<(), Failure> {
     report.findings = read_findings(findings)?;
     check_report(&report, id)?;
+    let lacking = changes::compare(control, id)?;
     control.store.write(|write| {
         let transfer = transfers::get(&write.sql, id)?;
         if transfer.state != State::Inspecting {
             // Cancelled meanwhile, or reported before by a connection that has ended since.
             return Ok(());
         }
+        if let Some(lacking) = &lacking
+            && syncs::before(&write.sql, &transfer)?.is_none_or(|current| current.id != lacking.current)
+        {
+            return refuse(Code::Unavailable, "another version came into the room meanwhile");
+        }
         transfers::set_report(write, id, &report, findings)?;
-        decide(write, &transfer, &report)
+        decide(write, &transfer, &report, lacking.as_ref())
     })
 }
 
-fn decide(write: &mut Write<'_>, transfer: &Transfer, report: &Report) -> Result<(), Failure> {
+fn decide(
+    write: &mut Write<'_>,
+    transfer: &Transfer,
+    report: &Report,
+    lacking: Option<&Lacking>,
+) -> Result<(), Failure> {
     let Some(seal) = &transfer.seal else {
         return Err(Failure::broken(format!("transfer {} is inspected and not sealed", transfer.id)));
     };
     let stored = agreements::get(&write.sql, &transfer.agreement)?;
     let decision = policy::decide(&stored.agreement, seal.manifest_sha256, transfer.totals.files, report);
+    let objection = stored.agreement.sync.as_ref().zip(lacking).and_then(|(sync, lacking)| lacking.objection(sync));
+    let decision = match (decision, objection) {
+        (Decision::Release(_), Some(objection)) => Decision::Hold(objection),
+        (decision, _) => decision,
+    };
     let details = json!({
         "manifest": seal.manifest_sha256,
         "engines": report.engines.iter().map(|engine| &engine.engine).collect::<Vec<_>>(),
@@ -192,7 +210,7 @@ fn decide(write: &mut Write<'_>, transfer: &Transfer, report: &Report) -> Result
     let event = match decision {
         Decision::Reject(reason) => {
             transfers::set_reason(write, id, Some(&Refusal::new(Code::Rejected, reason.clone())))?;
-            transfers::set_decision(write, id, &by_rule(reason))?;
+            transfers::set_decision(write, id, &by_rule(reason), None)?;
             Event::Reject
         }
         Decision::Hold(reason) => {
@@ -204,7 +222,7 @@ fn decide(write: &mut Write<'_>, transfer: &Transfer, report: &Report) -> Result
             transfers::set_reason(write, id, why.as_ref().map(releases::held_for).as_ref())?;
             // What waits for its agreement alone is decided: it is released when that is resumed.
             if why.as_ref().is_none_or(|why| why.code == Code::AgreementSuspended) {
-                transfers::set_decision(write, id, &by_rule("every required engine read every file".into()))?;
+                transfers::set_decision(write, id, &by_rule("every required engine read every file".into()), None)?;
             }
             if why.is_none() { Event::Release } else { Event::Hold }
         }
@@ -300,8 +318,13 @@ fn note_purged(control: &Control, id: &TransferId) -> Result<(), Failure> {
         // The identity that was wrapped to `deliver` went from its row when the transfer was settled.
         control.store.forget_deleted()?;
         control.documents.remove(id, Which::Plan)?;
+        control.documents.remove(id, Which::Changes)?;
         if transfer.delivered.is_none() {
             control.documents.remove(id, Which::Manifest)?;
+        }
+        if transfer.delivered.is_none() || transfer.part.is_none() {
+            // Of a release that was withdrawn, perhaps.
+            control.documents.remove(id, Which::Part)?;
         }
         control.store.write(|write| {
             if transfer.delivered.is_none() {

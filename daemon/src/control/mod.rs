@@ -35,10 +35,12 @@ mod live;
 mod metrics;
 mod offers;
 mod operators;
+mod parts;
 mod people;
 mod progress;
 mod readings;
 mod refused;
+mod rehearsal;
 mod releases;
 mod restored;
 mod reviews;
@@ -47,6 +49,7 @@ mod server_certificate;
 mod shared;
 mod snapshot;
 mod store;
+mod syncs;
 mod tasks;
 #[cfg(test)]
 mod testing;
@@ -58,6 +61,7 @@ mod wake;
 mod work;
 
 use crate::{RoleError, outside};
+use rehearsal::Rehearsal;
 use shared::Control;
 use sluse_host::clock;
 use sluse_host::config::Zone;
@@ -67,12 +71,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 /// Runs the role: answers operators at their socket, and each role whose connected socket arrives on `links`, until
-/// `links` ends.
+/// `links` ends. Where the zone is a `sandbox`, it refuses what it is asked to refuse.
 ///
 /// # Errors
 /// When state or keys cannot be used.
-pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>) -> Result<(), RoleError> {
-    let control = Arc::new(Control::load(&zone, Box::new(clock::now))?);
+pub fn run(zone: Zone, links: Receiver<(Role, UnixStream)>, sandbox: bool) -> Result<(), RoleError> {
+    let rehearsal = sandbox.then(|| Rehearsal::of(&zone.settings.zone.name)).transpose()?;
+    let control = Arc::new(Control { rehearsal, ..Control::load(&zone, Box::new(clock::now))? });
     let listener = operators::listen(&zone, &control.people)?;
     let monitors = metrics::listen(&zone, &control.people)?;
     let (alerted, mailer) = (alerts::listen(&zone)?, alerts::reader()?);

@@ -6,6 +6,7 @@ use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Offered, Transfer};
 use super::store::{Who, Write, agreements, identities, rooms, sources, transition, versions};
+use super::syncs::{self, changes};
 use super::uploads::Arrived;
 use serde_json::json;
 use sluse_host::random;
@@ -19,6 +20,7 @@ use sluse_protocol::path::NameRule;
 use sluse_protocol::policy::{self, OfferFacts, PathCheck};
 use sluse_protocol::refusal::Code;
 use sluse_protocol::roles::ReceiveReply;
+use sluse_protocol::sync::Delta;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::{Event, State};
 use std::time::Duration;
@@ -30,6 +32,9 @@ const IDENTITY_PATIENCE: Duration = Duration::from_secs(15);
 /// Transfers of one source that are received at the same time: every offer looks at all that are, and every one takes an
 /// identity, a folder and entries of the log, however few bytes it has.
 const MAX_RECEIVING: u64 = 1000;
+
+/// How often an id is drawn that follows another one of the same second: each time the odds are even at first.
+const ID_ATTEMPTS: u32 = 1000;
 
 /// What a source offers.
 #[derive(Debug, Clone)]
@@ -46,6 +51,8 @@ pub struct Offer {
     pub totals: Totals,
     /// SHA-256 of the plan.
     pub plan_sha256: Sha256,
+    /// That it travels as its difference from another version.
+    pub delta: Option<Delta>,
     /// Free bytes of the quarantine's file system now.
     pub free_bytes: u64,
 }
@@ -68,18 +75,25 @@ fn decide(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
         sources::enrolled(sql, &offer.source)?;
         transfers::by_key(sql, &offer.source, &offer.key)
     })?;
+    if let Some(rehearsal) = &control.rehearsal {
+        rehearsal.check(&offer.dataset, &offer.key)?;
+    }
     let now = control.store.now();
     if let Some(transfer) = known {
-        return control.store.read(|sql| again(sql, offer, transfer, now));
+        return control.store.read(|sql| again(control, sql, offer, transfer, now));
     }
     // What can be said without the plan's entries is said before they are read.
     let (agreement, room) = control.store.read(|sql| judge(control, sql, offer, now))?;
     check_plan(plan, offer, &agreement, room.names)?;
+    changes::check_deletions(control, plan, offer, &agreement)?;
+    plan.sync()?;
     accept(control, offer, plan)
 }
 
-/// An offer that was made before. What is not sealed yet goes on only while its agreement allows anything.
+/// An offer that was made before. What is not sealed yet goes on only while its agreement allows anything, and in its hours; what
+/// is there whole may be sealed at any.
 fn again(
+    control: &Control,
     sql: &rusqlite::Connection,
     offer: &Offer,
     transfer: Transfer,
@@ -87,7 +101,8 @@ fn again(
 ) -> Result<ReceiveReply, Failure> {
     let same = transfer.plan_sha256 == offer.plan_sha256
         && transfer.agreement == offer.agreement
-        && transfer.dataset == offer.dataset;
+        && transfer.dataset == offer.dataset
+        && transfer.delta == offer.delta;
     if !same {
         return refuse(Code::KeyReused, "this key came with another plan, agreement or dataset before");
     }
@@ -96,16 +111,19 @@ fn again(
     }
     if transfer.state == State::Receiving {
         releases::check_in_force(sql, &transfer, now)?;
+        if control.progress.of(&transfer) < transfer.chunks() {
+            policy::check_hours(&control.settings.hours(&offer.source, &offer.agreement), now)?;
+        }
     }
     Ok(accepted(transfer))
 }
 
 fn accepted(transfer: Transfer) -> ReceiveReply {
     ReceiveReply::Accepted {
+        bytes: transfer.carried(),
         transfer: transfer.id,
         state: transfer.state,
         recipient: transfer.identity,
-        totals: transfer.totals,
     }
 }
 
@@ -124,8 +142,10 @@ fn judge(
         return refuse(Code::UnknownAgreement, "no such agreement for this source");
     };
     let room = rooms::find(sql, &stored.agreement.to)?;
+    let source = sources::enrolled(sql, &offer.source)?;
     let facts = OfferFacts {
         source: &offer.source,
+        of_room: source.room.as_ref(),
         standing: stored.standing(),
         room: room.as_ref().map(|room| &room.name),
         totals: offer.totals,
@@ -134,10 +154,13 @@ fn judge(
         now,
     };
     policy::check_offer(&stored.agreement, &facts)?;
+    syncs::check_delta(sql, &stored.agreement, offer)?;
+    policy::check_hours(&control.settings.hours(&offer.source, &offer.agreement), now)?;
     check_quota(control, sql, offer)?;
     match room {
         Some(room) => {
             policy::check_room(&stored.agreement, &room)?;
+            policy::check_until(&room, now)?;
             Ok((stored.agreement, room))
         }
         None => refuse(Code::ForbiddenRoom, "the agreement's room is not known"),
@@ -181,26 +204,43 @@ fn commit(control: &Control, offer: &Offer, plan: &Arrived) -> Result<ReceiveRep
     let committed = control.store.write(|write| {
         sources::enrolled(&write.sql, &offer.source)?;
         if let Some(transfer) = transfers::by_key(&write.sql, &offer.source, &offer.key)? {
-            return again(&write.sql, offer, transfer, write.now);
+            return again(control, &write.sql, offer, transfer, write.now);
         }
-        let (_, room) = judge(control, &write.sql, offer, write.now)?;
+        let (agreement, room) = judge(control, &write.sql, offer, write.now)?;
         check_count(&write.sql, &offer.source)?;
         check_space(control, write, offer, plan.bytes)?;
-        let random = random::bytes::<5>().map_err(Failure::io("random bytes"))?;
-        let id = TransferId::new(write.now, *random);
+        let id = fresh_id(write, offer, &agreement)?;
         let Some(identity) = identities::take(write, &id)? else {
             return refuse(Code::NoIdentity, "no transfer key is ready");
         };
         insert(write, offer, &id, room, plan.bytes, identity)?;
         // The plan stands there durably before the state says so; without the commit it is a leftover.
         kept = Some(id.clone());
-        control.documents.keep(plan.path(), &id, Which::Plan)?;
+        control.documents.keep(write, plan.path(), &id, Which::Plan)?;
         Ok(accepted(transfers::get(&write.sql, &id)?))
     });
     if let (Err(_), Some(id)) = (&committed, kept) {
         control.documents.remove(&id, Which::Plan)?;
     }
     committed
+}
+
+/// An id that no transfer has. Those of a dataset that is kept in sync ascend, also within a second: which version is the later one
+/// follows from that.
+fn fresh_id(write: &Write<'_>, offer: &Offer, agreement: &Agreement) -> Result<TransferId, Failure> {
+    let before = match agreement.sync {
+        Some(_) => transfers::latest_of(&write.sql, &offer.source, &offer.agreement, &offer.dataset)?,
+        None => None,
+    };
+    for _ in 0..ID_ATTEMPTS {
+        let random = random::bytes::<5>().map_err(Failure::io("random bytes"))?;
+        let id = TransferId::new(write.now, *random);
+        let same_second = |before: &Transfer| before.offered == write.now;
+        if before.as_ref().filter(|before| same_second(before)).is_none_or(|before| before.id < id) {
+            return Ok(id);
+        }
+    }
+    refuse(Code::Busy, "too many transfers of this dataset within a second")
 }
 
 /// What the zone's own settings allow the source to have open.
@@ -240,10 +280,11 @@ fn insert(
         plan_sha256: offer.plan_sha256,
         plan_bytes,
         totals: offer.totals,
+        delta: offer.delta.clone(),
         identity,
     };
     transfers::insert(write, &offered)?;
-    let details = json!({
+    let mut details = json!({
         "agreement": offered.agreement,
         "room": offered.room,
         "plan": offered.plan_sha256,
@@ -252,6 +293,9 @@ fn insert(
         "bytes": offered.totals.bytes,
         "identity": offered.identity,
     });
+    if let Some(delta) = &offered.delta {
+        details["base"] = delta.base.as_str().into();
+    }
     write.record(&by, "transfer-offered", Some(id), details)?;
     transition::apply(write, id, Event::Accept, &Who::Control, json!({}))?;
     Ok(())
@@ -262,7 +306,7 @@ fn check_space(control: &Control, write: &Write<'_>, offer: &Offer, plan_bytes: 
     let receiving = transfers::all_in(&write.sql, &[State::Receiving])?;
     let promised: u64 = receiving.iter().map(|transfer| outstanding(control, transfer)).sum();
     let keep_free = control.settings.receive.keep_free_bytes;
-    let needed = stored_bytes(&offer.totals, plan_bytes);
+    let needed = stored_bytes(&offer.totals, offer.delta.as_ref(), plan_bytes);
     let usable = offer.free_bytes.saturating_sub(promised).saturating_sub(keep_free);
     if usable < needed {
         return refuse(Code::NoSpace, format!("{needed} bytes are needed, {usable} are free for it"));
@@ -273,14 +317,18 @@ fn check_space(control: &Control, write: &Write<'_>, offer: &Offer, plan_bytes: 
 /// What a receiving transfer was promised and has not written yet.
 fn outstanding(control: &Control, transfer: &Transfer) -> u64 {
     let durable = u64::from(control.progress.of(transfer)) * u64::from(CHUNK_BYTES);
-    stored_bytes(&transfer.totals, transfer.plan_bytes).saturating_sub(durable.min(transfer.totals.bytes))
+    let promised = stored_bytes(&transfer.totals, transfer.delta.as_ref(), transfer.plan_bytes);
+    promised.saturating_sub(durable.min(transfer.carried()))
 }
 
 /// Bytes on disk: age adds 16 bytes to each 64 KiB and a header to each chunk; plan and manifest are kept by `control`, and
-/// the manifest, which has a digest more for each file, in the quarantine too.
-fn stored_bytes(totals: &Totals, plan_bytes: u64) -> u64 {
-    let chunks = totals.chunks(CHUNK_BYTES);
+/// the manifest, which has a digest more for each file, in the quarantine too. A difference lies beside the version that is put together
+/// from it.
+fn stored_bytes(totals: &Totals, delta: Option<&Delta>, plan_bytes: u64) -> u64 {
+    let difference = delta.map_or(0, Delta::bytes);
+    let chunks = totals.chunks(CHUNK_BYTES) + difference.div_ceil(u64::from(CHUNK_BYTES));
     let manifest = plan_bytes.saturating_add(totals.files.saturating_mul(80));
     let documents = plan_bytes.saturating_add(manifest.saturating_mul(2));
-    totals.bytes.saturating_add(totals.bytes / 1000).saturating_add(chunks * 300).saturating_add(documents)
+    let plain = totals.bytes.saturating_add(difference);
+    plain.saturating_add(plain / 1000).saturating_add(chunks * 300).saturating_add(documents)
 }

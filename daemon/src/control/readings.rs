@@ -74,7 +74,7 @@ mod tests {
         let bench = Bench::separated();
         let transfer = bench.held(&Dataset::default());
         let show = || OperatorRequest::Show { transfer: transfer.clone() };
-        let names = || OperatorRequest::Manifest { transfer: transfer.clone(), offset: 0 };
+        let names = || OperatorRequest::Manifest { transfer: transfer.clone(), part: false, offset: 0 };
         for _ in 0..3 {
             bench.ask_as("rita", show(), &[]);
         }

@@ -42,6 +42,9 @@ pub fn check_allowed(sql: &Connection, transfer: &Transfer, now: Timestamp) -> R
     let stored = agreements::get(sql, &transfer.agreement)?;
     let others = transfers::disclosures(sql, &transfer.agreement, Some(&transfer.id))?;
     policy::check_release(&stored.agreement, stored.standing(), others, now)?;
+    if let Some(room) = rooms::find(sql, &transfer.room)? {
+        policy::check_until(&room, now)?;
+    }
     Ok(())
 }
 
@@ -72,7 +75,8 @@ fn decided(sql: &Connection, transfer: &Transfer) -> Result<Option<Cleared>, Fai
         },
         Some(OPERATOR | REVIEWERS) => {
             let counted: Vec<Review> = reviews::standing(sql, &transfer.id)?.iter().map(Made::review).collect();
-            policy::decide_by_reviews(&stored.agreement, manifest, files, &report, &counted).ok()
+            let cleared = policy::decide_by_reviews(&stored.agreement, manifest, files, &report, &counted).ok();
+            cleared.filter(|cleared| cleared.part() == transfer.part)
         }
         _ => None,
     })
@@ -130,10 +134,12 @@ pub fn grant(
         dataset: transfer.dataset.clone(),
         totals: transfer.totals,
         manifest_sha256: cleared.manifest(),
+        part: cleared.part(),
         room: room.name,
         room_folder: room.folder,
         room_names: room.names,
         room_recipient: room.recipient,
+        elsewhere: room.elsewhere.is_some(),
         delivery: agreements::get(sql, &transfer.agreement)?.agreement.delivery,
         deliver: control.deliver_recipient.clone(),
     };

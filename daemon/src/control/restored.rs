@@ -5,7 +5,7 @@
 
 use super::failure::Failure;
 use super::store::transfers::{self, Transfer};
-use super::store::{Store, Who, Write, sources, transition};
+use super::store::{Store, Who, Write, sources, transition, updates};
 use crate::RoleError;
 use rusqlite::OptionalExtension as _;
 use serde_json::json;
@@ -51,6 +51,9 @@ fn note(write: &mut Write<'_>, restored: &Restored) -> Result<(), Failure> {
     let named: Vec<_> = restored.newer.iter().take(MOST_NAMED).collect();
     // One that was used, or taken back, after the backup would let somebody in a second time.
     let invites = sources::withdraw_all_invites(write)?;
+    // What was imported since is not known here: the log says from where on older ones are taken again.
+    let updates = updates::all(&write.sql)?.into_iter().map(|update| (update.kind.to_string(), update.number.into()));
+    let updates: serde_json::Map<String, serde_json::Value> = updates.collect();
     let details = json!({
         "size": restored.backup.size,
         "root": restored.backup.root,
@@ -58,6 +61,7 @@ fn note(write: &mut Write<'_>, restored: &Restored) -> Result<(), Failure> {
         "newer": restored.newer.len(),
         "transfers": named,
         "invites": invites,
+        "updates": updates,
     });
     write.record(&who, RESTORED, None, details)?;
     for transfer in transfers::all_in(&write.sql, IN_QUARANTINE)? {

@@ -96,6 +96,7 @@ fn check_and_note(control: &Control, sealing: &Sealing, manifest: &Arrived) -> R
     // Said before the manifest is read, and once more when it was.
     control.store.read(|sql| releases::check_in_force(sql, &transfer, control.store.now()))?;
     let seal = check(control, &transfer, &identity, sealing, manifest)?;
+    manifest.sync()?;
     control.store.write(|write| {
         let transfer = transfers::get(&write.sql, id)?;
         if transfer.state != State::Receiving {
@@ -105,7 +106,7 @@ fn check_and_note(control: &Control, sealing: &Sealing, manifest: &Arrived) -> R
             return same_seal(noted, sealing);
         }
         releases::check_in_force(&write.sql, &transfer, write.now)?;
-        control.documents.keep(manifest.path(), id, Which::Manifest)?;
+        control.documents.keep(write, manifest.path(), id, Which::Manifest)?;
         transfers::set_seal(write, id, &seal)
     })
 }
@@ -166,7 +167,8 @@ fn compare_with_plan(
 }
 
 fn check_header(transfer: &Transfer, header: &Header, durable: &Sha256) -> Result<(), Failure> {
-    let Header::Manifest { source, agreement, dataset, plan, totals, chunk_bytes, chunks, chunk_list, .. } = header
+    let Header::Manifest { source, agreement, dataset, plan, totals, chunk_bytes, chunks, chunk_list, delta, .. } =
+        header
     else {
         return refuse(Code::BadDocument, "a seal's document is a manifest");
     };
@@ -174,7 +176,8 @@ fn check_header(transfer: &Transfer, header: &Header, durable: &Sha256) -> Resul
         && *source == transfer.source
         && *agreement == transfer.agreement
         && *dataset == transfer.dataset
-        && *plan == transfer.plan_sha256;
+        && *plan == transfer.plan_sha256
+        && *delta == transfer.delta;
     if !about_this {
         return refuse(Code::BadDocument, "the manifest is about another transfer");
     }

@@ -11,6 +11,7 @@ use super::people::People;
 use super::progress::Progress;
 use super::readings::Readings;
 use super::refused::RefusedOffers;
+use super::rehearsal::Rehearsal;
 use super::restored;
 use super::server_certificate::Renewals;
 use super::snapshot::Snapshots;
@@ -63,6 +64,8 @@ pub struct Control {
     pub readings: Readings,
     /// Refused offers of the last minute.
     pub refused: RefusedOffers,
+    /// What a sandbox does on request; no other zone has it.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 impl Control {
@@ -97,6 +100,7 @@ impl Control {
             progress: Progress::default(),
             readings: Readings::default(),
             refused: RefusedOffers::default(),
+            rehearsal: None,
             store,
         })
     }

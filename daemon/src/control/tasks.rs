@@ -2,19 +2,21 @@
 
 use super::acknowledgements;
 use super::archives;
-use super::deliveries;
+use super::deliveries::{self, PART_LIST, WHOLE_LIST};
 use super::failure::Failure;
 use super::live::LinkId;
 use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
 use super::store::{Who, Write, agreements, identities, transition};
+use super::syncs::{self, changes, keeping};
 use super::work::{Choice, Task};
 use serde_json::json;
 use sluse_protocol::ids::{AgreementId, TransferId};
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::roles::{DeliverReply, InspectReply};
-use sluse_protocol::sharing::Size;
+use sluse_protocol::sharing::{Size, Weights};
+use sluse_protocol::sync::CHANGES;
 use sluse_protocol::transfer::{Event, State};
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ const POOL_FULL: u64 = 48;
 /// A task that waits after a failure becomes due without anything else changing: so often is looked.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Documents that `deliver` puts into every bag.
+/// Documents that `deliver` puts into a bag of a whole dataset.
 pub const BAG_DOCUMENTS: &[&str] = &[
     "receipts/received.json",
     "receipts/received.json.sig",
@@ -39,6 +41,15 @@ pub const BAG_DOCUMENTS: &[&str] = &[
     "source-manifest.jsonl.sig",
     "agreement.toml",
 ];
+
+/// Those of a bag out of which files were left: the whole list names them, and has no place there.
+fn bag_documents(transfer: &Transfer) -> Vec<String> {
+    let name = |name: &str| match transfer.part {
+        Some(_) => name.replace(WHOLE_LIST, PART_LIST),
+        None => name.to_owned(),
+    };
+    BAG_DOCUMENTS.iter().map(|one| name(one)).collect()
+}
 
 /// A long poll of `inspect`.
 ///
@@ -68,7 +79,7 @@ fn find_for_inspect(control: &Control, link: LinkId) -> Result<Option<InspectRep
     let finders = [take_over, wrap, purge, inspect];
     for find in finders {
         if let Some((task, transfer, reply)) = find(control, &choice)? {
-            choice.hand_out(task, &transfer, control.settings.weight(&transfer.source));
+            choice.hand_out(task, &transfer, weights(control, &transfer));
             return Ok(Some(reply));
         }
     }
@@ -86,7 +97,11 @@ fn mint(control: &Control, choice: &Choice<'_>) -> Result<Option<u16>, Failure> 
     Ok(Some(u16::try_from(POOL_FULL - unused).unwrap_or(1)))
 }
 
-/// The next transfer for a kind of task: the source's whose turn it is.
+fn weights(control: &Control, transfer: &Transfer) -> Weights {
+    control.settings.weights(&transfer.source, Some(&transfer.agreement))
+}
+
+/// The next transfer for a kind of task: the source's and agreement's whose turn it is.
 fn next(
     control: &Control,
     choice: &Choice<'_>,
@@ -97,7 +112,7 @@ fn next(
     let now = control.store.now();
     let allowed = |transfer: &Transfer| choice.allows(&task(transfer.id.clone()), transfer.totals.bytes);
     let firsts = control.store.read(|sql| {
-        transfers::first_of_each_source(sql, states, now, |transfer| wanted(transfer) && allowed(transfer))
+        transfers::first_of_each_agreement(sql, states, now, |transfer| wanted(transfer) && allowed(transfer))
     })?;
     let kind = firsts.first().map(|transfer| task(transfer.id.clone()).as_str());
     Ok(kind.and_then(|kind| choice.next(kind, firsts)))
@@ -108,7 +123,8 @@ fn take_over(control: &Control, choice: &Choice<'_>) -> Found {
     let found = next(control, choice, &[State::Receiving], Task::TakeOver, sealed)?;
     Ok(found.and_then(|transfer| {
         let (chunks, chunk_list) = (transfer.chunks(), transfer.seal.as_ref()?.chunk_list);
-        let reply = InspectReply::TakeOver { transfer: transfer.id.clone(), chunks, chunk_list };
+        let delta = transfer.delta.is_some();
+        let reply = InspectReply::TakeOver { transfer: transfer.id.clone(), chunks, chunk_list, delta };
         Some((Task::TakeOver(transfer.id.clone()), transfer, reply))
     }))
 }
@@ -196,11 +212,13 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found {
         Ok(Some(agreements::get(&write.sql, &transfer.agreement)?.agreement.content))
     })?;
     let Some(content) = content else { return Ok(None) };
+    let base = control.store.read(|sql| syncs::base_of(sql, &transfer))?;
     let reply = InspectReply::Inspect {
         transfer: transfer.id.clone(),
         recipient: transfer.identity.clone(),
         manifest_sha256: seal.manifest_sha256,
         content: Box::new(content),
+        base,
     };
     Ok(Some((Task::Inspect(transfer.id.clone()), transfer, reply)))
 }
@@ -232,16 +250,18 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
         })?;
         // Held, or another now: looked at anew, with what is suspended now.
         let Some((grant, signature, identity)) = begun else { return Ok(None) };
-        let weight = control.settings.weight(&transfer.source);
-        choice.hand_out(Task::Deliver(transfer.id.clone()), &transfer, weight);
-        let documents = BAG_DOCUMENTS.iter().map(|name| (*name).to_owned()).collect();
-        let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents };
+        let weights = weights(control, &transfer);
+        choice.hand_out(Task::Deliver(transfer.id.clone()), &transfer, weights);
+        let mut documents = bag_documents(&transfer);
+        if changes::has_list(control, &transfer)? {
+            documents.push(CHANGES.to_owned());
+        }
+        let version = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?.agreement.sync.is_some();
+        let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents, version };
         return Ok(Some((task, identity)));
     }
-    let due = match acknowledgements::find_due(control, &choice)? {
-        None => archives::find_due(control, &choice)?,
-        look => look,
-    };
+    let finders = [acknowledgements::find_due, keeping::find_due, archives::find_due];
+    let due = finders.iter().find_map(|find| find(control, &choice).transpose()).transpose()?;
     Ok(due.map(|(task, reply)| {
         choice.give(task, Size::Small);
         (reply, Vec::new())

@@ -23,6 +23,7 @@ use sluse_protocol::roles::{
     ReceiveRequest, Role,
 };
 use sluse_protocol::sshsig::{NAMESPACE_ENROL, NAMESPACE_MANIFEST, SigningKey};
+use sluse_protocol::sync::Delta;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
 use std::path::Path;
@@ -113,6 +114,7 @@ impl Dataset {
             chunk_bytes: CHUNK_BYTES,
             chunks: self.chunks(),
             chunk_list: self.chunk_list(),
+            delta: None,
         }
     }
 
@@ -192,6 +194,7 @@ impl Bench {
             name: "room".parse().unwrap(),
             folder: "room".into(),
             names: NameRule::WindowsRefuse,
+            elsewhere: None,
         });
         bench.agree(&agreement("lab"));
         bench.mint(0..40);
@@ -256,8 +259,8 @@ impl Bench {
     }
 
     pub fn enrol(&self, name: &str) {
-        let (reply, invite) =
-            self.ask_operator(OperatorRequest::SourceInvite { name: name.parse().unwrap(), hours: 24 }, &[]);
+        let (reply, invite) = self
+            .ask_operator(OperatorRequest::SourceInvite { name: name.parse().unwrap(), hours: 24, room: None }, &[]);
         assert!(matches!(reply, OperatorReply::Invite { .. }), "{reply:?}");
         let reply = self.enrol_with(&String::from_utf8(invite).unwrap());
         assert!(matches!(reply, ReceiveReply::Enrolled { .. }), "{reply:?}");
@@ -325,6 +328,15 @@ impl Bench {
 
     /// Offers with any text as the plan.
     pub fn offer_plan(&self, dataset: &Dataset, plan: &str) -> ReceiveReply {
+        self.offer_with(dataset, plan, None)
+    }
+
+    /// The same of a version of which only the difference from another is carried.
+    pub fn offer_delta(&self, dataset: &Dataset, delta: Delta) -> ReceiveReply {
+        self.offer_with(dataset, &dataset.plan(), Some(delta))
+    }
+
+    fn offer_with(&self, dataset: &Dataset, plan: &str, delta: Option<Delta>) -> ReceiveReply {
         self.upload(1, plan.as_bytes());
         let offer = ReceiveRequest::Offer {
             source: dataset.source.parse().unwrap(),
@@ -334,6 +346,7 @@ impl Bench {
             key: Sha256::of(&[dataset.key]),
             totals: dataset.totals(),
             plan_sha256: Sha256::of(plan.as_bytes()),
+            delta,
             free_bytes: dataset.free_bytes,
         };
         self.ask(offer).0
@@ -480,7 +493,8 @@ impl Bench {
     }
 
     pub fn visible(&self, transfer: &TransferId) -> (DeliverReply, Vec<u8>) {
-        let outcome = DeliverOutcome::Visible { bag: "extract/x".into(), tagmanifest: Sha256::of(b"tags") };
+        let outcome =
+            DeliverOutcome::Visible { bag: "extract/x".into(), tagmanifest: Sha256::of(b"tags"), stored: None };
         self.deliver(DeliverRequest::Delivered { transfer: transfer.clone(), outcome })
     }
 

@@ -40,6 +40,14 @@ impl Arrived {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Makes its bytes durable: before a change that keeps it, so that nobody waits for them while the database is held.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sync(&self) -> Result<(), Failure> {
+        File::open(&self.path).and_then(|file| file.sync_all()).map_err(Failure::io("keeping a document"))
+    }
 }
 
 impl Drop for Arrived {

@@ -5,9 +5,9 @@
 
 use super::live::LinkId;
 use super::store::transfers::Transfer;
-use sluse_protocol::ids::{SourceName, TransferId};
+use sluse_protocol::ids::{AgreementId, SourceName, TransferId};
 use sluse_protocol::roles::FaultCause;
-use sluse_protocol::sharing::{Shares, Size, may_begin};
+use sluse_protocol::sharing::{GroupShares, Size, Weights, may_begin};
 use sluse_protocol::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,6 +47,8 @@ pub enum Task {
     Check(TransferId),
     /// Take back a delivery that was begun.
     Withdraw(TransferId),
+    /// Remove a version from its room.
+    Remove(TransferId),
     /// Look for acknowledgements in rooms.
     Look,
 }
@@ -63,6 +65,7 @@ impl Task {
             Task::Deliver(_) => "deliver",
             Task::Check(_) => "check-archive",
             Task::Withdraw(_) => "withdraw",
+            Task::Remove(_) => "remove-version",
             Task::Look => "look",
         }
     }
@@ -77,13 +80,17 @@ impl Task {
             | Task::Purge(id)
             | Task::Deliver(id)
             | Task::Withdraw(id)
+            | Task::Remove(id)
             | Task::Check(id) => Some(id),
         }
     }
 
     /// Whether it takes as long as the dataset is large, or as rooms take to answer.
     fn is_long(&self) -> bool {
-        matches!(self, Task::Inspect(_) | Task::Deliver(_) | Task::Check(_) | Task::Withdraw(_) | Task::Look)
+        matches!(
+            self,
+            Task::Inspect(_) | Task::Deliver(_) | Task::Check(_) | Task::Withdraw(_) | Task::Remove(_) | Task::Look
+        )
     }
 }
 
@@ -102,6 +109,13 @@ pub struct Trouble {
     pub reason: String,
 }
 
+/// What takes turns: an agreement's transfers within its source's.
+type Flow = (SourceName, AgreementId);
+
+fn flow(transfer: &Transfer) -> Flow {
+    (transfer.source.clone(), transfer.agreement.clone())
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Work(Mutex<Inner>);
@@ -110,7 +124,7 @@ pub struct Work(Mutex<Inner>);
 struct Inner {
     in_hands: HashMap<LinkId, HashMap<Task, Held>>,
     /// Whose turn it is, for each kind of task.
-    shares: HashMap<&'static str, Shares<SourceName>>,
+    shares: HashMap<&'static str, GroupShares<SourceName, AgreementId>>,
     troubles: HashMap<Task, Trouble>,
     restarts: HashMap<Task, u32>,
 }
@@ -275,17 +289,17 @@ impl Choice<'_> {
         !in_hands.contains_key(task) && !self.inner.troubles.get(task).is_some_and(|trouble| waits(trouble.next))
     }
 
-    /// Whose turn it is: of the first transfer of each source, the one whose source had least of this kind of task so far, by
-    /// weight.
+    /// Whose turn it is: of the first transfer of each agreement, the one whose source, and of that whose agreement, had least of this
+    /// kind of task so far, by weight.
     pub fn next(&self, kind: &str, firsts: Vec<Transfer>) -> Option<Transfer> {
-        let stand = |source: &SourceName| self.inner.shares.get(kind).map_or(0, |shares| shares.stand(source));
-        firsts.into_iter().min_by_key(|transfer| stand(&transfer.source))
+        let stand = |flow: &Flow| self.inner.shares.get(kind).map_or((0, 0), |shares| shares.stand(flow));
+        firsts.into_iter().min_by_key(|transfer| stand(&flow(transfer)))
     }
 
-    /// Hands out a task on a transfer; `weight` is that of its source.
-    pub fn hand_out(mut self, task: Task, transfer: &Transfer, weight: u32) {
+    /// Hands out a task on a transfer; `weights` are those of its source and agreement.
+    pub fn hand_out(mut self, task: Task, transfer: &Transfer, weights: Weights) {
         let cost = transfer.totals.bytes.saturating_add(TASK_BYTES);
-        self.inner.shares.entry(task.as_str()).or_default().serve(&transfer.source, cost, weight);
+        self.inner.shares.entry(task.as_str()).or_default().serve(&flow(transfer), cost, weights);
         self.give(task, Size::of(transfer.totals.bytes));
     }
 

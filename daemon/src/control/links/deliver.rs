@@ -6,6 +6,7 @@ use crate::control::deliveries;
 use crate::control::failure::Failure;
 use crate::control::live::LinkId;
 use crate::control::shared::Control;
+use crate::control::syncs::keeping;
 use crate::control::tasks;
 use sluse_protocol::roles::{DeliverReply, DeliverRequest};
 
@@ -49,6 +50,10 @@ fn handle(
         }
         DeliverRequest::Withdrawn { transfer, outcome } => {
             deliveries::withdrawn(control, link, &transfer, &outcome)?;
+            Ok((DeliverReply::Done, Vec::new()))
+        }
+        DeliverRequest::Removed { transfer, outcome } => {
+            keeping::removed(control, link, &transfer, outcome)?;
             Ok((DeliverReply::Done, Vec::new()))
         }
         DeliverRequest::Looked => {

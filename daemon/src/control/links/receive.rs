@@ -8,6 +8,7 @@ use crate::control::seals::{self, Sealing};
 use crate::control::server_certificate;
 use crate::control::shared::Control;
 use crate::control::store::{receipts, sources, transfers};
+use crate::control::syncs;
 use crate::control::uploads::Uploads;
 use crate::control::views;
 use sluse_protocol::ids::{SourceName, TransferId};
@@ -65,14 +66,27 @@ impl Link {
                 self.uploads.forget(upload);
                 Ok(bare(ReceiveReply::Done))
             }
-            ReceiveRequest::Offer { source, upload, agreement, dataset, key, totals, plan_sha256, free_bytes } => {
-                let offer = Offer { source, agreement, dataset, key, totals, plan_sha256, free_bytes };
+            ReceiveRequest::Offer {
+                source,
+                upload,
+                agreement,
+                dataset,
+                key,
+                totals,
+                plan_sha256,
+                delta,
+                free_bytes,
+            } => {
+                let offer = Offer { source, agreement, dataset, key, totals, plan_sha256, delta, free_bytes };
                 offers::offer(control, &offer, self.uploads.take(upload)).map(bare)
             }
             ReceiveRequest::Seal { source, transfer, upload, manifest_sha256, signature, chunks, chunk_list } => {
                 let sealing = Sealing { source, transfer, manifest_sha256, signature, chunks, chunk_list };
                 seals::seal(control, &sealing, self.uploads.take(upload))
                     .map(|receipt| (ReceiveReply::Sealed { signature: receipt.signature }, receipt.statement.into()))
+            }
+            ReceiveRequest::Versions { source, agreement, dataset } => {
+                syncs::versions(control, &source, &agreement, &dataset).map(|found| bare(ReceiveReply::Versions(found)))
             }
             ReceiveRequest::Status { source, transfer, unless, wait_seconds } => {
                 status(control, &source, &transfer, unless, wait_seconds)

@@ -10,15 +10,15 @@ use crate::control::shared::Control;
 use crate::control::store::{Who, Write, reviews, sources, transfers, transition};
 use serde_json::json;
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::ids::{SourceName, TransferId};
+use sluse_protocol::ids::{RoomName, SourceName, TransferId};
 use sluse_protocol::limits::MAX_REASON_BYTES;
 use sluse_protocol::operator::OperatorReply;
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::review::Choice;
 use sluse_protocol::transfer::{Event, State};
 
-pub fn invite(control: &Control, operator: &Who, name: &SourceName, hours: u16) -> Answer {
-    let (text, expires) = enrolment::invite(control, operator, name, hours)?;
+pub fn invite(control: &Control, operator: &Who, name: &SourceName, hours: u16, room: Option<&RoomName>) -> Answer {
+    let (text, expires) = enrolment::invite(control, operator, name, hours, room)?;
     Ok((OperatorReply::Invite { expires }, text.as_bytes().to_vec()))
 }
 

@@ -10,6 +10,7 @@ mod register;
 mod rest;
 mod retention;
 mod rooms;
+mod updates;
 mod versions;
 
 pub use acts::{check_reason, digest};
@@ -17,13 +18,13 @@ use places::{Place, Places};
 
 use super::failure::{Failure, refuse};
 use super::people::{self, People, Person, Stranger};
+use super::reviews::Settled;
 use super::shared::Control;
 use super::store::Who;
-use super::{readings, reviews};
+use super::{parts, readings, reviews};
 use crate::{RoleError, doors};
 use sluse_host::config::Zone;
 use sluse_host::rpc;
-use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::review::Choice;
@@ -159,11 +160,15 @@ type Answer = Result<(OperatorReply, Vec<u8>), Failure>;
 fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorRequest, body: &[u8]) -> Answer {
     let done = |act: Result<(), Failure>| act.map(|()| (OperatorReply::Done, Vec::new()));
     match request {
-        OperatorRequest::SourceInvite { name, hours } => acts::invite(control, operator, &name, hours),
+        OperatorRequest::SourceInvite { name, hours, room } => {
+            acts::invite(control, operator, &name, hours, room.as_ref())
+        }
         OperatorRequest::SourceRevoke { name, reason } => done(acts::revoke_source(control, operator, &name, &reason)),
-        OperatorRequest::RoomAdd { name, folder, names } => done(rooms::add(control, operator, name, folder, names)),
-        OperatorRequest::RoomChange { name, key, recipient, reason } => {
-            done(rooms::change(control, operator, &name, (key, recipient), &reason))
+        OperatorRequest::RoomAdd { name, folder, names, elsewhere } => {
+            done(rooms::add(control, operator, name, (folder, names), elsewhere))
+        }
+        OperatorRequest::RoomChange { name, key, recipient, until, reason } => {
+            done(rooms::change(control, operator, &name, (key, recipient), until, &reason))
         }
         OperatorRequest::AgreementAdd => versions::add(control, person, body),
         OperatorRequest::AgreementChange { reason } => versions::change(control, person, &reason, body),
@@ -174,8 +179,13 @@ fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorR
         OperatorRequest::AgreementResume { id, reason } => done(agreements::resume(control, operator, &id, &reason)),
         OperatorRequest::AgreementEnd { id, reason } => done(agreements::end(control, operator, &id, &reason)),
         OperatorRequest::Cancel { transfer, reason } => done(acts::cancel(control, operator, &transfer, &reason)),
-        OperatorRequest::Release { transfer, reason } => chosen(control, person, &transfer, Choice::Release, &reason),
-        OperatorRequest::Reject { transfer, reason } => chosen(control, person, &transfer, Choice::Reject, &reason),
+        OperatorRequest::Release { transfer, reason } => {
+            let without = parts::read_without(body)?;
+            chosen(reviews::choose(control, person, &transfer, (Choice::Release, without), &reason))
+        }
+        OperatorRequest::Reject { transfer, reason } => {
+            chosen(reviews::choose(control, person, &transfer, (Choice::Reject, None), &reason))
+        }
         OperatorRequest::InspectAgain { transfer, reason } => {
             done(acts::inspect_again(control, operator, &transfer, &reason))
         }
@@ -189,7 +199,7 @@ fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorR
         OperatorRequest::AgreementShow { id, version } => questions::agreement(control, &id, version),
         OperatorRequest::Transfers { state, before } => questions::transfers(control, state, before.as_ref()),
         OperatorRequest::Show { transfer } => questions::show(control, person, &transfer),
-        OperatorRequest::Manifest { transfer, offset } => questions::manifest(control, &transfer, offset),
+        OperatorRequest::Manifest { transfer, part, offset } => questions::manifest(control, &transfer, part, offset),
         OperatorRequest::Receipt { transfer, kind } => questions::receipt(control, &transfer, kind),
         OperatorRequest::AuditLines { from } => questions::audit_lines(control, from),
         OperatorRequest::Checkpoint => Ok(questions::checkpoint(control)),
@@ -201,15 +211,18 @@ fn handle(control: &Control, person: &Person, operator: &Who, request: OperatorR
         OperatorRequest::ArchiveEnd { transfer, reason } => done(archives::end(control, operator, &transfer, &reason)),
         OperatorRequest::Snapshot => questions::snapshot(control, operator),
         OperatorRequest::SnapshotBytes { offset } => Ok((OperatorReply::Document, control.snapshots.bytes(offset)?)),
+        OperatorRequest::Update { step } => done(updates::take(control, operator, step)),
+        OperatorRequest::Updates => updates::list(control),
         OperatorRequest::Rest => refuse(Code::WrongState, "the zone rests for a connection, and this is none"),
         OperatorRequest::Health => Ok((OperatorReply::Health(crate::control::health::health(control)?), Vec::new())),
     }
 }
 
-fn chosen(control: &Control, person: &Person, id: &TransferId, choice: Choice, reason: &str) -> Answer {
-    let reply = match reviews::choose(control, person, id, choice, reason)? {
-        0 => OperatorReply::Done,
-        missing => OperatorReply::Reviewed { missing: u32::try_from(missing).unwrap_or(u32::MAX) },
+fn chosen(settled: Result<Settled, Failure>) -> Answer {
+    let reply = match settled? {
+        Settled::Decided => OperatorReply::Done,
+        Settled::Waiting(missing) => OperatorReply::Reviewed { missing: u32::try_from(missing).unwrap_or(u32::MAX) },
+        Settled::Differing => OperatorReply::Differing,
     };
     Ok((reply, Vec::new()))
 }

@@ -81,12 +81,16 @@ pub fn show(control: &Control, person: &Person, id: &TransferId) -> Answer {
     })
 }
 
-pub fn manifest(control: &Control, id: &TransferId, offset: u64) -> Answer {
+pub fn manifest(control: &Control, id: &TransferId, part: bool, offset: u64) -> Answer {
     let transfer = control.store.read(|sql| transfers::get(sql, id))?;
     if transfer.state == State::Receiving {
         return refuse(Code::WrongState, "the transfer is not sealed");
     }
-    let bytes = control.documents.bytes(id, Which::Manifest, offset, STEP)?;
+    let which = if part { Which::Part } else { Which::Manifest };
+    if part && transfer.part.is_none() {
+        return refuse(Code::WrongState, "no files were left out of the transfer");
+    }
+    let bytes = control.documents.bytes(id, which, offset, STEP)?;
     Ok((OperatorReply::Document, bytes))
 }
 

@@ -6,16 +6,24 @@ use crate::control::shared::Control;
 use crate::control::store::{Who, agreements, rooms};
 use age::x25519::Recipient;
 use serde_json::json;
+use sluse_protocol::courier::Elsewhere;
 use sluse_protocol::ids::RoomName;
 use sluse_protocol::operator::RoomInfo;
 use sluse_protocol::path::{self, DataPath, NameRule};
 use sluse_protocol::policy;
 use sluse_protocol::refusal::Code;
 use sluse_protocol::sshsig::PublicKey;
+use sluse_protocol::time::Timestamp;
 use std::str::FromStr as _;
 
 /// Makes a room known. Its folder is its own: not another's, nor above or below another's.
-pub fn add(control: &Control, operator: &Who, name: RoomName, folder: String, names: NameRule) -> Result<(), Failure> {
+pub fn add(
+    control: &Control,
+    operator: &Who,
+    name: RoomName,
+    (folder, names): (String, NameRule),
+    elsewhere: Option<Elsewhere>,
+) -> Result<(), Failure> {
     let path: DataPath = match folder.parse() {
         Ok(path) => path,
         Err(problem) => return refuse(Code::Invalid, format!("the room's folder: {problem}")),
@@ -23,10 +31,11 @@ pub fn add(control: &Control, operator: &Who, name: RoomName, folder: String, na
     if path.components().any(|component| component.starts_with('.')) {
         return refuse(Code::Invalid, "the room's folder: a leading dot is for folders of our own");
     }
-    let room = RoomInfo { name, folder, names, key: None, recipient: None };
+    let room = RoomInfo { name, folder, names, key: None, recipient: None, elsewhere };
     control.store.write(|write| {
         for other in rooms::all(&write.sql)? {
-            if (&other.name, &other.folder, other.names) == (&room.name, &room.folder, room.names) {
+            let as_it_is = RoomInfo { key: other.key.clone(), recipient: other.recipient.clone(), ..room.clone() };
+            if other == as_it_is {
                 return Ok(());
             }
             if other.name == room.name {
@@ -38,7 +47,8 @@ pub fn add(control: &Control, operator: &Who, name: RoomName, folder: String, na
             }
         }
         rooms::insert(write, &room)?;
-        let details = json!({"room": room.name, "folder": room.folder, "names": room.names});
+        let details =
+            json!({"room": room.name, "folder": room.folder, "names": room.names, "elsewhere": room.elsewhere});
         write.record(operator, "room-added", None, details)?;
         Ok(())
     })
@@ -51,13 +61,14 @@ fn overlap(path: &DataPath, other: &str) -> bool {
     below(&one, &two) || below(&two, &one)
 }
 
-/// Says by which key a room acknowledges, and to which what is delivered there is encrypted; or that it has none. Not against what an
-/// agreement asks of the room.
+/// Says by which key a room acknowledges, to which what is delivered there is encrypted, and until when one elsewhere is reached; or that
+/// there is none. Not against what an agreement asks of the room.
 pub fn change(
     control: &Control,
     operator: &Who,
     name: &RoomName,
     (key, recipient): (Option<String>, Option<String>),
+    until: Option<Timestamp>,
     reason: &str,
 ) -> Result<(), Failure> {
     check_reason(reason)?;
@@ -72,8 +83,15 @@ pub fn change(
         let Some(room) = rooms::find(&write.sql, name)? else {
             return refuse(Code::UnknownName, format!("there is no room {name}"));
         };
+        if room.elsewhere.is_none() && until.is_some() {
+            return refuse(Code::Invalid, format!("room {name} is a folder of this host: it has no end"));
+        }
+        if room.elsewhere.is_some() && key.is_some() {
+            return refuse(Code::Invalid, format!("room {name} is elsewhere: nobody looks there for acknowledgements"));
+        }
+        let elsewhere = room.elsewhere.map(|_| Elsewhere { until });
         // As it is kept: without a comment, which may name somebody.
-        let changed = RoomInfo { key: key.map(|key| key.to_openssh()), recipient, ..room.clone() };
+        let changed = RoomInfo { key: key.map(|key| key.to_openssh()), recipient, elsewhere, ..room.clone() };
         if changed == room {
             return Ok(());
         }
@@ -82,10 +100,10 @@ pub fn change(
                 policy::check_room(&stored.agreement, &changed)?;
             }
         }
-        rooms::set_keys(write, &changed)?;
+        rooms::change(write, &changed)?;
         let (fingerprint, recipient) = (key.map(|key| key.fingerprint()), changed.recipient);
         let details =
-            json!({"room": name, "key": fingerprint, "recipient": recipient, "reason_sha256": digest(reason)});
+            json!({"room": name, "key": fingerprint, "recipient": recipient, "elsewhere": changed.elsewhere, "reason_sha256": digest(reason)});
         write.record(operator, "room-changed", None, details)?;
         Ok(())
     })

@@ -10,7 +10,7 @@ use crate::control::people::Person;
 use crate::control::releases;
 use crate::control::reviews;
 use crate::control::shared::Control;
-use crate::control::store::{Who, Write, agreements, rooms, versions};
+use crate::control::store::{Who, Write, agreements, rooms, sources, versions};
 use serde_json::json;
 use sluse_protocol::agreement::{self, Agreement, Draft, Lack, Problem};
 use sluse_protocol::digest::Sha256;
@@ -163,6 +163,10 @@ fn put_in_force(
     // A room that is not known yet is looked at when something is offered.
     if let Some(room) = rooms::find(&write.sql, &agreement.to)? {
         policy::check_room(agreement, &room)?;
+    }
+    // So is a source.
+    if let Some(source) = sources::find(&write.sql, &agreement.from)? {
+        policy::check_direction(agreement, source.room.as_ref())?;
     }
     let before = agreements::find(&write.sql, id)?;
     let inspect = before.is_some_and(|before| before.agreement.content != agreement.content);

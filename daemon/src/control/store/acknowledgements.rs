@@ -19,7 +19,7 @@ pub fn awaited(sql: &Connection, after: Option<&TransferId>, limit: usize) -> Re
         SELECT transfers.id, rooms.folder, transfers.bag
         FROM transfers JOIN rooms ON rooms.name = transfers.room
         WHERE transfers.state IN ('delivered', 'acknowledged') AND transfers.acknowledged_laid IS NULL
-            AND transfers.bag IS NOT NULL AND rooms.key IS NOT NULL AND (?1 IS NULL OR transfers.id > ?1)
+            AND transfers.bag IS NOT NULL AND transfers.removed IS NULL AND rooms.key IS NOT NULL AND (?1 IS NULL OR transfers.id > ?1)
         ORDER BY transfers.id LIMIT ?2";
     let mut statement = sql.prepare_cached(text)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -1,6 +1,6 @@
 //! The state of the zone: one SQLite database, which only `control` opens.
 //!
-//! Everything that is changed goes through [`Store::write`]: one transaction, in which each act appends its entry to the
+//! Everything that is changed goes through [`Store::write`]: all of it or nothing, where each act appends its entry to the
 //! audit log ([`audit`]) and each change of a transfer's state is made by [`transition`] alone, with its history, entry and
 //! receipt. What is not committed leaves no trace, in the Merkle tree in memory neither.
 
@@ -9,6 +9,7 @@ pub mod agreements;
 pub mod archives;
 pub mod audit;
 mod copy;
+mod group;
 pub mod identities;
 pub mod receipts;
 pub mod register;
@@ -22,21 +23,23 @@ pub mod sources;
 pub mod totals;
 pub mod transfers;
 pub mod transition;
+pub mod updates;
 pub mod versions;
 
 use super::changes::Changes;
 use super::failure::{Failure, Fault};
 use super::wake::Wake;
 use crate::RoleError;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use group::{Group, Queue};
+use rusqlite::{Connection, Savepoint};
 use sluse_protocol::audit::{Position, Tree};
 use sluse_protocol::ids::{RoomName, SourceName, TransferId, ZoneName};
 use sluse_protocol::key_statement::Chain;
 use sluse_protocol::sshsig::{self, BadSignature, SigningKey};
 use sluse_protocol::time::Timestamp;
 use std::fs::File;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
 
 /// What tells the time; tests have one of their own.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
@@ -66,6 +69,7 @@ impl Signer {
 /// The zone's state.
 pub struct Store {
     inner: Mutex<Inner>,
+    queue: Queue,
     /// The database's file. Open for as long as the database is: closing it would give up the locks that SQLite has on it.
     file: Mutex<File>,
     /// Who signs.
@@ -79,7 +83,10 @@ pub struct Store {
 
 struct Inner {
     sql: Connection,
+    /// The log as it is committed.
     tree: Tree,
+    /// What is not committed yet.
+    group: Option<Group>,
 }
 
 /// The store at rest.
@@ -136,14 +143,15 @@ impl std::fmt::Display for Who {
     }
 }
 
-/// A transaction that is being made. Its queries see what it changed so far.
+/// A change that is being made. Its queries see what it changed so far.
 pub struct Write<'a> {
-    /// The transaction.
-    pub sql: Transaction<'a>,
+    /// The database, within the change's savepoint.
+    pub sql: Savepoint<'a>,
     /// The time of everything in it.
     pub now: Timestamp,
     tree: Tree,
     signer: &'a Signer,
+    folders: Vec<PathBuf>,
     announced: Vec<Announced>,
 }
 
@@ -193,7 +201,8 @@ impl Store {
         let position = tree.position();
         tracing::info!(entries = position.size, root = %position.root, "the audit log is whole");
         Ok(Self {
-            inner: Mutex::new(Inner { sql, tree }),
+            inner: Mutex::new(Inner { sql, tree, group: None }),
+            queue: Queue::default(),
             file: Mutex::new(file),
             signer,
             wake: Wake::default(),
@@ -225,44 +234,15 @@ impl Store {
         Rest(self.lock())
     }
 
-    /// Changes, all of it or nothing.
+    /// Changes, all of it or nothing; [`group`] commits what is changed at the same time together.
     ///
     /// # Errors
     /// Those of `change`, and those of the commit; nothing changed then.
     pub fn write<T>(&self, change: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
-        let (done, announced) = {
-            let mut inner = self.lock();
-            let Inner { sql, tree } = &mut *inner;
-            let (done, grown, announced, committed) = self.attempt(sql, tree, change)?;
-            match committed {
-                Ok(()) => *tree = grown,
-                Err(error) => settle(sql, tree, grown, error)?,
-            }
-            (done, announced)
-        };
+        let (done, announced) = self.commit(change)?;
         self.announce(announced);
         self.wake.bump();
         Ok(done)
-    }
-
-    /// Makes the transaction and commits it: what was done, the tree with it, and how the commit went.
-    fn attempt<T>(
-        &self,
-        sql: &mut Connection,
-        tree: &Tree,
-        change: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>,
-    ) -> Result<(T, Tree, Vec<Announced>, rusqlite::Result<()>), Failure> {
-        let mut write = Write {
-            sql: sql.transaction_with_behavior(TransactionBehavior::Immediate)?,
-            now: (self.clock)(),
-            tree: tree.clone(),
-            signer: &self.signer,
-            announced: Vec::new(),
-        };
-        // Dropping the transaction on an error rolls it back; the tree was a copy.
-        let done = change(&mut write)?;
-        let Write { sql, tree, announced, .. } = write;
-        Ok((done, tree, announced, sql.commit()))
     }
 
     fn announce(&self, announced: Vec<Announced>) {
@@ -277,32 +257,17 @@ impl Store {
             }
         }
     }
-
-    /// A panic in another thread leaves nothing half-done behind this lock: its transaction was rolled back.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A commit that failed may yet have happened (its last sync failed): what the log in the database says is what holds. Of a change without an
-/// entry it says nothing: that failed, and is asked for again.
-fn settle(sql: &Connection, tree: &mut Tree, grown: Tree, error: rusqlite::Error) -> Result<(), Failure> {
-    let end = audit::stored_end(sql)?;
-    if end == tree.position() {
-        return Err(error.into());
-    }
-    if end == grown.position() {
-        tracing::warn!(%error, "a commit reported an error and stands all the same");
-        *tree = grown;
-        return Ok(());
-    }
-    Err(Fault::Broken("after a failed commit the audit log ends elsewhere".into()).into())
 }
 
 impl Write<'_> {
     /// Who signs.
     pub fn signer(&self) -> &Signer {
         self.signer
+    }
+
+    /// Has a folder's entries made durable before this is committed.
+    pub fn rests_on(&mut self, folder: &Path) {
+        self.folders.push(folder.to_owned());
     }
 
     /// Appends an entry to the audit log; it is logged when the transaction is committed. `details` holds codes, counts

@@ -1,6 +1,7 @@
 //! Receipts: made with the state change that they attest, kept as they were signed.
 
 use super::audit::Appended;
+use super::transfers::Listed;
 use super::{Write, agreements, transfers};
 use crate::control::failure::Failure;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -27,10 +28,15 @@ pub fn issue(
     stated: Appended,
 ) -> Result<(Receipt, Sha256), Failure> {
     let transfer = transfers::get(&write.sql, id)?;
+    let released = transfer.released();
     let Some(seal) = transfer.seal else {
         return Err(Failure::broken(format!("transfer {id} is not sealed and cannot have a receipt")));
     };
     let inspected = kind != ReceiptKind::Received;
+    let of_what_is_released =
+        matches!(kind, ReceiptKind::Released | ReceiptKind::Delivered | ReceiptKind::Acknowledged);
+    let whole = Listed { manifest_sha256: seal.manifest_sha256, totals: transfer.totals, part_of: None };
+    let listed = released.filter(|_| of_what_is_released).unwrap_or(whole);
     let previous: Option<String> = write
         .sql
         .prepare_cached("SELECT statement FROM receipts WHERE transfer = ? ORDER BY number DESC LIMIT 1")?
@@ -47,11 +53,13 @@ pub fn issue(
         agreement: transfer.agreement,
         dataset: transfer.dataset,
         room: transfer.room,
-        totals: transfer.totals,
-        manifest_sha256: seal.manifest_sha256,
+        totals: listed.totals,
+        manifest_sha256: listed.manifest_sha256,
+        part_of: listed.part_of,
         chunk_list: seal.chunk_list,
         engines: transfer.report.filter(|_| inspected).map(|report| report.engines).unwrap_or_default(),
         decision: transfer.decision.filter(|_| inspected),
+        stored: transfer.stored.filter(|_| matches!(kind, ReceiptKind::Delivered | ReceiptKind::Acknowledged)),
         acknowledgement: transfer.acknowledgement.filter(|_| kind == ReceiptKind::Acknowledged),
         previous: previous.map(|statement| Sha256::of(statement.as_bytes())),
         audit: stated.position,

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, params};
 use serde_json::json;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::part::Part;
 use sluse_protocol::review::{Choice, Review};
 use sluse_protocol::time::Timestamp;
 
@@ -22,6 +23,8 @@ pub struct Made {
     pub reason: String,
     /// Of which manifest.
     pub manifest: Sha256,
+    /// What of it would be released, where files are left out.
+    pub part: Option<Part>,
     /// When.
     pub time: Timestamp,
     /// Why it does not count any more.
@@ -31,7 +34,7 @@ pub struct Made {
 impl Made {
     /// What counts of it.
     pub fn review(&self) -> Review {
-        Review { by: self.by.uid, choice: self.choice, manifest: self.manifest }
+        Review { by: self.by.uid, choice: self.choice, manifest: self.manifest, part: self.part }
     }
 }
 
@@ -41,6 +44,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Made> {
         choice: row::json(row, "choice")?,
         reason: row.get("reason")?,
         manifest: row::text(row, "manifest")?,
+        part: row::maybe_json(row, "part")?,
         time: row::time(row, "made")?,
         void: row.get("void")?,
     })
@@ -66,7 +70,7 @@ pub fn insert(
     reason: &str,
 ) -> Result<(), Failure> {
     write.sql.execute(
-        "INSERT INTO reviews (transfer, uid, name, choice, reason, manifest, made) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO reviews (transfer, uid, name, choice, reason, manifest, part, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             transfer.as_str(),
             by.uid,
@@ -74,6 +78,7 @@ pub fn insert(
             row::to_json(&review.choice),
             reason,
             review.manifest.to_string(),
+            review.part.as_ref().map(row::to_json),
             write.now.unix()
         ],
     )?;

@@ -14,10 +14,11 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<RoomInfo> {
         names: row::json(row, "names")?,
         key: row.get("key")?,
         recipient: row.get("recipient")?,
+        elsewhere: row::maybe_json(row, "elsewhere")?,
     })
 }
 
-const COLUMNS: &str = "name, folder, names, key, recipient";
+const COLUMNS: &str = "name, folder, names, key, recipient, elsewhere";
 
 /// A room.
 pub fn find(sql: &Connection, name: &RoomName) -> Result<Option<RoomInfo>, Failure> {
@@ -34,15 +35,22 @@ pub fn all(sql: &Connection) -> Result<Vec<RoomInfo>, Failure> {
 /// Adds a room, whose name and folder must be new; it has no keys yet.
 pub fn insert(write: &Write<'_>, room: &RoomInfo) -> Result<(), Failure> {
     write.sql.execute(
-        "INSERT INTO rooms (name, folder, names, added) VALUES (?, ?, ?, ?)",
-        params![room.name.as_str(), room.folder, row::to_json(&room.names), write.now.unix()],
+        "INSERT INTO rooms (name, folder, names, elsewhere, added) VALUES (?, ?, ?, ?, ?)",
+        params![
+            room.name.as_str(),
+            room.folder,
+            row::to_json(&room.names),
+            room.elsewhere.as_ref().map(row::to_json),
+            write.now.unix()
+        ],
     )?;
     Ok(())
 }
 
-/// Keeps a room's keys: by which it acknowledges, to which what is delivered is encrypted.
-pub fn set_keys(write: &Write<'_>, room: &RoomInfo) -> Result<(), Failure> {
-    let text = "UPDATE rooms SET key = ?, recipient = ? WHERE name = ?";
-    write.sql.execute(text, params![room.key, room.recipient, room.name.as_str()])?;
+/// Keeps what of a room may change: by which key it acknowledges, to which what is delivered is encrypted, until when it is reached.
+pub fn change(write: &Write<'_>, room: &RoomInfo) -> Result<(), Failure> {
+    let text = "UPDATE rooms SET key = ?, recipient = ?, elsewhere = ? WHERE name = ?";
+    let elsewhere = room.elsewhere.as_ref().map(row::to_json);
+    write.sql.execute(text, params![room.key, room.recipient, elsewhere, room.name.as_str()])?;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Whether the rows that decide say what the audit log says: who may send, under which agreement, to which room, and in which state each
-//! transfer is. Whoever changes one must change the log as well, which shows ([`super::audit`]).
+//! Whether the rows that decide say what the audit log says: who may send, under which agreement, to which room, in which state each
+//! transfer is, and which update is the newest. Whoever changes one must change the log as well, which shows ([`super::audit`]).
 
-use super::{agreements, rooms};
+use super::{agreements, rooms, updates};
 use crate::control::failure::{Failure, Fault};
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::RoomInfo;
 use sluse_protocol::sshsig::PublicKey;
 use sluse_protocol::transfer::State;
+use sluse_protocol::update::{ADMITTED, APPLIED, Update};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Differences that are named.
@@ -24,6 +25,16 @@ pub struct Told {
     agreements: BTreeMap<String, Agreement>,
     sources: BTreeMap<String, Source>,
     rooms: BTreeMap<String, Map<String, Value>>,
+    updates: BTreeMap<String, Newest>,
+}
+
+/// The newest update of a kind as the log has it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Newest {
+    number: u64,
+    /// SHA-256 of its bundle, hexadecimal.
+    bundle: String,
+    applied: bool,
 }
 
 /// An agreement as the log has it.
@@ -40,6 +51,8 @@ struct Agreement {
 struct Source {
     /// SHA-256 of its identity key's OpenSSH line, hexadecimal.
     identity: String,
+    /// The room out of which it exports.
+    room: Option<String>,
     revoked: bool,
     /// Of the certificates that it got since it was enrolled.
     certificates: BTreeSet<String>,
@@ -69,7 +82,8 @@ impl Told {
                 let certificates = text("certificate").into_iter().collect();
                 let identity = text("identity").unwrap_or_default();
                 if let Some(name) = entry.actor.strip_prefix("source ") {
-                    self.sources.insert(name.to_owned(), Source { identity, revoked: false, certificates });
+                    let source = Source { identity, room: text("room"), revoked: false, certificates };
+                    self.sources.insert(name.to_owned(), source);
                 }
             }
             "source-renewed" => {
@@ -84,6 +98,15 @@ impl Told {
                 if let Some(name) = text("room") {
                     self.rooms.insert(name, entry.details.clone());
                 }
+            }
+            ADMITTED => {
+                let number = entry.details.get("number").and_then(Value::as_u64).unwrap_or_default();
+                let newest = Newest { number, bundle: text("bundle").unwrap_or_default(), applied: false };
+                self.updates.extend(text("kind").map(|kind| (kind, newest)));
+            }
+            APPLIED => {
+                let newest = text("kind").and_then(|kind| self.updates.get_mut(&kind));
+                newest.into_iter().for_each(|newest| newest.applied = true);
             }
             "room-changed" => {
                 if let Some(room) = text("room").and_then(|name| self.rooms.get_mut(&name)) {
@@ -110,6 +133,7 @@ impl Told {
         self.agreements(sql, &mut found)?;
         self.sources(sql, &mut found)?;
         self.rooms(sql, &mut found)?;
+        self.updates(sql, &mut found)?;
         if found.is_empty() {
             return Ok(());
         }
@@ -157,13 +181,15 @@ impl Told {
     }
 
     fn sources(&self, sql: &Connection, found: &mut Vec<String>) -> Result<(), Failure> {
-        let mut statement = sql.prepare("SELECT name, identity, revoked IS NOT NULL FROM sources")?;
+        let mut statement = sql.prepare("SELECT name, identity, room, revoked IS NOT NULL FROM sources")?;
         let there = statement.query_map([], |row| {
             let identity = Sha256::of(row.get::<_, String>(1)?.as_bytes()).to_string();
-            Ok((row.get::<_, String>(0)?, (identity, row.get::<_, bool>(2)?)))
+            Ok((row.get::<_, String>(0)?, (identity, row.get::<_, Option<String>>(2)?, row.get::<_, bool>(3)?)))
         })?;
         let there: BTreeMap<_, _> = there.collect::<rusqlite::Result<_>>()?;
-        let same = |told: &Source, own: &(String, bool)| (&told.identity, told.revoked) == (&own.0, own.1);
+        let same = |told: &Source, (identity, room, revoked): &(String, Option<String>, bool)| {
+            (&told.identity, &told.room, told.revoked) == (identity, room, *revoked)
+        };
         compare("source", self.sources.iter(), &there, same, found);
         let mut statement = sql.prepare("SELECT source, sha256 FROM certificates WHERE withdrawn IS NULL")?;
         let mut rows = statement.query([])?;
@@ -185,11 +211,21 @@ impl Told {
                 .key
                 .as_deref()
                 .map(|key| PublicKey::from_openssh(key).map_or_else(|_| String::new(), |key| key.fingerprint()));
-            let own = json!({"room": own.name, "folder": own.folder, "names": own.names, "key": key, "recipient": own.recipient});
+            let own = json!({"room": own.name, "folder": own.folder, "names": own.names, "key": key, "recipient": own.recipient, "elsewhere": own.elsewhere});
             let same = |(name, value): (&String, &Value)| told.get(name).unwrap_or(&Value::Null) == value;
             own.as_object().is_some_and(|own| own.iter().all(same))
         };
         compare("room", self.rooms.iter(), &there, same, found);
+        Ok(())
+    }
+
+    fn updates(&self, sql: &Connection, found: &mut Vec<String>) -> Result<(), Failure> {
+        let own = |update: Update| {
+            let applied = update.applied.is_some();
+            (update.kind.to_string(), Newest { number: update.number, bundle: update.bundle.to_string(), applied })
+        };
+        let there: BTreeMap<_, _> = updates::all(sql)?.into_iter().map(own).collect();
+        compare("update", self.updates.iter(), &there, |told, own| told == own, found);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use super::row;
 use crate::control::failure::{Failure, refuse};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::ids::SourceName;
+use sluse_protocol::ids::{RoomName, SourceName};
 use sluse_protocol::operator::SourceInfo;
 use sluse_protocol::refusal::Code;
 use sluse_protocol::sshsig::PublicKey;
@@ -18,6 +18,8 @@ pub struct Source {
     pub name: SourceName,
     /// Its signing key.
     pub identity: PublicKey,
+    /// The room out of which it exports, where it is a room's.
+    pub room: Option<RoomName>,
     /// Since when.
     pub enrolled: Timestamp,
     /// When an operator shut it out.
@@ -40,6 +42,8 @@ pub struct Certificate {
 pub struct Invite {
     /// For whom.
     pub source: SourceName,
+    /// The room out of which that exports, where it is a room's.
+    pub room: Option<RoomName>,
     /// SHA-256 of its secret.
     pub token: Sha256,
     /// Until when it is good.
@@ -54,6 +58,7 @@ fn source_from_row(row: &Row<'_>) -> rusqlite::Result<Source> {
     Ok(Source {
         name: row::text(row, "name")?,
         identity: row::text::<OpenSsh>(row, "identity")?.0,
+        room: row::maybe_text(row, "room")?,
         enrolled: row::time(row, "enrolled")?,
         revoked: row::maybe_time(row, "revoked")?,
     })
@@ -71,7 +76,8 @@ impl std::str::FromStr for OpenSsh {
 
 /// A source that was enrolled at some time.
 pub fn find(sql: &Connection, name: &SourceName) -> Result<Option<Source>, Failure> {
-    let mut statement = sql.prepare_cached("SELECT name, identity, enrolled, revoked FROM sources WHERE name = ?")?;
+    let mut statement =
+        sql.prepare_cached("SELECT name, identity, room, enrolled, revoked FROM sources WHERE name = ?")?;
     Ok(statement.query_row([name.as_str()], source_from_row).optional()?)
 }
 
@@ -102,10 +108,11 @@ pub fn certificate(sql: &Connection, sha256: &Sha256) -> Result<Option<Certifica
 
 /// An invite, by the SHA-256 of its certificate.
 pub fn invite(sql: &Connection, certificate: &Sha256) -> Result<Option<Invite>, Failure> {
-    let text = "SELECT source, token, expires, used, withdrawn FROM invites WHERE certificate = ?";
+    let text = "SELECT source, room, token, expires, used, withdrawn FROM invites WHERE certificate = ?";
     let found = sql.prepare_cached(text)?.query_row([certificate.to_string()], |row| {
         Ok(Invite {
             source: row::text(row, "source")?,
+            room: row::maybe_text(row, "room")?,
             token: row::text(row, "token")?,
             expires: row::time(row, "expires")?,
             used: row::maybe_time(row, "used")?.is_some(),
@@ -125,12 +132,12 @@ pub fn certified_until(sql: &Connection, name: &SourceName) -> Result<Option<Tim
 pub fn all(sql: &Connection) -> Result<Vec<SourceInfo>, Failure> {
     let text = "
         SELECT name, CASE WHEN revoked IS NULL THEN 'enrolled' ELSE 'revoked' END AS status,
-               coalesce(revoked, enrolled) AS since,
+               coalesce(revoked, enrolled) AS since, room,
                (SELECT max(expires) FROM certificates WHERE source = name AND withdrawn IS NULL) AS expires
         FROM sources
         UNION ALL
         SELECT source, CASE WHEN min(withdrawn) IS NULL THEN 'invited' ELSE 'revoked' END,
-               max(coalesce(withdrawn, issued)), max(expires)
+               max(coalesce(withdrawn, issued)), max(room), max(expires)
         FROM invites WHERE source NOT IN (SELECT name FROM sources) GROUP BY source
         ORDER BY name";
     let mut statement = sql.prepare_cached(text)?;
@@ -138,6 +145,7 @@ pub fn all(sql: &Connection) -> Result<Vec<SourceInfo>, Failure> {
         Ok(SourceInfo {
             name: row::text(row, "name")?,
             status: row.get("status")?,
+            room: row::maybe_text(row, "room")?,
             since: row::time(row, "since")?,
             expires: row::maybe_time(row, "expires")?,
         })
@@ -152,11 +160,19 @@ pub fn insert_invite(
     certificate: &Sha256,
     token: &Sha256,
     expires: Timestamp,
+    room: Option<&RoomName>,
 ) -> Result<(), Failure> {
     withdraw_invites(write, source)?;
     write.sql.execute(
-        "INSERT INTO invites (certificate, source, token, issued, expires) VALUES (?, ?, ?, ?, ?)",
-        params![certificate.to_string(), source.as_str(), token.to_string(), write.now.unix(), expires.unix()],
+        "INSERT INTO invites (certificate, source, room, token, issued, expires) VALUES (?, ?, ?, ?, ?, ?)",
+        params![
+            certificate.to_string(),
+            source.as_str(),
+            room.map(RoomName::as_str),
+            token.to_string(),
+            write.now.unix(),
+            expires.unix()
+        ],
     )?;
     Ok(())
 }
@@ -180,12 +196,17 @@ pub fn use_invite(write: &Write<'_>, certificate: &Sha256) -> Result<bool, Failu
 }
 
 /// Enrols a source with its signing key; the certificates that this zone issued to it before are replaced.
-pub fn enrol(write: &Write<'_>, name: &SourceName, identity: &PublicKey) -> Result<(), Failure> {
+pub fn enrol(
+    write: &Write<'_>,
+    name: &SourceName,
+    identity: &PublicKey,
+    room: Option<&RoomName>,
+) -> Result<(), Failure> {
     let now = write.now.unix();
     write.sql.execute(
-        "INSERT INTO sources (name, identity, enrolled) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (name) DO UPDATE SET identity = ?2, enrolled = ?3, revoked = NULL, revoke_reason = NULL",
-        params![name.as_str(), identity.to_openssh(), now],
+        "INSERT INTO sources (name, identity, enrolled, room) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (name) DO UPDATE SET identity = ?2, enrolled = ?3, room = ?4, revoked = NULL, revoke_reason = NULL",
+        params![name.as_str(), identity.to_openssh(), now, room.map(RoomName::as_str)],
     )?;
     let withdraw = "UPDATE certificates SET withdrawn = ? WHERE source = ? AND withdrawn IS NULL";
     write.sql.execute(withdraw, params![now, name.as_str()])?;

@@ -13,7 +13,7 @@ fn signer() -> Signer {
     Signer { zone, key, chain }
 }
 
-fn open(path: &Path) -> Result<Store, RoleError> {
+pub fn open(path: &Path) -> Result<Store, RoleError> {
     Store::open(path, signer(), Box::new(|| Timestamp::from_unix(1_800_000_000)), None)
 }
 
@@ -25,6 +25,14 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 
 fn record(store: &Store, act: &str) {
     store.write(|write| write.record(&Who::Control, act, None, json!({"n": 1})).map(drop)).unwrap();
+}
+
+/// The acts in the log.
+pub fn audited(store: &Store) -> Vec<String> {
+    let (_, text) = store.read(|sql| audit::lines(sql, 0, 100_000)).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["act"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn rows(store: &Store) -> i64 {
@@ -61,7 +69,7 @@ fn a_commit_that_fails_leaves_neither_row_nor_leaf() {
         write.sql.execute("INSERT INTO certificates (sha256, source, expires) VALUES ('a', 'nobody', 0)", [])?;
         Ok(())
     });
-    assert!(matches!(failed, Err(Failure::Fault(Fault::Database(_)))));
+    assert!(matches!(failed, Err(Failure::Fault(Fault::Commit(_)))));
     assert_eq!((store.audit_position(), rows(&store)), (before, 1));
     record(&store, "third");
     drop(store);
@@ -77,7 +85,8 @@ fn a_commit_that_fails_is_an_error_also_where_nothing_was_recorded() {
         write.sql.execute("INSERT INTO certificates (sha256, source, expires) VALUES ('a', 'nobody', 0)", [])?;
         Ok(())
     });
-    assert!(matches!(failed, Err(Failure::Fault(Fault::Database(_)))), "{failed:?}");
+    assert!(matches!(failed, Err(Failure::Fault(Fault::Commit(_)))), "{failed:?}");
+    record(&store, "first");
 }
 
 #[test]

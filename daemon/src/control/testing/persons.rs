@@ -46,8 +46,13 @@ pub fn people(accounts: Accounts) -> People {
 impl Bench {
     /// The same as [`Bench::new`], and from then on with the separated powers of [`PEOPLE`].
     pub fn separated() -> Self {
+        Self::new().separate()
+    }
+
+    /// The same zone with the separated powers of [`PEOPLE`].
+    pub fn separate(self) -> Self {
         let accounts = PEOPLE.iter().map(|(_, uid, group)| (*uid, vec![*group])).collect();
-        Self { accounts: Some(Arc::new(Mutex::new(accounts))), ..Self::new() }.restart()
+        Self { accounts: Some(Arc::new(Mutex::new(accounts))), ..self }.restart()
     }
 
     /// Puts a person into groups, or takes the account away; of one who is in no group at all, the system cannot be asked.

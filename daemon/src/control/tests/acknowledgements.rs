@@ -25,6 +25,7 @@ fn set_key(bench: &Bench, key: Option<&SigningKey>) -> OperatorReply {
         name: "room".parse().unwrap(),
         key,
         recipient: None,
+        until: None,
         reason: "its own".into(),
     })
 }
@@ -184,6 +185,7 @@ fn an_agreement_that_waits_needs_a_room_with_a_key_and_such_a_room_keeps_one() {
         name: "room".parse().unwrap(),
         key: Some("x".into()),
         recipient: None,
+        until: None,
         reason: "y".into(),
     };
     assert!(matches!(bench.operate(bad), OperatorReply::Refused(refusal) if refusal.code == Code::Invalid));

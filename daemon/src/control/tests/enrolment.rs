@@ -10,7 +10,7 @@ use sluse_protocol::sshsig::{NAMESPACE_ENROL, SigningKey};
 use sluse_protocol::transfer::State;
 
 pub fn invite(bench: &Bench, name: &str) -> String {
-    let request = OperatorRequest::SourceInvite { name: name.parse().unwrap(), hours: 1 };
+    let request = OperatorRequest::SourceInvite { name: name.parse().unwrap(), hours: 1, room: None };
     let (reply, text) = bench.ask_operator(request, &[]);
     assert!(matches!(reply, OperatorReply::Invite { .. }), "{reply:?}");
     String::from_utf8(text).unwrap()
@@ -184,13 +184,13 @@ fn a_later_invite_takes_the_one_before_back() {
 fn an_enrolled_name_is_not_given_to_new_keys_before_its_certificate_runs_out() {
     let bench = Bench::new();
     bench.accepted(&Dataset::default());
-    let again = OperatorRequest::SourceInvite { name: lab(), hours: 1 };
+    let again = OperatorRequest::SourceInvite { name: lab(), hours: 1, room: None };
     assert_operator_refused(&bench.operate(again.clone()), Code::NameTaken);
     bench.wait(340 * DAY);
     let certificate = enrolled(bench.enrol_with(&invite(&bench, "lab")));
     assert_eq!(identify(&bench, &certificate), ReceiveReply::Peer { source: Some(lab()) });
     for hours in [0, 721] {
-        let request = OperatorRequest::SourceInvite { name: "new".parse().unwrap(), hours };
+        let request = OperatorRequest::SourceInvite { name: "new".parse().unwrap(), hours, room: None };
         assert_operator_refused(&bench.operate(request), Code::Invalid);
     }
 }

@@ -7,6 +7,7 @@ use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::receipt::{Receipt, ReceiptKind};
 use sluse_protocol::roles::{InspectReply, InspectRequest, ReceiveReply, ReceiveRequest};
 use sluse_protocol::transfer::State;
+use sluse_protocol::update::{Kind, Step};
 use std::fs;
 
 fn receipt(bench: &Bench, transfer: &TransferId, kind: ReceiptKind) -> (Vec<u8>, String) {
@@ -128,9 +129,17 @@ fn a_row_that_says_something_else_than_the_log_is_named_and_keeps_control_from_s
     bench.enrol("epic");
     bench.operate(OperatorRequest::SourceRevoke { name: "epic".parse().unwrap(), reason: "stolen".into() });
     let key = Some(identity_key().public().to_openssh());
-    let change =
-        OperatorRequest::RoomChange { name: "room".parse().unwrap(), key, recipient: None, reason: "its own".into() };
+    let change = OperatorRequest::RoomChange {
+        name: "room".parse().unwrap(),
+        key,
+        recipient: None,
+        until: None,
+        reason: "its own".into(),
+    };
     assert_eq!(bench.operate(change), OperatorReply::Done);
+    let (kind, bundle, key) = (Kind::Yara, Sha256::of(b"bundle"), identity_key().public().to_openssh());
+    let step = Step::Admit { kind, number: 7, bundle, key };
+    assert_eq!(bench.operate(OperatorRequest::Update { step }), OperatorReply::Done);
     let (layout, mut folder) = (bench.layout(), bench.stop());
     let path = layout.database();
     let certificate = "0".repeat(64);
@@ -153,6 +162,9 @@ fn a_row_that_says_something_else_than_the_log_is_named_and_keeps_control_from_s
             format!("INSERT INTO certificates (sha256, source, expires) VALUES ('{certificate}', 'lab', 4000000000)"),
             "a certificate of source lab".into(),
         ),
+        ("UPDATE updates SET number = 6".into(), "update yara".into()),
+        ("UPDATE updates SET applied = 1".into(), "update yara".into()),
+        ("DELETE FROM updates".into(), "update yara".into()),
         ("UPDATE rooms SET folder = 'elsewhere'".into(), "room room".into()),
         ("UPDATE rooms SET key = NULL".into(), "room room".into()),
         (format!("UPDATE rooms SET recipient = '{}'", recipient(7)), "room room".into()),

@@ -52,6 +52,7 @@ fn a_plan_that_is_not_what_was_announced_is_refused() {
         key: Sha256::of(b"k"),
         totals: dataset.totals(),
         plan_sha256: Sha256::of(b"other"),
+        delta: None,
         free_bytes: 1 << 40,
     };
     assert_refused(&bench.ask(offer.clone()).0, Code::BadDocument);
@@ -124,6 +125,7 @@ fn a_source_has_a_thousand_transfers_under_way_at_most() {
                 plan_sha256: Sha256::of(b"plan"),
                 plan_bytes: 1,
                 totals: Totals { files: 1, folders: 0, bytes: 0 },
+                delta: None,
                 identity,
             };
             transfers::insert(write, &offered)?;

@@ -13,7 +13,7 @@ use sluse_protocol::transfer::State;
 
 fn add_room(bench: &Bench, name: &str, folder: &str) -> OperatorReply {
     let (name, folder) = (name.parse().unwrap(), folder.to_owned());
-    bench.operate(OperatorRequest::RoomAdd { name, folder, names: NameRule::Posix })
+    bench.operate(OperatorRequest::RoomAdd { name, folder, names: NameRule::Posix, elsewhere: None })
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn the_manifest_can_be_read_in_steps_once_it_is_sealed() {
     let bench = Bench::new();
     let dataset = Dataset::default();
     let transfer = bench.accepted(&dataset);
-    let read = |offset| OperatorRequest::Manifest { transfer: transfer.clone(), offset };
+    let read = |offset| OperatorRequest::Manifest { transfer: transfer.clone(), part: false, offset };
     assert_operator_refused(&bench.operate(read(0)), Code::WrongState);
     bench.seal(&dataset, &transfer);
     let whole = dataset.manifest(&dataset.manifest_header(&transfer)).into_bytes();
@@ -164,7 +164,8 @@ fn a_list_that_no_single_answer_holds_comes_in_pages() {
     for name in &names {
         // 400 of these are far more than the 256 KiB of an answer.
         let folder = vec![format!("{name}-{}", "x".repeat(200)); 5].join("/");
-        let add = OperatorRequest::RoomAdd { name: name.parse().unwrap(), folder, names: NameRule::Posix };
+        let add =
+            OperatorRequest::RoomAdd { name: name.parse().unwrap(), folder, names: NameRule::Posix, elsewhere: None };
         assert_eq!(bench.operate(add), OperatorReply::Done);
     }
     let (mut found, mut pages, mut after) = (Vec::new(), 0, None);

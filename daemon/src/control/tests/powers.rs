@@ -9,6 +9,7 @@ use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::Code;
 use sluse_protocol::register::Filter;
 use sluse_protocol::transfer::State;
+use sluse_protocol::update::Step;
 
 /// A request of each kind, about things that are there.
 fn requests(transfer: &TransferId) -> Vec<OperatorRequest> {
@@ -16,11 +17,11 @@ fn requests(transfer: &TransferId) -> Vec<OperatorRequest> {
     let (agreement, source): (AgreementId, SourceName) = ("lab".parse().unwrap(), "pacs".parse().unwrap());
     let reason = || "why".to_owned();
     vec![
-        R::SourceInvite { name: source.clone(), hours: 1 },
+        R::SourceInvite { name: source.clone(), hours: 1, room: None },
         R::SourceList { after: None },
         R::SourceRevoke { name: source, reason: reason() },
-        R::RoomAdd { name: "other".parse().unwrap(), folder: "other".into(), names: NameRule::Posix },
-        R::RoomChange { name: "room".parse().unwrap(), key: None, recipient: None, reason: reason() },
+        R::RoomAdd { name: "other".parse().unwrap(), folder: "other".into(), names: NameRule::Posix, elsewhere: None },
+        R::RoomChange { name: "room".parse().unwrap(), key: None, recipient: None, until: None, reason: reason() },
         R::RoomList { after: None },
         R::AgreementAdd,
         R::AgreementChange { reason: reason() },
@@ -31,8 +32,10 @@ fn requests(transfer: &TransferId) -> Vec<OperatorRequest> {
         R::AgreementResume { id: agreement.clone(), reason: reason() },
         R::Transfers { state: None, before: None },
         R::Show { transfer: transfer.clone() },
-        R::Manifest { transfer: transfer.clone(), offset: 0 },
+        R::Manifest { transfer: transfer.clone(), part: false, offset: 0 },
         R::Receipt { transfer: transfer.clone(), kind: ReceiptKind::Received },
+        R::ArchiveList { after: None },
+        R::ArchiveEnd { transfer: transfer.clone(), reason: reason() },
         R::Retain { transfer: transfer.clone(), reason: reason() },
         R::LiftRetention { transfer: transfer.clone(), reason: reason() },
         R::InspectAgain { transfer: transfer.clone(), reason: reason() },
@@ -46,6 +49,8 @@ fn requests(transfer: &TransferId) -> Vec<OperatorRequest> {
         R::Snapshot,
         R::SnapshotBytes { offset: 0 },
         R::Rest,
+        R::Update { step: Step::Refused { code: Code::UpdateUnsigned, bundle: None } },
+        R::Updates,
         R::Health,
         R::AgreementEnd { id: agreement, reason: reason() },
     ]
@@ -106,7 +111,7 @@ fn root_is_an_administrator_and_no_second_person() {
     let ask = |request| crate::control::operators::ask(&bench.control, 0, request, &[]).0;
     assert!(forbidden(&ask(OperatorRequest::Release { transfer, reason: "I may all".into() })));
     assert!(matches!(
-        ask(OperatorRequest::SourceInvite { name: "pacs".parse().unwrap(), hours: 1 }),
+        ask(OperatorRequest::SourceInvite { name: "pacs".parse().unwrap(), hours: 1, room: None }),
         OperatorReply::Invite { .. }
     ));
 }

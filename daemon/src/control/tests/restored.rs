@@ -96,7 +96,7 @@ fn while_the_database_is_copied_others_write_the_timer_goes_on_and_the_copy_is_o
 #[test]
 fn invites_that_were_not_used_are_taken_back_by_a_restore() {
     let bench = Bench::new();
-    let invited = bench.operate(OperatorRequest::SourceInvite { name: "new".parse().unwrap(), hours: 24 });
+    let invited = bench.operate(OperatorRequest::SourceInvite { name: "new".parse().unwrap(), hours: 24, room: None });
     assert!(matches!(invited, OperatorReply::Invite { .. }), "{invited:?}");
     let (layout, end) = (bench.layout(), bench.control.store.audit_position());
     let folder = bench.stop();

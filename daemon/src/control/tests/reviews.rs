@@ -15,7 +15,7 @@ use sluse_protocol::transfer::State;
 use std::collections::BTreeSet;
 
 /// Separated powers, and an agreement that asks for two reviewers: written by olga, activated by ole.
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let bench = Bench::separated();
     let change = OperatorRequest::AgreementChange { reason: "sensitive".into() };
     bench.ask_as("olga", change, agreement("lab").replace("automatic", "two-reviewers").as_bytes());
@@ -34,7 +34,7 @@ fn waiting(bench: &Bench) -> TransferId {
     transfer
 }
 
-fn choose(bench: &Bench, name: &str, transfer: &TransferId, choice: Choice) -> OperatorReply {
+pub(super) fn choose(bench: &Bench, name: &str, transfer: &TransferId, choice: Choice) -> OperatorReply {
     let (transfer, reason) = (transfer.clone(), format!("{name} looked"));
     let request = match choice {
         Choice::Release => OperatorRequest::Release { transfer, reason },
@@ -50,7 +50,7 @@ fn seen(bench: &Bench, name: &str, transfer: &TransferId) -> TransferDetails {
     }
 }
 
-const ONE_MORE: OperatorReply = OperatorReply::Reviewed { missing: 1 };
+pub(super) const ONE_MORE: OperatorReply = OperatorReply::Reviewed { missing: 1 };
 
 #[test]
 fn two_persons_release_and_both_stand_in_the_receipt_and_the_log() {

@@ -297,7 +297,10 @@ fn an_agreement_that_expires_while_it_is_suspended_releases_nothing_when_it_is_r
     let bench = Bench::empty();
     bench.enrol("lab");
     let names = sluse_protocol::path::NameRule::Posix;
-    done(&bench, OperatorRequest::RoomAdd { name: "room".parse().unwrap(), folder: "room".into(), names });
+    done(
+        &bench,
+        OperatorRequest::RoomAdd { name: "room".parse().unwrap(), folder: "room".into(), names, elsewhere: None },
+    );
     bench.agree(&agreement("lab").replace("2099-01-01", "2027-02-01"));
     bench.mint(0..40);
     let transfer = bench.released(&Dataset::default());

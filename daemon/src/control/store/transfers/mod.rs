@@ -11,14 +11,17 @@ use super::row;
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use sluse_protocol::acknowledgement::Acknowledgement;
+use sluse_protocol::courier::Stored;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
 use sluse_protocol::finding::Report;
 use sluse_protocol::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId};
 use sluse_protocol::limits::CHUNK_BYTES;
 use sluse_protocol::operator::Retained;
+use sluse_protocol::part::{Part, PartOf};
 use sluse_protocol::receipt::DecisionRecord;
 use sluse_protocol::refusal::Refusal;
+use sluse_protocol::sync::Delta;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
 
@@ -43,6 +46,8 @@ pub struct Transfer {
     pub plan_bytes: u64,
     /// What the plan adds up to.
     pub totals: Totals,
+    /// That it carries the difference from another version.
+    pub delta: Option<Delta>,
     /// The public half of its identity.
     pub identity: String,
     /// Where it is in its life.
@@ -63,12 +68,16 @@ pub struct Transfer {
     pub report: Option<Report>,
     /// How it was decided.
     pub decision: Option<DecisionRecord>,
+    /// What of it was released, where files were left out.
+    pub part: Option<Part>,
     /// What the source may know of why it is where it is.
     pub reason: Option<Refusal>,
     /// The key of `deliver`'s that its identity was re-wrapped to.
     pub wrapped_to: Option<String>,
     /// The bag's folder, relative to the room's.
     pub bag: Option<String>,
+    /// How it was stored, where the room is elsewhere.
+    pub stored: Option<Stored>,
     /// When it was delivered.
     pub delivered: Option<Timestamp>,
     /// The room's own word that it has it.
@@ -104,16 +113,49 @@ pub struct Seal {
     pub chunk_list: Sha256,
 }
 
+/// A list of files, and what it adds up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// SHA-256 of the list.
+    pub manifest_sha256: Sha256,
+    /// Its sums.
+    pub totals: Totals,
+    /// That it is of a part, and of which whole.
+    pub part_of: Option<PartOf>,
+}
+
 impl Transfer {
+    /// What of a sealed transfer its room receives: the whole, unless files were left out.
+    pub fn released(&self) -> Option<Listed> {
+        let whole = self.seal.as_ref()?.manifest_sha256;
+        Some(match self.part {
+            None => Listed { manifest_sha256: whole, totals: self.totals, part_of: None },
+            Some(Part { manifest_sha256, totals, left_out }) => {
+                Listed { manifest_sha256, totals, part_of: Some(PartOf { manifest_sha256: whole, left_out }) }
+            }
+        })
+    }
+
+    /// Bytes that its chunks carry.
+    pub fn carried(&self) -> u64 {
+        carried(&self.totals, self.delta.as_ref())
+    }
+
     /// Number of chunks.
     pub fn chunks(&self) -> u32 {
-        u32::try_from(self.totals.chunks(CHUNK_BYTES)).unwrap_or(u32::MAX)
+        u32::try_from(self.carried().div_ceil(u64::from(CHUNK_BYTES))).unwrap_or(u32::MAX)
     }
+}
+
+/// Bytes that are carried of a version: of all its files, or of its difference from another.
+pub fn carried(totals: &Totals, delta: Option<&Delta>) -> u64 {
+    delta.map_or(totals.bytes, Delta::bytes)
 }
 
 const COLUMNS: &str = "id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, bytes, identity, \
     state, since, offered, durable, progressed, manifest_sha256, manifest_signature, chunk_list, seal_refusal, report, \
-    decision, reason, wrapped_to, bag, delivered, acknowledgement, withdrawal, purge_after, retained, escalated";
+    decision, part, reason, wrapped_to, bag, stored, delivered, acknowledgement, withdrawal, purge_after, retained, escalated, \
+     delta";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
     let manifest: Option<Sha256> = row::maybe_text(row, "manifest_sha256")?;
@@ -139,6 +181,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
             folders: row::count(row, "folders")?,
             bytes: row::count(row, "bytes")?,
         },
+        delta: row::maybe_json(row, "delta")?,
         identity: row.get("identity")?,
         state: row::text(row, "state")?,
         since: row::time(row, "since")?,
@@ -149,9 +192,11 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
         seal_refusal: row::maybe_json(row, "seal_refusal")?,
         report: row::maybe_json(row, "report")?,
         decision: row::maybe_json(row, "decision")?,
+        part: row::maybe_json(row, "part")?,
         reason: row::maybe_json(row, "reason")?,
         wrapped_to: row.get("wrapped_to")?,
         bag: row.get("bag")?,
+        stored: row::maybe_json(row, "stored")?,
         delivered: row::maybe_time(row, "delivered")?,
         acknowledgement: row::maybe_json(row, "acknowledgement")?,
         withdrawal: row::maybe_json(row, "withdrawal")?,

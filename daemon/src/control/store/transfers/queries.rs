@@ -6,7 +6,7 @@ use crate::control::failure::{Failure, refuse};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::{Finding, Report};
-use sluse_protocol::ids::{AgreementId, SourceName, TransferId};
+use sluse_protocol::ids::{AgreementId, DatasetName, SourceName, TransferId};
 use sluse_protocol::refusal::Code;
 use sluse_protocol::time::Timestamp;
 use sluse_protocol::transfer::State;
@@ -65,9 +65,9 @@ pub fn page(
     many(sql, rest, params![state.map(State::as_str), before.map(TransferId::as_str), limit])
 }
 
-/// Of each source, the first transfer in one of `states` that `wanted` takes. A source's transfers that wait for more than an
+/// Of each agreement, the first transfer in one of `states` that `wanted` takes. Its transfers that wait for more than an
 /// hour come first, oldest first; then its small ones before its large ones, so that a large one holds up none.
-pub fn first_of_each_source(
+pub fn first_of_each_agreement(
     sql: &Connection,
     states: &[State],
     now: Timestamp,
@@ -83,8 +83,8 @@ pub fn first_of_each_source(
     let mut rows = statement.query([])?;
     let mut firsts: Vec<Transfer> = Vec::new();
     while let Some(row) = rows.next()? {
-        let source: SourceName = row::text(row, "source")?;
-        if firsts.iter().any(|transfer| transfer.source == source) {
+        let agreement: AgreementId = row::text(row, "agreement")?;
+        if firsts.iter().any(|transfer| transfer.agreement == agreement) {
             continue;
         }
         let transfer = from_row(row)?;
@@ -100,17 +100,111 @@ pub fn all_in(sql: &Connection, states: &[State]) -> Result<Vec<Transfer>, Failu
     many(sql, &format!("WHERE state IN ({}) ORDER BY id", list(states)), [])
 }
 
-/// Transfers whose retention is over and was not extended, which `wanted` takes: the first.
+/// The latest transfer of a dataset, whatever became of it.
+pub fn latest_of(
+    sql: &Connection,
+    source: &SourceName,
+    agreement: &AgreementId,
+    dataset: &DatasetName,
+) -> Result<Option<Transfer>, Failure> {
+    let condition = "source = ? AND agreement = ? AND dataset = ? ORDER BY id DESC LIMIT 1";
+    one(sql, condition, [source.as_str(), agreement.as_str(), dataset.as_str()])
+}
+
+/// Of a dataset that is kept in sync, the latest version that was sealed and is not lost.
+pub fn latest_version(
+    sql: &Connection,
+    source: &SourceName,
+    agreement: &AgreementId,
+    dataset: &DatasetName,
+) -> Result<Option<Transfer>, Failure> {
+    let condition = format!(
+        "source = ? AND agreement = ? AND dataset = ? AND manifest_sha256 IS NOT NULL AND state NOT IN ({}) \
+         ORDER BY id DESC LIMIT 1",
+        list(NO_VERSION)
+    );
+    one(sql, &condition, [source.as_str(), agreement.as_str(), dataset.as_str()])
+}
+
+/// Of a dataset that is kept in sync, the latest version that was delivered; of those that were offered before another one, if it is named.
+pub fn delivered_version(
+    sql: &Connection,
+    (source, agreement, dataset): (&SourceName, &AgreementId, &DatasetName),
+    before: Option<&TransferId>,
+) -> Result<Option<Transfer>, Failure> {
+    let condition = "source = ?1 AND agreement = ?2 AND dataset = ?3 AND delivered IS NOT NULL \
+                     AND (?4 IS NULL OR id < ?4) ORDER BY id DESC LIMIT 1";
+    let before = before.map(TransferId::as_str);
+    one(sql, condition, params![source.as_str(), agreement.as_str(), dataset.as_str(), before])
+}
+
+/// Versions that their agreements do not keep in their rooms any more, which `wanted` takes: the first. Never the latest one; and only what
+/// was acknowledged, where that is waited for.
+pub fn first_to_remove(
+    sql: &Connection,
+    now: Timestamp,
+    mut wanted: impl FnMut(&Transfer) -> bool,
+) -> Result<Option<Transfer>, Failure> {
+    let rest = "
+        t JOIN (SELECT id AS kept_by, checked -> '$.sync.keep' AS keep, checked ->> '$.acknowledgement' AS awaited
+            FROM agreements WHERE checked ->> '$.sync.keep' IS NOT NULL) ON kept_by = t.agreement
+        WHERE t.delivered IS NOT NULL AND t.removed IS NULL AND t.retained IS NULL
+            AND (t.state IN ('acknowledged', 'purged') OR (t.state = 'delivered' AND awaited IS NULL))
+            AND coalesce(t.delivered < ?1 - 86400 * (keep ->> 'days'), TRUE)
+            AND (SELECT count(*) FROM transfers newer WHERE newer.agreement = t.agreement AND newer.source = t.source
+                AND newer.dataset = t.dataset AND newer.delivered IS NOT NULL AND newer.removed IS NULL AND newer.id > t.id)
+                >= coalesce(keep ->> 'versions', 1)
+        ORDER BY t.id";
+    let mut statement = sql.prepare_cached(&format!("SELECT {COLUMNS} FROM transfers {rest}"))?;
+    let mut rows = statement.query([now.unix()])?;
+    while let Some(row) = rows.next()? {
+        let transfer = from_row(row)?;
+        if wanted(&transfer) {
+            return Ok(Some(transfer));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a transfer's bag stands in its room.
+pub fn is_in_room(sql: &Connection, id: &TransferId) -> Result<bool, Failure> {
+    let text = "SELECT EXISTS (SELECT 1 FROM transfers WHERE id = ? AND delivered IS NOT NULL AND removed IS NULL)";
+    Ok(sql.prepare_cached(text)?.query_row([id.as_str()], |row| row.get(0))?)
+}
+
+/// States in which a sealed transfer is no version of its dataset: not received yet, or lost.
+const NO_VERSION: &[State] = &[
+    State::Offered,
+    State::Receiving,
+    State::Refused,
+    State::Rejected,
+    State::Expired,
+    State::Cancelled,
+    State::Failed,
+];
+
+/// What keeps a transfer from being purged although its time is over: it is the current version of a dataset that is kept in sync, on
+/// which the next one is built; or one is being built on it.
+const NEEDED: &str = "
+    (delivered IS NOT NULL
+        AND EXISTS (SELECT 1 FROM agreements a WHERE a.id = t.agreement AND a.revoked IS NULL
+            AND a.checked ->> 'sync' IS NOT NULL AND a.checked ->> 'valid_to' >= ?2)
+        AND NOT EXISTS (SELECT 1 FROM transfers newer WHERE newer.source = t.source AND newer.agreement = t.agreement
+            AND newer.dataset = t.dataset AND newer.delivered IS NOT NULL AND newer.id > t.id))
+    OR EXISTS (SELECT 1 FROM transfers next WHERE next.state IN ('offered', 'receiving', 'received', 'inspecting')
+        AND next.delta ->> 'base' = t.id)";
+
+/// Transfers whose retention is over and was not extended, which `wanted` takes and on which no version is built: the first.
 pub fn first_to_purge(
     sql: &Connection,
     now: Timestamp,
     mut wanted: impl FnMut(&Transfer) -> bool,
 ) -> Result<Option<Transfer>, Failure> {
-    let due = many(
-        sql,
-        "WHERE purge_after <= ? AND state <> 'purged' AND retained IS NULL ORDER BY purge_after LIMIT 1000",
-        [now.unix()],
-    )?;
+    let rest = format!(
+        "t WHERE purge_after <= ?1 AND state <> 'purged' AND retained IS NULL AND NOT ({NEEDED}) \
+         ORDER BY purge_after LIMIT 1000"
+    );
+    let due = many(sql, &rest, params![now.unix(), now.to_string()])?;
     Ok(due.into_iter().find(|transfer| wanted(transfer)))
 }
 

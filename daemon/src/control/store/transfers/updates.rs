@@ -5,13 +5,16 @@ use super::super::row::{int, to_json};
 use super::{Seal, Withdrawal};
 use crate::control::failure::Failure;
 use rusqlite::params;
+use sluse_protocol::courier::Stored;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
 use sluse_protocol::finding::Report;
 use sluse_protocol::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId};
 use sluse_protocol::operator::Retained;
+use sluse_protocol::part::Part;
 use sluse_protocol::receipt::DecisionRecord;
 use sluse_protocol::refusal::Refusal;
+use sluse_protocol::sync::Delta;
 use sluse_protocol::time::Timestamp;
 
 /// What an accepted offer says.
@@ -35,6 +38,8 @@ pub struct Offered {
     pub plan_bytes: u64,
     /// What the plan adds up to.
     pub totals: Totals,
+    /// That it carries the difference from another version.
+    pub delta: Option<Delta>,
     /// The public half of its identity.
     pub identity: String,
 }
@@ -46,8 +51,8 @@ pub fn insert(write: &mut Write<'_>, offered: &Offered) -> Result<(), Failure> {
         .sql
         .prepare_cached(
             "INSERT INTO transfers (id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, \
-             bytes, identity, state, since, offered, progressed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'offered', ?13, ?13, ?13)",
+             bytes, identity, delta, state, since, offered, progressed) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'offered', ?14, ?14, ?14)",
         )?
         .execute(params![
             offered.id.as_str(),
@@ -62,6 +67,7 @@ pub fn insert(write: &mut Write<'_>, offered: &Offered) -> Result<(), Failure> {
             int(totals.folders),
             int(totals.bytes),
             offered.identity,
+            offered.delta.as_ref().map(to_json),
             now,
         ])?;
     let id = offered.id.as_str();
@@ -98,9 +104,14 @@ pub fn set_report(write: &Write<'_>, id: &TransferId, report: &Report, findings:
     update(write, id, "report = ?, findings = ?", &[&to_json(&report), &findings])
 }
 
-/// Keeps how it was decided.
-pub fn set_decision(write: &Write<'_>, id: &TransferId, decision: &DecisionRecord) -> Result<(), Failure> {
-    update(write, id, "decision = ?", &[&to_json(decision)])
+/// Keeps how it was decided, and what of it was released where files were left out.
+pub fn set_decision(
+    write: &Write<'_>,
+    id: &TransferId,
+    decision: &DecisionRecord,
+    part: Option<&Part>,
+) -> Result<(), Failure> {
+    update(write, id, "decision = ?, part = ?", &[&to_json(decision), &part.map(to_json)])
 }
 
 /// Keeps what the source may know of why it is where it is.
@@ -118,10 +129,20 @@ pub fn clear_wrapped(write: &Write<'_>, id: &TransferId) -> Result<(), Failure> 
     update(write, id, "wrapped = NULL, wrapped_to = NULL", &[])
 }
 
-/// Keeps where the bag stands.
-pub fn set_delivered(write: &Write<'_>, id: &TransferId, bag: &str, tagmanifest: &Sha256) -> Result<(), Failure> {
-    let set = "bag = ?, tagmanifest = ?, delivered = ?";
-    update(write, id, set, &[&bag, &tagmanifest.to_string(), &write.now.unix()])
+/// Keeps where the bag stands and, in a room elsewhere, how it was stored.
+pub fn set_delivered(
+    write: &Write<'_>,
+    id: &TransferId,
+    (bag, tagmanifest): (&str, &Sha256),
+    stored: Option<&Stored>,
+) -> Result<(), Failure> {
+    let set = "bag = ?, tagmanifest = ?, stored = ?, delivered = ?";
+    update(write, id, set, &[&bag, &tagmanifest.to_string(), &stored.map(to_json), &write.now.unix()])
+}
+
+/// Notes that the bag is not in its room any more.
+pub fn set_removed(write: &Write<'_>, id: &TransferId) -> Result<(), Failure> {
+    update(write, id, "removed = ?", &[&write.now.unix()])
 }
 
 /// Notes how many chunks are durable.
