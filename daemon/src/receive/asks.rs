@@ -6,7 +6,7 @@ use super::refusals::Stop;
 use super::session::Session;
 use super::{bounds, greet};
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::ids::TransferId;
+use sluse_protocol::ids::{AgreementId, DatasetName, TransferId};
 use sluse_protocol::limits::POLL_TIMEOUT;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::Refusal;
@@ -70,6 +70,23 @@ pub async fn renew(intake: &Intake, session: &Session, request: String, proof: S
 pub async fn keys(intake: &Intake, session: &Session, after: u64) -> Result<(), Stop> {
     match intake.control.ask(ReceiveRequest::Keys { after }, Vec::new()).await? {
         (ReceiveReply::Keys, statements) => session.outbox().send(&Reply::Keys, &statements).await,
+        (other, _) => Err(unexpected(&other).into()),
+    }
+}
+
+/// Tells the source what there is of a dataset of its own.
+///
+/// # Errors
+/// When `control` refuses it, or the peer is gone.
+pub async fn versions(
+    intake: &Intake,
+    session: &Session,
+    agreement: AgreementId,
+    dataset: DatasetName,
+) -> Result<(), Stop> {
+    let request = ReceiveRequest::Versions { source: session.source().clone(), agreement, dataset };
+    match intake.control.ask(request, Vec::new()).await? {
+        (ReceiveReply::Versions(versions), _) => session.outbox().send(&Reply::Versions(versions), &[]).await,
         (other, _) => Err(unexpected(&other).into()),
     }
 }

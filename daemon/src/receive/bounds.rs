@@ -95,6 +95,9 @@ pub const AGENT_BYTES: usize = 100;
 /// Transfers that one `List` may ask for.
 pub const LIST: u16 = 1000;
 
+/// How often it is looked whether hours have ended: they are to the minute.
+pub const HOURS: Duration = Duration::from_secs(5);
+
 /// How often `control` is told how far transfers are.
 pub const PROGRESS: Duration = Duration::from_secs(1);
 

@@ -9,7 +9,8 @@ use super::commit::not_durable;
 use super::intake::Intake;
 use super::pool::Buffer;
 use super::refusals::{Stop, panicked, violation};
-use super::session::{Session, Share};
+use super::session::Session;
+use super::share::Share;
 use super::stored::ChunkFile;
 use super::transfer::{Admission, Slot, Transfer};
 use super::{bounds, pool};
@@ -52,11 +53,10 @@ async fn receive(intake: &Arc<Intake>, session: &Session, mut stream: RecvStream
     let transfer = session.transfer_named(&header.transfer);
     let transfer = transfer.ok_or_else(|| bad("a chunk of a transfer that this connection has not offered"))?;
     let (index, left) = (header.index, u64::from(header.length));
-    let share = session.share();
-    let mut incoming = Incoming { stream, left, transfer: Arc::clone(&transfer), share };
+    let mut incoming = Incoming { stream, left, transfer: Arc::clone(&transfer) };
     match transfer.admit(&header).await? {
         Admission::Durable => incoming.discard(intake).await?,
-        Admission::Fresh(slot) => store(intake, incoming, slot, header).await?,
+        Admission::Fresh(slot) => store(intake, transfer.share(), incoming, slot, header).await?,
     }
     let durable = Reply::Durable { transfer: transfer.id().clone() };
     session.outbox().send(&durable, &index.to_be_bytes()).await
@@ -81,8 +81,13 @@ enum Stage {
 }
 
 /// Writes a chunk, one record behind the network, and waits until it is durable.
-async fn store(intake: &Arc<Intake>, mut incoming: Incoming<'_>, slot: Slot, header: ChunkHeader) -> Result<(), Stop> {
-    let share = incoming.share;
+async fn store(
+    intake: &Arc<Intake>,
+    share: &Share,
+    mut incoming: Incoming,
+    slot: Slot,
+    header: ChunkHeader,
+) -> Result<(), Stop> {
     let mut stage = Stage::Unopened(slot);
     let (whole, record) = loop {
         let bytes = incoming.next(intake).await?;
@@ -121,14 +126,13 @@ async fn store(intake: &Arc<Intake>, mut incoming: Incoming<'_>, slot: Slot, hea
 }
 
 /// The bytes of a chunk that are still to come.
-struct Incoming<'s> {
+struct Incoming {
     stream: RecvStream,
     left: u64,
     transfer: Arc<Transfer>,
-    share: &'s Share,
 }
 
-impl Incoming<'_> {
+impl Incoming {
     /// The next record. With the last one, the stream has ended as announced.
     async fn next(&mut self, intake: &Intake) -> Result<Buffer, Stop> {
         let transfer = Arc::clone(&self.transfer);
@@ -141,7 +145,7 @@ impl Incoming<'_> {
 
     async fn record(&mut self, intake: &Intake) -> Result<Buffer, Stop> {
         let wanted = self.left.min(bounds::RECORD_BYTES as u64);
-        intake.turns.pass(self.share, usize::try_from(wanted).unwrap_or(usize::MAX)).await;
+        intake.turns.pass(self.transfer.share(), usize::try_from(wanted).unwrap_or(usize::MAX)).await;
         // A buffer is taken only when there is something to put into it.
         let first = self.first().await?;
         let mut buffer = intake.buffers.take().await;

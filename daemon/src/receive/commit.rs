@@ -6,14 +6,12 @@
 
 use super::pool::lock;
 use super::refusals::storage;
-use super::session::Share;
+use super::share::{Queue, Share};
 use super::stored::Whole;
 use super::transfer::{Slot, Transfer};
 use super::{bounds, folder};
 use sluse_protocol::chunk_index::Record;
-use sluse_protocol::ids::SourceName;
 use sluse_protocol::refusal::{Code, Refusal};
-use sluse_protocol::sharing::FairQueue;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -29,7 +27,7 @@ struct Waiting {
 /// The thread that makes chunks durable, and the chunks that wait for it: at most those in flight, in which sources take turns.
 #[derive(Debug, Default)]
 pub struct Committer {
-    waiting: Mutex<FairQueue<SourceName, Waiting>>,
+    waiting: Mutex<Queue<Waiting>>,
     more: Condvar,
 }
 
@@ -54,7 +52,7 @@ impl Committer {
     pub fn submit(&self, share: &Share, whole: Whole, record: Record) -> oneshot::Receiver<Result<Slot, Refusal>> {
         let (durable, result) = oneshot::channel();
         let bytes = whole.stored;
-        lock(&self.waiting).push(&share.source, share.weight, bytes, Waiting { whole, record, durable });
+        lock(&self.waiting).push(&share.flow, share.weights, bytes, Waiting { whole, record, durable });
         self.more.notify_one();
         result
     }

@@ -123,6 +123,7 @@ pub fn unexpected(reply: &ReceiveReply) -> Refusal {
         ReceiveReply::Renewed { .. } => "renewed",
         ReceiveReply::Keys => "keys",
         ReceiveReply::Accepted { .. } => "accepted",
+        ReceiveReply::Versions(_) => "versions",
         ReceiveReply::Sealed { .. } => "sealed",
         ReceiveReply::Status(_) => "status",
         ReceiveReply::Transfers { .. } => "transfers",

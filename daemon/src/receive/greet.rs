@@ -5,7 +5,8 @@ use super::control::unexpected;
 use super::frames::{Inbox, Outbox, close};
 use super::intake::Intake;
 use super::refusals::{Stop, violation};
-use super::session::{Session, Share};
+use super::session::Session;
+use super::share::Share;
 use super::{bounds, client_certificates, control};
 use quinn::Connection;
 use rustls::pki_types::CertificateDer;
@@ -43,8 +44,7 @@ pub async fn serve(intake: Arc<Intake>, connection: Connection, greeted: impl Fn
 }
 
 async fn serve_source(intake: &Arc<Intake>, connection: Connection, outbox: Outbox, inbox: Inbox, source: SourceName) {
-    let weight = intake.zone.settings.weight(&source);
-    let session = Session::new(Share { source, weight }, connection, outbox);
+    let session = Session::new(Share::of(&intake.zone.settings, source, None), connection, outbox);
     let entered = intake.enter(&session);
     let welcome = match &entered {
         // Asked once more, now that a source that is shut out from here on would be found among the connections.

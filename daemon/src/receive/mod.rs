@@ -42,6 +42,7 @@ mod door;
 mod folder;
 mod frames;
 mod greet;
+mod hours;
 mod intake;
 mod offer;
 mod pool;
@@ -49,6 +50,7 @@ mod refusals;
 mod registry;
 mod seal;
 mod session;
+mod share;
 mod stored;
 mod tls;
 mod transfer;
@@ -161,6 +163,7 @@ async fn serve(
         tokio::spawn(changes::report(Arc::clone(intake))),
         tokio::spawn(client_certificates::follow(Arc::clone(intake))),
         tokio::spawn(turns::serve(Arc::clone(intake))),
+        tokio::spawn(hours::keep(Arc::clone(intake))),
     ];
     let ended = tokio::select! {
         stopped = stop => stopped,

@@ -7,6 +7,7 @@ use super::frames::Inbox;
 use super::intake::Intake;
 use super::refusals::{Stop, panicked, storage};
 use super::session::Session;
+use super::share::Share;
 use super::transfer::Transfer;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
@@ -14,6 +15,7 @@ use sluse_protocol::ids::{AgreementId, DatasetName, TransferId};
 use sluse_protocol::limits::{CHUNK_BYTES, MAX_CHUNKS, MAX_DOCUMENT_BYTES, MAX_ENTRIES, PART_BYTES};
 use sluse_protocol::refusal::{Code, Refusal};
 use sluse_protocol::roles::{ReceiveReply, ReceiveRequest};
+use sluse_protocol::sync::Delta;
 use sluse_protocol::transfer::State;
 use sluse_protocol::wire::{DurableRecord, Reply};
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub struct Offer {
     pub plan_bytes: u64,
     /// SHA-256 of the plan.
     pub plan_sha256: Sha256,
+    /// That it travels as its difference from another version.
+    pub delta: Option<Delta>,
 }
 
 /// Answers an offer.
@@ -51,6 +55,7 @@ pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut In
         let intake = Arc::clone(intake);
         intake.clone().pool.run(session.share(), 0, move || folder::free_bytes(&intake.zone)).await.map_err(panicked)?
     };
+    let share = Share::of(&intake.zone.settings, session.source().clone(), Some(offer.agreement.clone()));
     let request = ReceiveRequest::Offer {
         source: session.source().clone(),
         upload: upload.keep(),
@@ -59,13 +64,14 @@ pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut In
         key: offer.key,
         totals: offer.totals,
         plan_sha256: offer.plan_sha256,
+        delta: offer.delta,
         free_bytes: free.map_err(|error| storage("ask for free space", &error))?,
     };
     let answer = intake.control.ask(request, Vec::new()).await;
     drop(announced);
     match answer? {
-        (ReceiveReply::Accepted { transfer, state: State::Receiving, recipient, totals }, _) => {
-            receive(intake, session, transfer, recipient, totals).await
+        (ReceiveReply::Accepted { transfer, state: State::Receiving, recipient, bytes }, _) => {
+            receive(intake, session, transfer, share, recipient, bytes).await
         }
         (ReceiveReply::Accepted { transfer, state, .. }, _) => {
             let accepted = Reply::Accepted { transfer, state, chunk_bytes: CHUNK_BYTES, durable: 0 };
@@ -98,10 +104,11 @@ async fn receive(
     intake: &Arc<Intake>,
     session: &Arc<Session>,
     id: TransferId,
+    share: Share,
     recipient: String,
-    totals: Totals,
+    bytes: u64,
 ) -> Result<(), Stop> {
-    let transfer = open(intake, session, &id, recipient, totals).await?;
+    let transfer = open(intake, session, &id, share, recipient, bytes).await?;
     // Asked now that an end of the transfer would find this connection: what ended a moment ago must not be written.
     let state = asks::state(intake, session, &id).await?;
     if state != State::Receiving {
@@ -120,8 +127,9 @@ async fn open(
     intake: &Arc<Intake>,
     session: &Arc<Session>,
     id: &TransferId,
+    share: Share,
     recipient: String,
-    totals: Totals,
+    bytes: u64,
 ) -> Result<Arc<Transfer>, Stop> {
     // A connection carries one transfer at a time.
     if let Some(other) = session.transfer().filter(|other| other.id() != id) {
@@ -132,7 +140,8 @@ async fn open(
     session.set_transfer(None);
     let (zone, id) = (intake.zone.clone(), id.clone());
     // The claim goes along: when the connection ends meanwhile, nobody else opens the folder before this is done with it.
-    let opened = tokio::task::spawn_blocking(move || (Transfer::open(&zone, &id, totals, &recipient), claim)).await;
+    let opened =
+        tokio::task::spawn_blocking(move || (Transfer::open(&zone, &id, share, bytes, &recipient), claim)).await;
     let (transfer, claim) = opened.map_err(|_| super::control::broken("a folder was not opened"))?;
     let transfer = transfer?;
     session.set_transfer(Some(Arc::clone(&transfer)));

@@ -2,9 +2,7 @@
 //! from.
 
 use super::bounds;
-use super::session::Share;
-use sluse_protocol::ids::SourceName;
-use sluse_protocol::sharing::FairQueue;
+use super::share::{Queue, Share};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +14,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// before the next, so that there are never more jobs than chunks in flight.
 #[derive(Default)]
 pub struct Pool {
-    jobs: Mutex<FairQueue<SourceName, Job>>,
+    jobs: Mutex<Queue<Job>>,
     more: Condvar,
 }
 
@@ -69,7 +67,7 @@ impl Pool {
             // Nobody may wait any more: then the result is dropped, here, on this thread.
             let _ = done.send(job());
         };
-        lock(&self.jobs).push(&share.source, share.weight, bounds::JOB_BYTES + bytes as u64, Box::new(job));
+        lock(&self.jobs).push(&share.flow, share.weights, bounds::JOB_BYTES + bytes as u64, Box::new(job));
         self.more.notify_one();
         result
     }
@@ -159,11 +157,12 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluse_protocol::sharing::Weights;
 
     #[test]
     fn a_source_with_many_streams_does_not_keep_another_ones_records_waiting() {
         let pool = Pool::default();
-        let share = |name: &str| Share { source: name.parse().unwrap(), weight: 1 };
+        let share = |name: &str| Share { flow: (name.parse().unwrap(), None), weights: Weights::EVEN };
         let (many, one) = (share("many"), share("one"));
         let order = Arc::new(Mutex::new(Vec::new()));
         let job = |name| {

@@ -4,7 +4,7 @@ use super::control::{Upload, broken, unexpected};
 use super::frames::Inbox;
 use super::intake::Intake;
 use super::refusals::{Stop, panicked, storage};
-use super::session::{Session, Share};
+use super::session::Session;
 use super::stored::{Encrypted, Whole};
 use super::transfer::Transfer;
 use sha2::Digest as _;
@@ -44,9 +44,9 @@ pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut In
     }
     let _announced = intake.documents.announce(session.source(), seal.manifest_bytes)?;
     let complete = Arc::clone(&transfer);
-    let chunk_list = intake.pool.run(session.share(), 0, move || complete.chunk_list()).await.map_err(panicked)?;
+    let chunk_list = intake.pool.run(transfer.share(), 0, move || complete.chunk_list()).await.map_err(panicked)?;
     let chunk_list = chunk_list.ok_or_else(|| Refusal::new(Code::MissingChunks, "not every chunk is durable"))?;
-    let upload = take_manifest(intake, session.share(), &transfer, inbox, &seal).await?;
+    let upload = take_manifest(intake, &transfer, inbox, &seal).await?;
     let (_, chunks) = transfer.progress();
 
     let mut claim = intake.registry.claim(&seal.transfer)?;
@@ -82,16 +82,15 @@ pub async fn answer(intake: &Arc<Intake>, session: &Arc<Session>, inbox: &mut In
 /// Passes the manifest on to `control` and stores it, encrypted and durable, beside the chunks.
 async fn take_manifest(
     intake: &Arc<Intake>,
-    share: &Share,
     transfer: &Arc<Transfer>,
     inbox: &mut Inbox,
     seal: &Seal,
 ) -> Result<Upload, Stop> {
     let upload = intake.control.upload();
-    let mut manifest = create(intake, share, transfer, seal.manifest_bytes).await?;
+    let mut manifest = create(intake, transfer, seal.manifest_bytes).await?;
     while let Some(part) = inbox.part().await? {
         let copy = part.clone();
-        let stored = intake.pool.run(share, copy.len(), move || manifest.write(&copy));
+        let stored = intake.pool.run(transfer.share(), copy.len(), move || manifest.write(&copy));
         let (stored, sent) = tokio::join!(stored, upload.part(part));
         manifest = stored.map_err(panicked)??;
         sent?;
@@ -104,10 +103,10 @@ async fn take_manifest(
     Ok(upload)
 }
 
-async fn create(intake: &Arc<Intake>, share: &Share, transfer: &Arc<Transfer>, bytes: u64) -> Result<Manifest, Stop> {
+async fn create(intake: &Arc<Intake>, transfer: &Arc<Transfer>, bytes: u64) -> Result<Manifest, Stop> {
     let slot = transfer.slot().await?;
     let shared = Arc::clone(intake);
-    let created = intake.pool.run(share, 0, move || {
+    let created = intake.pool.run(transfer.share(), 0, move || {
         shared.check_room(bytes)?;
         let file = Encrypted::create(slot, layout::MANIFEST.to_owned())?;
         Ok::<_, Refusal>(Manifest { file, hash: sha2::Sha256::new() })

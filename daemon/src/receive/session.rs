@@ -4,6 +4,7 @@ use super::frames::{Inbox, Outbox};
 use super::intake::Intake;
 use super::pool::lock;
 use super::refusals::{Stop, ends_connection, violation};
+use super::share::Share;
 use super::transfer::Transfer;
 use super::windows::Lease;
 use super::{asks, bounds, chunks, offer, seal};
@@ -17,15 +18,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
-
-/// A source, and its weight beside others.
-#[derive(Debug, Clone)]
-pub struct Share {
-    /// The source.
-    pub source: SourceName,
-    /// Its weight.
-    pub weight: u32,
-}
 
 /// A connection of an enrolled source.
 #[derive(Debug)]
@@ -68,10 +60,10 @@ impl Session {
 
     /// Whose it is.
     pub fn source(&self) -> &SourceName {
-        &self.share.source
+        self.share.source()
     }
 
-    /// Whose it is, and how much that source gets beside others.
+    /// Whose it is, and how much that source gets beside others, before it is known under which agreement.
     pub fn share(&self) -> &Share {
         &self.share
     }
@@ -165,7 +157,7 @@ impl Session {
                 Err(Stop::Gone) => return None,
                 Err(Stop::Refused(refusal)) if ends_connection(refusal.code) => return Some(refusal),
                 Err(Stop::Refused(refusal)) => {
-                    tracing::warn!(source = %self.share.source, code = %refusal.code, "refused: {}", refusal.message);
+                    tracing::warn!(source = %self.share.source(), code = %refusal.code, "refused: {}", refusal.message);
                     self.outbox.send(&Reply::Refused(refusal), &[]).await.ok()?;
                 }
             }
@@ -187,8 +179,8 @@ impl Session {
 
     async fn answer(self: &Arc<Self>, intake: &Arc<Intake>, inbox: &mut Inbox, request: Request) -> Result<(), Stop> {
         match request {
-            Request::Offer { agreement, dataset, key, totals, plan_bytes, plan_sha256 } => {
-                let offer = offer::Offer { agreement, dataset, key, totals, plan_bytes, plan_sha256 };
+            Request::Offer { agreement, dataset, key, totals, plan_bytes, plan_sha256, delta } => {
+                let offer = offer::Offer { agreement, dataset, key, totals, plan_bytes, plan_sha256, delta };
                 offer::answer(intake, self, inbox, offer).await
             }
             Request::Seal { transfer, manifest_bytes, manifest_sha256, signature } => {
@@ -198,6 +190,7 @@ impl Session {
             Request::Status { transfer, unless, wait_seconds } => {
                 asks::status(intake, self, transfer, unless, wait_seconds).await
             }
+            Request::Versions { agreement, dataset } => asks::versions(intake, self, agreement, dataset).await,
             Request::Renew { request, proof } => asks::renew(intake, self, request, proof).await,
             Request::Keys { after } => asks::keys(intake, self, after).await,
             Request::List { limit } => asks::list(intake, self, limit).await,
@@ -218,9 +211,9 @@ impl Session {
     async fn part(&self, refusal: Option<Refusal>) {
         let Some(refusal) = refusal else {
             self.connection.close(0u32.into(), b"");
-            return tracing::info!(source = %self.share.source, "the connection ended");
+            return tracing::info!(source = %self.share.source(), "the connection ended");
         };
-        tracing::warn!(source = %self.share.source, code = %refusal.code, "connection ended: {}", refusal.message);
+        tracing::warn!(source = %self.share.source(), code = %refusal.code, "connection ended: {}", refusal.message);
         self.outbox.refuse(&self.connection, &refusal).await;
     }
 

@@ -5,11 +5,11 @@ use super::control::broken;
 use super::folder::{Folder, IndexFile};
 use super::pool::lock;
 use super::refusals::storage;
+use super::share::Share;
 use age::x25519::Recipient;
 use sluse_host::config::Zone;
 use sluse_protocol::chunk_index::{ChunkIndex, Record};
 use sluse_protocol::digest::{Sha256, chunk_list_digest};
-use sluse_protocol::document::Totals;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits::{CHUNK_BYTES, MAX_CHUNKS};
 use sluse_protocol::refusal::{Code, Refusal};
@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 #[derive(Debug)]
 pub struct Transfer {
     id: TransferId,
+    share: Share,
     bytes: u64,
     recipient: Recipient,
     folder: Folder,
@@ -50,21 +51,22 @@ pub struct Slot {
 }
 
 impl Transfer {
-    /// Opens the folder of a transfer that may be written, and reads which chunks are durable. Blocks.
+    /// Opens the folder of a transfer of `bytes` bytes that may be written, and reads which chunks are durable. Blocks.
     ///
     /// # Errors
     /// When the quarantine is full or fails.
-    pub fn open(zone: &Zone, id: &TransferId, totals: Totals, recipient: &str) -> Result<Arc<Self>, Refusal> {
+    pub fn open(zone: &Zone, id: &TransferId, share: Share, bytes: u64, recipient: &str) -> Result<Arc<Self>, Refusal> {
         let recipient = recipient.parse().map_err(|_| broken("a transfer's recipient is not an age recipient"))?;
-        let count = u32::try_from(totals.chunks(CHUNK_BYTES)).ok().filter(|count| *count <= MAX_CHUNKS);
+        let count = u32::try_from(bytes.div_ceil(u64::from(CHUNK_BYTES))).ok().filter(|count| *count <= MAX_CHUNKS);
         let count = count.ok_or_else(|| broken("a transfer has more chunks than the protocol allows"))?;
         let folder = Folder::open(zone, id).map_err(|error| storage("open a transfer's folder", &error))?;
         let (index, chunks) = IndexFile::open(&folder, count).map_err(|error| storage("open a chunk index", &error))?;
-        Ok(Self::with(id.clone(), totals.bytes, recipient, folder, index, chunks))
+        Ok(Self::with(id.clone(), share, bytes, recipient, folder, index, chunks))
     }
 
     fn with(
         id: TransferId,
+        share: Share,
         bytes: u64,
         recipient: Recipient,
         folder: Folder,
@@ -73,6 +75,7 @@ impl Transfer {
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
+            share,
             bytes,
             recipient,
             folder,
@@ -89,12 +92,19 @@ impl Transfer {
     pub fn on(folder: Folder, index: IndexFile) -> Arc<Self> {
         let id = TransferId::new(sluse_protocol::time::Timestamp::from_unix(0), [0; 5]);
         let recipient = age::x25519::Identity::generate().to_public();
-        Self::with(id, u64::from(CHUNK_BYTES) * 2, recipient, folder, index, ChunkIndex::new(2))
+        let weights = sluse_protocol::sharing::Weights::EVEN;
+        let share = Share { flow: ("lab".parse().unwrap(), None), weights };
+        Self::with(id, share, u64::from(CHUNK_BYTES) * 2, recipient, folder, index, ChunkIndex::new(2))
     }
 
     /// Its id.
     pub fn id(&self) -> &TransferId {
         &self.id
+    }
+
+    /// Whose it is, and how much it gets beside others.
+    pub fn share(&self) -> &Share {
+        &self.share
     }
 
     /// To whom its bytes are encrypted.

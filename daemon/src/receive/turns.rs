@@ -3,10 +3,8 @@
 
 use super::intake::Intake;
 use super::pool::lock;
-use super::session::Share;
+use super::share::{Queue, Share};
 use sluse_host::limiter::Limiter;
-use sluse_protocol::ids::SourceName;
-use sluse_protocol::sharing::FairQueue;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, oneshot};
 
@@ -14,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 #[derive(Debug)]
 pub struct Turns {
     limiter: Arc<Limiter>,
-    waiting: Mutex<FairQueue<SourceName, (usize, oneshot::Sender<()>)>>,
+    waiting: Mutex<Queue<(usize, oneshot::Sender<()>)>>,
     more: Notify,
 }
 
@@ -30,7 +28,7 @@ impl Turns {
             return;
         }
         let (pass, passed) = oneshot::channel();
-        lock(&self.waiting).push(&share.source, share.weight, bytes as u64, (bytes, pass));
+        lock(&self.waiting).push(&share.flow, share.weights, bytes as u64, (bytes, pass));
         self.more.notify_one();
         // It fails only when the role ends.
         let _ = passed.await;

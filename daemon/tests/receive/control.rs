@@ -193,6 +193,7 @@ impl Control {
                 status(state, &source, &transfer).ok_or(Code::UnknownTransfer)?;
                 return Ok((ReceiveReply::Receipt { signature: "a signature".into() }, RECEIPT.to_vec()));
             }
+            ReceiveRequest::Versions { .. } => return Err(Code::SyncNotAllowed),
             ReceiveRequest::Receipt { .. } => return Err(Code::UnknownTransfer),
             ReceiveRequest::Progress { transfer, chunks } => {
                 state.progress.push((transfer, chunks));
@@ -215,7 +216,7 @@ impl Control {
                 (transfer, State::Receiving)
             }
         };
-        ReceiveReply::Accepted { transfer, state: now, recipient: self.recipient.clone(), totals }
+        ReceiveReply::Accepted { transfer, state: now, recipient: self.recipient.clone(), bytes: totals.bytes }
     }
 
     fn changes(&self, after: u64) -> ReceiveReply {

@@ -106,7 +106,7 @@ impl Source {
     pub async fn welcome(zone: &TestZone, credentials: &Credentials) -> Self {
         let mut source = Self::silent(zone, credentials).await;
         source.hello().await;
-        assert!(matches!(source.reply().await.0, Reply::Welcome { version: 1, .. }));
+        assert!(matches!(source.reply().await.0, Reply::Welcome { version, .. } if Some(&version) == VERSIONS.last()));
         source
     }
 
@@ -128,6 +128,7 @@ impl Source {
             totals: Totals { files: 1, folders: 0, bytes },
             plan_bytes: plan.len() as u64,
             plan_sha256: Sha256::of(&plan),
+            delta: None,
         };
         (offer, plan)
     }

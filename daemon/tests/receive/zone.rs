@@ -112,6 +112,8 @@ impl TestZone {
             notify: None,
             authorities: Vec::new(),
             sources: Vec::new(),
+            agreements: Vec::new(),
+            updates: sluse_host::config::UpdateSettings::default(),
         };
         let identity = age::x25519::Identity::generate();
         let control = Arc::new(Control::new(layout.clone(), identity.to_public().to_string()));
