@@ -52,6 +52,11 @@ pub trait Engine: Send + Sync {
 
     /// Starts to read a file.
     fn begin(&self, file: &FileFacts) -> Box<dyn Scan>;
+
+    /// What it saw of the transfer's files together, once it has read them all: of which file, and what.
+    fn together(&self) -> Vec<(DataPath, Seen)> {
+        Vec::new()
+    }
 }
 
 /// When an engine's signatures were made.

@@ -38,6 +38,7 @@ pub fn inspect(
     let files = eyes.files();
     let mut eyes = eyes.inner;
     eyes.take_rest()?;
+    eyes.look_at_all();
     let after = tested();
     eyes.distrust(before.holding().chain(after.holding()));
     let engines = eyes.looks.into_iter().map(|look| look.report).collect();
@@ -110,6 +111,16 @@ impl Eyes {
             return Ok(());
         }
         Err(ReadError::Fault { reason: "a thread that inspects has died".into() })
+    }
+
+    /// Takes what engines saw of all files together.
+    fn look_at_all(&mut self) {
+        for look in &self.looks {
+            for (path, Seen { class, offset, message, .. }) in look.engine.together() {
+                let engine = look.report.engine.clone();
+                self.findings.add(Finding { engine, class, file: Some(path), offset, message });
+            }
+        }
     }
 
     fn facts(&self, entry: &Entry) -> FileFacts {

@@ -2,7 +2,7 @@
 //! writes to a room.
 //!
 //! It asks `control` for work and does what comes: [`mint`] makes transfer identities, [`take_over`] takes sealed transfers
-//! out of `receive`'s reach, [`inspection`] reads them with every engine, [`wrap`] hands a released transfer's identity to
+//! out of `receive`'s reach, [`assembly`] puts those together of which only a difference came, [`inspection`] reads them with every engine, [`wrap`] hands a released transfer's identity to
 //! `deliver`, [`purge`] destroys one. Inspections have threads of their own, so that nothing quick waits behind them.
 
 use crate::RoleError;
@@ -24,13 +24,14 @@ use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
-use sluse_protocol::roles::{FaultCause, InspectOutcome, InspectReply, InspectRequest, QuickTask, Role};
+use sluse_protocol::roles::{Base, FaultCause, InspectOutcome, InspectReply, InspectRequest, QuickTask, Role};
 use sluse_protocol::sharing;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+mod assembly;
 pub mod engine;
 pub mod engines;
 mod findings;
@@ -74,6 +75,17 @@ struct Inspect {
     leases: Leases,
     minting: Mutex<()>,
     link: Link<InspectRequest, InspectReply>,
+}
+
+/// A sealed transfer that is to be inspected.
+struct Sealed {
+    transfer: TransferId,
+    /// The public half of its identity.
+    recipient: String,
+    /// SHA-256 of its manifest.
+    manifest: Sha256,
+    /// What it is the difference from.
+    base: Option<Base>,
 }
 
 /// What the role reads before it gives up the right to.
@@ -170,9 +182,10 @@ fn serve(inspect: &Arc<Inspect>) -> Result<(), RoleError> {
         let doing = Arc::clone(inspect);
         let given = match task {
             InspectReply::Idle => continue,
-            InspectReply::Inspect { transfer, recipient, manifest_sha256, content } => {
+            InspectReply::Inspect { transfer, recipient, manifest_sha256, content, base } => {
                 let id = transfer.clone();
-                let given = inspections.give(move || doing.inspect(&transfer, &recipient, manifest_sha256, *content));
+                let what = Sealed { transfer, recipient, manifest: manifest_sha256, base };
+                let given = inspections.give(move || doing.inspect(&what, *content));
                 if given.is_err() {
                     let outcome = InspectOutcome::Fault { reason: "inspect has all it can take".into() };
                     inspect.link.tell(&InspectRequest::Inspected { transfer: id, outcome }, &[])?;
@@ -211,7 +224,9 @@ impl Inspect {
     fn quick(&self, task: InspectReply) {
         let done = catch_unwind(AssertUnwindSafe(|| match task {
             InspectReply::Mint { count } => self.mint(count),
-            InspectReply::TakeOver { transfer, chunks, chunk_list } => self.take_over(&transfer, chunks, chunk_list),
+            InspectReply::TakeOver { transfer, chunks, chunk_list, delta } => {
+                self.take_over(&transfer, take_over::Sealed { chunks, chunk_list, delta });
+            }
             InspectReply::Wrap { transfer, grant, signature } => self.wrap(&transfer, &grant, &signature),
             InspectReply::Purge { transfer, recipient } => self.purge(&transfer, &recipient),
             InspectReply::Done | InspectReply::Idle | InspectReply::Inspect { .. } | InspectReply::Refused(_) => {}
@@ -245,8 +260,8 @@ impl Inspect {
         self.link.tell_or_end(&InspectRequest::NotDone { task, cause, reason }, &[]);
     }
 
-    fn take_over(&self, transfer: &TransferId, chunks: u32, chunk_list: Sha256) {
-        let refused = take_over::take_over(&self.zone.layout, &self.leases, transfer, chunks, chunk_list).err();
+    fn take_over(&self, transfer: &TransferId, what: take_over::Sealed) {
+        let refused = take_over::take_over(&self.zone.layout, &self.leases, transfer, what).err();
         if let Some(refusal) = &refused {
             tracing::warn!(%transfer, code = %refusal.code, "transfer was not taken over");
         }
@@ -258,7 +273,9 @@ impl Inspect {
         }
     }
 
-    fn inspect(&self, transfer: &TransferId, recipient: &str, manifest: Sha256, content: Content) {
+    fn inspect(&self, what: &Sealed, content: Content) {
+        let Sealed { transfer, recipient, manifest, base } = what;
+        let manifest = *manifest;
         if self.link.is_lost() {
             // Nobody would hear of it: `control` hands it out again.
             return;
@@ -267,6 +284,10 @@ impl Inspect {
         let folder = transfer_folder(&self.zone.layout.sealed(), transfer);
         let inspected = catch_unwind(AssertUnwindSafe(|| {
             let identity = identities::open(&self.zone.layout, &self.quarantine, recipient)?;
+            if let Some(base) = base {
+                let base = || assembly::open_base(&self.zone.layout, &self.quarantine, base);
+                assembly::assemble(&self.zone.layout.sealed(), transfer, &identity, manifest, base)?;
+            }
             let dataset = Dataset::open(&folder, identity, transfer, manifest)?;
             inspection::inspect(dataset, transfer, manifest, &content, &|| self.watch.tested(), &self.slots)
         }));

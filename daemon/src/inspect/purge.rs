@@ -2,7 +2,7 @@
 
 use super::identities;
 use sluse_host::files;
-use sluse_host::layout::{Layout, transfer_folder};
+use sluse_host::layout::{Layout, assembly_folder, delta_folder, transfer_folder};
 use sluse_protocol::ids::TransferId;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -16,13 +16,20 @@ pub fn purge(layout: &Layout, transfer: &TransferId, recipient: &str) -> io::Res
     identities::check_name(recipient).map_err(io::Error::other)?;
     destroy(&layout.identity(recipient))?;
     files::sync_folder(&layout.identities())?;
-    for parent in [layout.sealed(), layout.incoming()] {
-        match std::fs::remove_dir_all(transfer_folder(&parent, transfer)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => files::sync_folder(&parent)?,
-        }
+    let (sealed, incoming) = (layout.sealed(), layout.incoming());
+    for folder in [delta_folder, assembly_folder, transfer_folder] {
+        remove(&folder(&sealed, transfer))?;
     }
-    Ok(())
+    files::sync_folder(&sealed)?;
+    remove(&transfer_folder(&incoming, transfer))?;
+    files::sync_folder(&incoming)
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Overwrites a file, as far as the disk lets us, and removes it. It is encrypted to the quarantine key besides.

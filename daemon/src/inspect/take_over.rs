@@ -10,7 +10,7 @@ use crate::quarantine::{ReadError, index};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use sluse_host::files;
-use sluse_host::layout::{CHUNK_INDEX, Layout, MANIFEST, chunk_file, transfer_folder};
+use sluse_host::layout::{CHUNK_INDEX, Layout, MANIFEST, chunk_file, delta_folder, transfer_folder};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::refusal::{Code, Refusal};
@@ -26,19 +26,26 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// How often it is asked.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What was sealed.
+#[derive(Debug, Clone, Copy)]
+pub struct Sealed {
+    /// Number of chunks.
+    pub chunks: u32,
+    /// Digest over the chunk index.
+    pub chunk_list: Sha256,
+    /// Whether the chunks carry a difference: then they wait beside the place of the version that is put together from it.
+    pub delta: bool,
+}
+
 /// Takes the transfer over.
 ///
 /// # Errors
 /// The refusal: what was sealed is not there whole, somebody writes there, or the disk fails.
-pub fn take_over(
-    layout: &Layout,
-    leases: &Leases,
-    transfer: &TransferId,
-    chunks: u32,
-    chunk_list: Sha256,
-) -> Result<(), Refusal> {
+pub fn take_over(layout: &Layout, leases: &Leases, transfer: &TransferId, what: Sealed) -> Result<(), Refusal> {
+    let Sealed { chunks, chunk_list, delta } = what;
     let incoming = transfer_folder(&layout.incoming(), transfer);
-    let sealed = transfer_folder(&layout.sealed(), transfer);
+    let place = if delta { delta_folder } else { transfer_folder };
+    let sealed = place(&layout.sealed(), transfer);
     let here = incoming.try_exists().map_err(|error| refuse_io("the incoming folder", &error))?;
     if here {
         check(&incoming, chunks, chunk_list, None)?;
@@ -73,7 +80,7 @@ fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
 /// to any of them.
 fn check(folder: &Path, chunks: u32, chunk_list: Sha256, leases: Option<&Leases>) -> Result<(), Refusal> {
     let folder = Folder::open(folder).map_err(|error| refuse_io("the transfer's folder", &error))?;
-    let index = index::read(&folder, chunks, chunk_list).map_err(refuse_read)?;
+    let index = index::read(&folder, chunks, Some(chunk_list)).map_err(refuse_read)?;
     let deadline = Instant::now() + CLOSING;
     let named = [CHUNK_INDEX, MANIFEST].map(|name| (name.to_owned(), None));
     let mut names = named.into_iter().chain((0..chunks).map(|number| (chunk_file(number), index.stored(number))));
@@ -138,8 +145,8 @@ mod tests {
 
     fn taken(zone: &TestZone, transfer: &TestTransfer) -> Result<(), Code> {
         let leases = Leases::open(&zone.zone, None).unwrap();
-        take_over(zone.layout(), &leases, &transfer.id, transfer.chunks, transfer.chunk_list)
-            .map_err(|refusal| refusal.code)
+        let what = Sealed { chunks: transfer.chunks, chunk_list: transfer.chunk_list, delta: false };
+        take_over(zone.layout(), &leases, &transfer.id, what).map_err(|refusal| refusal.code)
     }
 
     fn prepared() -> (TestZone, TestTransfer) {
@@ -188,6 +195,7 @@ mod tests {
         let (zone, transfer) = prepared();
         let other = Sha256::of(b"other");
         let leases = Leases::open(&zone.zone, None).unwrap();
-        assert!(take_over(zone.layout(), &leases, &transfer.id, transfer.chunks, other).is_err());
+        let what = Sealed { chunks: transfer.chunks, chunk_list: other, delta: false };
+        assert!(take_over(zone.layout(), &leases, &transfer.id, what).is_err());
     }
 }

@@ -54,7 +54,7 @@ impl Control {
     fn inspect(&self, transfer: &TestTransfer, content: Content) -> (InspectOutcome, Vec<Finding>) {
         let (recipient, manifest_sha256) = (transfer.recipient(), transfer.manifest);
         let (transfer, content) = (transfer.id.clone(), Box::new(content));
-        self.tasks.send(InspectReply::Inspect { transfer, recipient, manifest_sha256, content }).unwrap();
+        self.tasks.send(InspectReply::Inspect { transfer, recipient, manifest_sha256, content, base: None }).unwrap();
         let (InspectRequest::Inspected { outcome, .. }, body) = self.told() else { panic!() };
         let findings = if body.is_empty() { Vec::new() } else { serde_json::from_slice(&body).unwrap() };
         (outcome, findings)
@@ -206,10 +206,12 @@ fn granted(zone: &TestZone, transfer: &TestTransfer, key: &SigningKey, deliver: 
         dataset: "extract".parse().unwrap(),
         totals: transfer.totals,
         manifest_sha256: transfer.manifest,
+        part: None,
         room: "lab".parse().unwrap(),
         room_folder: "lab".into(),
         room_names: NameRule::Posix,
         room_recipient: None,
+        elsewhere: false,
         delivery: Default::default(),
         deliver: deliver.to_public().to_string(),
     };
@@ -275,7 +277,10 @@ fn quick_tasks_do_not_wait_behind_inspections() {
     for _ in 0..30 {
         let (recipient, manifest_sha256) = (large.recipient(), large.manifest);
         let (transfer, content) = (large.id.clone(), Box::default());
-        control.tasks.send(InspectReply::Inspect { transfer, recipient, manifest_sha256, content }).unwrap();
+        control
+            .tasks
+            .send(InspectReply::Inspect { transfer, recipient, manifest_sha256, content, base: None })
+            .unwrap();
     }
     control.tasks.send(InspectReply::Mint { count: 1 }).unwrap();
     let told: Vec<InspectRequest> = (0..31).map(|_| control.told().0).collect();

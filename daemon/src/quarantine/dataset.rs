@@ -56,17 +56,25 @@ impl Dataset {
     pub fn open(folder: &Path, identity: Identity, transfer: &TransferId, manifest: Sha256) -> Result<Self, ReadError> {
         let folder = Folder::open(folder).map_err(|error| ReadError::of_sealed("the transfer's folder", &error))?;
         let entries = Entries::open(&folder, &identity, manifest)?;
-        let Header::Manifest { transfer: named, chunk_bytes, chunks, chunk_list, totals, .. } = entries.header() else {
+        let Header::Manifest { transfer: named, chunk_bytes, chunks, chunk_list, totals, delta, .. } = entries.header()
+        else {
             return Err(ReadError::integrity("the manifest is a plan"));
         };
         if named != transfer {
             return Err(ReadError::integrity("the manifest is another transfer's"));
         }
         let (chunk_bytes, bytes) = (*chunk_bytes, totals.bytes);
-        if !(1..=CHUNK_BYTES).contains(&chunk_bytes) || u64::from(*chunks) != totals.chunks(chunk_bytes) {
-            return Err(ReadError::integrity("the manifest's chunks do not add up to its bytes"));
+        let none = || ReadError::integrity("the manifest's chunks do not add up to its bytes");
+        if !(1..=CHUNK_BYTES).contains(&chunk_bytes) {
+            return Err(none());
         }
-        let index = index::read(&folder, *chunks, *chunk_list)?;
+        let count = u32::try_from(totals.chunks(chunk_bytes)).map_err(|_| none())?;
+        // Of a version that was put together here, the manifest names the chunks that came, and not these.
+        let sealed = delta.is_none().then_some(*chunk_list);
+        if sealed.is_some() && *chunks != count {
+            return Err(none());
+        }
+        let index = index::read(&folder, count, sealed)?;
         Ok(Self { entries, chunks: Source { folder, index, identity, chunk_bytes, bytes } })
     }
 
@@ -85,7 +93,7 @@ impl Dataset {
     /// # Errors
     /// When something is not what was sealed or cannot be read, or the visitor cannot go on.
     pub fn walk<V: Visitor>(mut self, visitor: &mut V) -> Result<(), V::Error> {
-        let mut stream = Stream { chunks: Chunks::start(self.chunks)?, current: Vec::new(), at: 0 };
+        let mut stream = Stream::start(self.chunks)?;
         while let Some(entry) = self.entries.take_next()? {
             if entry.kind == Kind::Folder {
                 visitor.folder(&entry)?;
@@ -97,27 +105,52 @@ impl Dataset {
         }
         Ok(stream.ends()?)
     }
+
+    /// The files' bytes, one after another.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn stream(self) -> Result<Stream, ReadError> {
+        Stream::start(self.chunks)
+    }
 }
 
-/// The logical stream, and how far it was read.
-struct Stream {
+/// What the chunks of a transfer carry, and how far it was read.
+pub struct Stream {
     chunks: Chunks,
     current: Vec<u8>,
     at: usize,
 }
 
 impl Stream {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(source: Source) -> Result<Self, ReadError> {
+        Ok(Self { chunks: Chunks::start(source)?, current: Vec::new(), at: 0 })
+    }
+
+    /// The next bytes, at most `most`, as many as are at hand.
+    ///
+    /// # Errors
+    /// When there are none, or they are not what was sealed.
+    pub fn take_next(&mut self, most: u64) -> Result<&[u8], ReadError> {
+        if self.at == self.current.len() {
+            self.turn()?;
+        }
+        let here = self.current.len() - self.at;
+        let count = usize::try_from(most).unwrap_or(usize::MAX).min(here);
+        self.at += count;
+        Ok(&self.current[self.at - count..self.at])
+    }
+
     fn file<V: Visitor>(&mut self, size: u64, visitor: &mut V) -> Result<(), V::Error> {
         let mut left = size;
         while left > 0 {
-            if self.at == self.current.len() {
-                self.turn()?;
-            }
-            let here = &self.current[self.at..];
-            let count = usize::try_from(left).unwrap_or(usize::MAX).min(here.len());
-            visitor.bytes(&here[..count])?;
-            self.at += count;
-            left -= count as u64;
+            let bytes = self.take_next(left)?;
+            visitor.bytes(bytes)?;
+            left -= bytes.len() as u64;
         }
         Ok(())
     }
@@ -130,7 +163,11 @@ impl Stream {
         Ok(())
     }
 
-    fn ends(mut self) -> Result<(), ReadError> {
+    /// Says that this must be all.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn ends(mut self) -> Result<(), ReadError> {
         let over = self.at == self.current.len() && self.chunks.take_next()?.is_none();
         over.then_some(()).ok_or_else(|| ReadError::integrity("there are more bytes than the files have"))
     }

@@ -8,11 +8,11 @@ use sluse_protocol::digest::{Sha256, chunk_list_digest};
 use sluse_protocol::limits::MAX_CHUNKS;
 use std::io::{BufReader, ErrorKind, Read as _};
 
-/// Reads the index of a transfer of `count` chunks: complete, and with the digest `chunk_list` over all of them.
+/// Reads the index of a transfer of `count` chunks: complete, and with the digest `chunk_list` over all of them, where that was sealed.
 ///
 /// # Errors
 /// When it is not that index, or cannot be read.
-pub fn read(folder: &Folder, count: u32, chunk_list: Sha256) -> Result<ChunkIndex, ReadError> {
+pub fn read(folder: &Folder, count: u32, chunk_list: Option<Sha256>) -> Result<ChunkIndex, ReadError> {
     const WHAT: &str = "the chunk index";
     if count > MAX_CHUNKS {
         return Err(ReadError::integrity("more chunks than a transfer can have"));
@@ -36,7 +36,7 @@ pub fn read(folder: &Folder, count: u32, chunk_list: Sha256) -> Result<ChunkInde
     if !index.is_complete() {
         return Err(ReadError::integrity("the chunk index is not complete"));
     }
-    if chunk_list_digest(index.iter().map(|(_, digest)| digest)) != chunk_list {
+    if chunk_list.is_some_and(|sealed| chunk_list_digest(index.iter().map(|(_, digest)| digest)) != sealed) {
         return Err(ReadError::integrity("the chunk index is not the one that was sealed"));
     }
     Ok(index)

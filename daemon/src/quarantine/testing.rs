@@ -3,17 +3,20 @@
 use super::identity::{self, RoleKey};
 use age::x25519::Identity;
 use sluse_host::config::{Settings, Zone};
-use sluse_host::layout::{CHUNK_INDEX, Layout, MANIFEST, chunk_file, transfer_folder};
+use sluse_host::layout::{CHUNK_INDEX, Layout, MANIFEST, chunk_file, delta_folder, transfer_folder};
 use sluse_protocol::agreement;
 use sluse_protocol::chunk_index::Record;
 use sluse_protocol::digest::{ChunkDigest, Sha256, chunk_list_digest};
 use sluse_protocol::document::{Entry, Header, Kind, Totals};
 use sluse_protocol::finding::Report;
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::part::Part;
 use sluse_protocol::policy::{Cleared, decide_by_reviews};
 use sluse_protocol::review::{Choice, Review};
 use sluse_protocol::roles::Role;
 use sluse_protocol::sshsig::{NAMESPACE_RECEIPT, SigningKey};
+use sluse_protocol::sync::Delta;
+use sluse_protocol::sync::recipe::{self, Step};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -76,6 +79,30 @@ impl TestZone {
         let sealed = transfer_folder(&self.layout().sealed(), &transfer.id);
         fs::rename(&transfer.folder, &sealed).unwrap();
         transfer.folder = sealed;
+        transfer
+    }
+
+    /// What came of a version of `files` as its difference from that of `base`: the recipe `steps`, and `literals` behind it.
+    pub fn difference(
+        &self,
+        id: &str,
+        base: &str,
+        files: &[TestFile],
+        steps: &[Step],
+        literals: &[u8],
+    ) -> TestTransfer {
+        let id: TransferId = id.parse().unwrap();
+        let folder = delta_folder(&self.layout().sealed(), &id);
+        fs::create_dir(&folder).unwrap();
+        let recipe = recipe::encode(steps);
+        let (recipe_bytes, literal_bytes) = (recipe.len() as u64, literals.len() as u64);
+        let delta = Delta { base: base.parse().unwrap(), recipe_bytes, literal_bytes };
+        let entries: Vec<Entry> = files.iter().map(entry).collect();
+        let carried = [recipe, literals.to_vec()].concat();
+        let mut transfer = TestTransfer::write_carried(folder, id, &carried, &entries, Some(delta));
+        let wrapped = identity::wrap(&transfer.identity, &self.quarantine.to_public()).unwrap();
+        fs::write(self.layout().identity(&transfer.recipient()), wrapped).unwrap();
+        transfer.folder = transfer_folder(&self.layout().sealed(), &transfer.id);
         transfer
     }
 
@@ -151,10 +178,14 @@ impl TestTransfer {
     }
 
     fn write_entries(folder: PathBuf, id: TransferId, files: &[TestFile], entries: &[Entry]) -> Self {
+        let stream: Vec<u8> = files.iter().flat_map(|file| file.bytes.clone().unwrap_or_default()).collect();
+        Self::write_carried(folder, id, &stream, entries, None)
+    }
+
+    fn write_carried(folder: PathBuf, id: TransferId, carried: &[u8], entries: &[Entry], delta: Option<Delta>) -> Self {
         let identity = Identity::generate();
         let totals = entries.iter().fold(Totals::default(), |totals, entry| totals.plus(entry).unwrap());
-        let stream: Vec<u8> = files.iter().flat_map(|file| file.bytes.clone().unwrap_or_default()).collect();
-        let digests = write_chunks(&folder, &identity, &stream);
+        let digests = write_chunks(&folder, &identity, carried);
         let header = Header::Manifest {
             transfer: id.clone(),
             source: "lab-system".parse().unwrap(),
@@ -165,6 +196,7 @@ impl TestTransfer {
             chunk_bytes: CHUNK,
             chunks: digests.len() as u32,
             chunk_list: chunk_list_digest(&digests),
+            delta,
         };
         let text: String = std::iter::once(header.to_line()).chain(entries.iter().map(Entry::to_line)).collect();
         fs::write(folder.join(MANIFEST), encrypt(&identity, text.as_bytes())).unwrap();
@@ -179,6 +211,11 @@ impl TestTransfer {
 
     /// The word that it may be released.
     pub fn cleared(&self) -> Cleared {
+        self.cleared_part(None)
+    }
+
+    /// The word that a part of it may be.
+    pub fn cleared_part(&self, part: Option<Part>) -> Cleared {
         let report = Report {
             transfer: self.id.clone(),
             manifest: self.manifest,
@@ -188,8 +225,14 @@ impl TestTransfer {
             findings: Vec::new(),
         };
         let agreement = agreement::parse(include_str!("../../../config/agreements/epic-nightly.toml")).unwrap();
-        let review = Review { by: 1, choice: Choice::Release, manifest: self.manifest };
+        let review = Review { by: 1, choice: Choice::Release, manifest: self.manifest, part };
         decide_by_reviews(&agreement, self.manifest, self.totals.files, &report, &[review]).unwrap()
+    }
+
+    /// Its manifest.
+    pub fn manifest_text(&self) -> String {
+        let sealed = fs::read(self.folder.join(MANIFEST)).unwrap();
+        String::from_utf8(age::decrypt(&self.identity, &sealed).unwrap()).unwrap()
     }
 
     /// The path of a chunk's file.

@@ -5,11 +5,13 @@ use super::limits::MAX_LOST;
 use super::members::Members;
 use super::messages::KEY_BYTES;
 use super::reading::{Failed, Reading};
-use crate::inspect::engine::{Engine, FileFacts, Sample, Scan, Verdict};
+use crate::inspect::engine::{Engine, FileFacts, Sample, Scan, Seen, Verdict};
 use crate::inspect::engines::signatures::SignaturesEngine;
+use sluse_content::bulk::Exports;
 use sluse_protocol::agreement::Content;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
+use sluse_protocol::path::DataPath;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The engine. Its state is one transfer's: a parser serves no other.
@@ -39,6 +41,7 @@ struct Transfer {
 struct Place {
     idle: Vec<Child>,
     lost: usize,
+    exports: Exports,
 }
 
 impl Jailed {
@@ -77,9 +80,18 @@ impl Engine for Jailed {
     fn begin(&self, file: &FileFacts) -> Box<dyn Scan> {
         let (tools, transfer) = (self.tools.clone(), Arc::clone(&self.transfer));
         let members = Members::new(tools.signatures.clone());
-        let mut scan = JailedScan { tools, transfer, size: file.size, reading: Err(String::new()) };
+        let (path, size) = (file.path.clone(), file.size);
+        let mut scan = JailedScan { tools, transfer, path, size, reading: Err(String::new()) };
         scan.reading = scan.parser(&file.content).and_then(|child| scan.kept(Reading::begin(child, file, members)));
         Box::new(scan)
+    }
+
+    fn together(&self) -> Vec<(DataPath, Seen)> {
+        let told = self.transfer.place().exports.judge().into_iter();
+        // Its paths are those that were given.
+        let seen =
+            told.filter_map(|(path, notice)| Some((path.parse().ok()?, Seen::new(notice.class, notice.message))));
+        seen.collect()
     }
 }
 
@@ -87,6 +99,7 @@ impl Engine for Jailed {
 struct JailedScan {
     tools: Tools,
     transfer: Arc<Transfer>,
+    path: DataPath,
     size: u64,
     reading: Result<Reading, String>,
 }
@@ -106,9 +119,14 @@ impl Scan for JailedScan {
         if read.bytes != self.size {
             return Verdict::NotInspected(self.lost(read.child, Lost::Miscounted));
         }
+        let mut place = self.transfer.place();
         if !read.child.is_spent() {
-            self.transfer.place().idle.push(read.child);
+            place.idle.push(read.child);
         }
+        if let Some(bulk) = read.bulk {
+            place.exports.take(self.path.as_str(), bulk);
+        }
+        drop(place);
         Verdict::Read { bytes: read.bytes, seen: read.seen }
     }
 }

@@ -5,12 +5,16 @@ use super::limits::MAX_ANSWERS;
 use super::members::Members;
 use super::messages::FromParser;
 use crate::inspect::engine::Seen;
+use sluse_content::bulk::{Bulk, MAX_FILE_BYTES, MAX_OUTPUTS, MAX_TYPE_BYTES, MAX_TYPES, Output};
+use std::collections::BTreeMap;
 
 /// What was heard of a file.
 #[derive(Default)]
 pub struct Heard {
     /// What was seen in it.
     pub seen: Vec<Seen>,
+    /// What it is to a FHIR export.
+    pub bulk: Option<Bulk>,
     members: Members,
     /// Whether the end of the file is on its way to the parser, which can be done only then.
     pub ending: bool,
@@ -44,12 +48,41 @@ impl Heard {
             FromParser::MemberBegins { place } => self.members.begin(place),
             FromParser::MemberBytes { depth } => self.members.bytes(depth, body),
             FromParser::MemberEnds => self.members.end(),
+            FromParser::Resources { of, count } => self.resources(of, count),
+            FromParser::Manifest if self.bulk.is_none() => {
+                self.bulk = Some(Bulk::Manifest(Vec::new()));
+                Ok(())
+            }
+            FromParser::Output { of, file, count } => self.output(Output { of, file, count }),
+            FromParser::Manifest => Err(Lost::Garbage),
             FromParser::Done { bytes } if self.ending && self.members.are_closed() => {
                 self.seen.extend(std::mem::take(&mut self.members).finish());
                 self.done = Some(bytes);
                 Ok(())
             }
             FromParser::Done { .. } => Err(Lost::Garbage),
+        }
+    }
+
+    fn resources(&mut self, of: String, count: u64) -> Result<(), Lost> {
+        let none = || Bulk::Resources(BTreeMap::new());
+        match self.bulk.get_or_insert_with(none) {
+            // One more for those of no type.
+            Bulk::Resources(all) if all.len() <= MAX_TYPES && of.len() <= MAX_TYPE_BYTES => {
+                if all.insert(of, count).is_none() { Ok(()) } else { Err(Lost::Garbage) }
+            }
+            Bulk::Resources(_) | Bulk::Manifest(_) => Err(Lost::Garbage),
+        }
+    }
+
+    fn output(&mut self, output: Output) -> Result<(), Lost> {
+        let fits = output.of.len() <= MAX_TYPE_BYTES && output.file.len() <= MAX_FILE_BYTES;
+        match &mut self.bulk {
+            Some(Bulk::Manifest(all)) if all.len() < MAX_OUTPUTS && fits => {
+                all.push(output);
+                Ok(())
+            }
+            _ => Err(Lost::Garbage),
         }
     }
 
@@ -90,6 +123,27 @@ mod tests {
         (0..MAX_ANSWERS).for_each(|_| heard.hear(notice(), b"").unwrap());
         assert_eq!(heard.hear(notice(), b""), Err(Lost::Babbled));
         assert!(MAX_ANSWERS > super::super::limits::MAX_NOTICES + Class::ALL.len());
+    }
+
+    #[test]
+    fn what_a_file_is_to_an_export_is_one_thing_and_bounded() {
+        let resources = |of: String| FromParser::Resources { of, count: 1 };
+        let output = |file: String| FromParser::Output { of: "Patient".into(), file, count: None };
+        let mut heard = Heard::default();
+        (0..=MAX_TYPES).for_each(|of| heard.hear(resources(of.to_string()), b"").unwrap());
+        assert_eq!(heard.hear(resources("one more".into()), b""), Err(Lost::Garbage));
+        assert_eq!(heard.hear(FromParser::Manifest, b""), Err(Lost::Garbage));
+        assert_eq!(Heard::default().hear(resources("x".repeat(MAX_TYPE_BYTES + 1)), b""), Err(Lost::Garbage));
+        let mut twice = Heard::default();
+        twice.hear(resources("a".into()), b"").unwrap();
+        assert_eq!(twice.hear(resources("a".into()), b""), Err(Lost::Garbage));
+        assert_eq!(Heard::default().hear(output("a".into()), b""), Err(Lost::Garbage));
+        let mut manifest = Heard::default();
+        manifest.hear(FromParser::Manifest, b"").unwrap();
+        assert_eq!(manifest.hear(output("x".repeat(MAX_FILE_BYTES + 1)), b""), Err(Lost::Garbage));
+        (0..MAX_OUTPUTS).for_each(|_| manifest.hear(output("a".into()), b"").unwrap());
+        assert_eq!(manifest.hear(output("a".into()), b""), Err(Lost::Garbage));
+        assert_eq!(manifest.hear(resources("a".into()), b""), Err(Lost::Garbage));
     }
 
     /// A heard file with a signature engine, in which members began at these places.

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const PARSER_MEMORY: u64 = 768 << 20;
 
 /// Parsers alive at once: as many as files are read at once and one more for each inspection at work, one for the self-test, those
-/// that are on their way out.
+/// that are on their way out. On a busy machine those may be many: whoever asks for one more waits, as many again at most.
 pub const MAX_PARSERS: usize = 40;
 
 /// Bytes of a file in one message.

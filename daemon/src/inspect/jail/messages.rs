@@ -54,6 +54,24 @@ pub enum FromParser {
     },
     /// The member that was begun last has ended.
     MemberEnds,
+    /// The file has resources of FHIR: so many of a type.
+    Resources {
+        /// The type; empty for none.
+        of: String,
+        /// How many.
+        count: u64,
+    },
+    /// The file is the manifest of a FHIR export.
+    Manifest,
+    /// It names a file.
+    Output {
+        /// The type of its resources.
+        of: String,
+        /// The last part of its address.
+        file: String,
+        /// How many resources are said to be in it.
+        count: Option<u64>,
+    },
     /// The file was read.
     Done {
         /// So many bytes of it.
@@ -121,6 +139,9 @@ mod tests {
             (FromParser::MemberBegins { place: "a".into() }, vec![]),
             (FromParser::MemberBytes { depth: 1 }, b"bytes".to_vec()),
             (FromParser::MemberEnds, vec![]),
+            (FromParser::Manifest, vec![]),
+            (FromParser::Output { of: "Patient".into(), file: "a.ndjson".into(), count: Some(3) }, vec![]),
+            (FromParser::Resources { of: "Patient".into(), count: 3 }, vec![]),
             (FromParser::Done { bytes: 8 }, vec![]),
             (notice, vec![]),
         ]

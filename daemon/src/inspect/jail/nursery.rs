@@ -12,6 +12,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{UnixAddr, connect};
 use nix::unistd::Pid;
+use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -125,7 +126,7 @@ pub fn run(args: Args) -> Result<(), RoleError> {
     nix::sys::prctl::set_name(c"slused-nursery").map_err(|error| failed("its name")(error.into()))?;
     let signals = take_signals().map_err(failed("taking signals"))?;
     confine::nursery(args.allow_unconfined, args.clamd.is_some() || args.icap.is_some())?;
-    let mut nursery = Nursery { requests, signals, parsers: Vec::new(), args };
+    let mut nursery = Nursery { requests, signals, parsers: Vec::new(), waiting: VecDeque::new(), args };
     while nursery.step().map_err(failed("waiting"))? {}
     Ok(())
 }
@@ -144,7 +145,16 @@ struct Nursery {
     requests: OwnedFd,
     signals: SignalFd,
     parsers: Vec<Parser>,
+    /// Asked for while as many were there as there may be: some of those are on their way out.
+    waiting: VecDeque<Awaited>,
     args: Args,
+}
+
+/// A parser that is to be started.
+struct Awaited {
+    cpu_seconds: u64,
+    data: OwnedFd,
+    life: UnixStream,
 }
 
 struct Parser {
@@ -162,6 +172,7 @@ impl Nursery {
             self.parsers[index].kill();
         }
         self.parsers.retain_mut(|parser| !parser.has_ended());
+        self.start_waiting();
         if !asked {
             return Ok(true);
         }
@@ -171,13 +182,13 @@ impl Nursery {
             return Ok(false);
         };
         match Request::decode(request) {
-            Some(Request::Parser(_)) if self.parsers.len() >= MAX_PARSERS => {
+            Some(Request::Parser(_)) if self.waiting.len() >= MAX_PARSERS => {
                 tracing::error!("more parsers are asked for than there may be");
             }
-            Some(Request::Parser(cpu_seconds)) => match self.start(cpu_seconds, socket) {
-                Ok(process) => self.parsers.push(Parser { process, life: answer.into(), killed: false }),
-                Err(error) => tracing::error!(%error, "a parser cannot be started"),
-            },
+            Some(Request::Parser(cpu_seconds)) => {
+                self.waiting.push_back(Awaited { cpu_seconds, data: socket, life: answer.into() });
+                self.start_waiting();
+            }
             Some(Request::Engine(engine)) => {
                 let error = self.connect(&socket, engine).err().map_or(0, |error| error as u8);
                 // Nobody may want to know any more.
@@ -186,6 +197,17 @@ impl Nursery {
             None => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(true)
+    }
+
+    fn start_waiting(&mut self) {
+        while self.parsers.len() < MAX_PARSERS
+            && let Some(Awaited { cpu_seconds, data, life }) = self.waiting.pop_front()
+        {
+            match self.start(cpu_seconds, data) {
+                Ok(process) => self.parsers.push(Parser { process, life, killed: false }),
+                Err(error) => tracing::error!(%error, "a parser cannot be started"),
+            }
+        }
     }
 
     /// Connects to the engine. It does not wait: an engine with a full queue is busy.

@@ -5,6 +5,7 @@ use super::messages::{FromParser, KEY_BYTES, ToParser};
 use crate::RoleError;
 use crate::confine::{self, ParserLimits};
 use nix::sys::signal::{SigSet, Signal};
+use sluse_content::bulk::{Bulk, Output};
 use sluse_content::identifiers::HashKey;
 use sluse_content::{FileReader, Notice, Policy, Reader, Sink, Unpacked};
 use sluse_protocol::agreement::{Content, Pattern};
@@ -190,6 +191,20 @@ where
                 pieces.for_each(|piece| self.say(&FromParser::MemberBytes { depth }, piece));
             }
             Unpacked::End => self.say(&FromParser::MemberEnds, &[]),
+        }
+    }
+
+    fn bulk(&mut self, bulk: Bulk) {
+        match bulk {
+            Bulk::Resources(resources) => {
+                let said = resources.into_iter().map(|(of, count)| FromParser::Resources { of, count });
+                said.for_each(|said| self.say(&said, &[]));
+            }
+            Bulk::Manifest(outputs) => {
+                self.say(&FromParser::Manifest, &[]);
+                let said = outputs.into_iter().map(|Output { of, file, count }| FromParser::Output { of, file, count });
+                said.for_each(|said| self.say(&said, &[]));
+            }
         }
     }
 }

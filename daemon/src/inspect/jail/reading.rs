@@ -6,6 +6,7 @@ use super::limits::PIECE_BYTES;
 use super::members::Members;
 use super::messages::ToParser;
 use crate::inspect::engine::{FileFacts, Seen};
+use sluse_content::bulk::Bulk;
 
 /// A file that a parser reads.
 pub struct Reading {
@@ -19,6 +20,8 @@ pub struct Read {
     pub bytes: u64,
     /// What it saw.
     pub seen: Vec<Seen>,
+    /// What the file is to a FHIR export.
+    pub bulk: Option<Bulk>,
     /// The parser, ready for the next file.
     pub child: Child,
 }
@@ -48,7 +51,7 @@ impl Reading {
             child.send(&ToParser::End, &[], heard)?;
             child.answer(heard)
         })?;
-        Ok(Read { bytes, seen: heard.seen, child })
+        Ok(Read { bytes, seen: heard.seen, bulk: heard.bulk, child })
     }
 
     fn attempt<T>(mut self, act: impl FnOnce(&mut Child, &mut Heard) -> Result<T, Lost>) -> Result<(Self, T), Failed> {

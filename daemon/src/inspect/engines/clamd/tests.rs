@@ -10,10 +10,14 @@ use tempfile::TempDir;
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Honest,
+    /// In the middle of the file.
     Dies,
+    DiesAtTheEnd,
     Hangs,
     Nonsense,
     Error,
+    /// Says in the middle of the file that it takes no more.
+    Full,
     Early,
     WrongNumber,
     NoEnd,
@@ -82,6 +86,10 @@ fn file(stream: &mut UnixStream, mode: Mode, number: u64) -> Option<()> {
         if mode == Mode::Dies {
             return None;
         }
+        if mode == Mode::Full {
+            stream.write_all(format!("{number}: INSTREAM size limit exceeded. ERROR\0").as_bytes()).ok()?;
+            return None;
+        }
         let mut piece = vec![0; u32::from_be_bytes(length) as usize];
         stream.read_exact(&mut piece).ok()?;
         content.extend(piece);
@@ -94,7 +102,8 @@ fn file(stream: &mut UnixStream, mode: Mode, number: u64) -> Option<()> {
         Mode::Nonsense => "OK\0".into(),
         Mode::Error => format!("{number}: INSTREAM size limit exceeded. ERROR\0"),
         Mode::NoEnd => "x".repeat(5000),
-        Mode::Hangs | Mode::Dies => {
+        Mode::DiesAtTheEnd => return None,
+        Mode::Hangs | Mode::Dies | Mode::Full => {
             std::thread::sleep(Duration::from_secs(5));
             String::new()
         }
@@ -130,7 +139,17 @@ fn clean_and_infected_files_are_told_apart_on_one_session() {
 
 #[test]
 fn a_clamd_that_misbehaves_never_gives_a_clean_verdict() {
-    let modes = [Mode::Dies, Mode::Hangs, Mode::Nonsense, Mode::Error, Mode::Early, Mode::WrongNumber, Mode::NoEnd];
+    let modes = [
+        Mode::Dies,
+        Mode::DiesAtTheEnd,
+        Mode::Hangs,
+        Mode::Nonsense,
+        Mode::Error,
+        Mode::Full,
+        Mode::Early,
+        Mode::WrongNumber,
+        Mode::NoEnd,
+    ];
     for (number, mode) in modes.into_iter().enumerate() {
         let fake = fake(mode);
         let engine = ClamdEngine::connect(fake.settings.clone()).unwrap();
