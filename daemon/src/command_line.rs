@@ -20,7 +20,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// All four roles as child processes of this one
-    All(ZoneArgs),
+    All(AllArgs),
     /// The role that faces the network
     Receive(RoleArgs),
     /// The role that decides, remembers and signs
@@ -58,6 +58,17 @@ pub struct ZoneArgs {
     /// The zone's configuration, sluse.toml in its folder
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+/// What the supervisor is given.
+#[derive(Debug, Args)]
+pub struct AllArgs {
+    /// The zone.
+    #[command(flatten)]
+    pub zone: ZoneArgs,
+    /// The zone is a sandbox: it refuses what a dataset's name asks it to refuse. `sluse sandbox` says so.
+    #[arg(long, hide = true)]
+    pub sandbox: bool,
 }
 
 /// What a role is given.

@@ -41,7 +41,12 @@ pub fn apply(role: Role, zone: &Zone) -> Result<(), RoleError> {
     refuse_threads()?;
     privileges::drop_all()?;
     let landlock = filesystem::restrict(role, zone)?;
-    calls::restrict(role, zone.clamd_socket().is_some() || zone.icap_socket().is_some())?;
+    let outside = match role {
+        Role::Inspect => zone.clamd_socket().is_some() || zone.icap_socket().is_some(),
+        Role::Deliver => zone.couriers().is_some(),
+        Role::Receive | Role::Control => false,
+    };
+    calls::restrict(role, outside)?;
     tracing::info!(%role, landlock, "confined");
     start_deferred()
 }

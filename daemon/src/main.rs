@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<(), RoleError> {
     match command {
-        Command::All(args) => supervise::run(load(&args.config)?, &args.config),
+        Command::All(args) => supervise::run(load(&args.zone.config)?, &args.zone.config, args.sandbox),
         Command::Receive(args) => role(Role::Receive, args),
         Command::Control(args) => role(Role::Control, args),
         Command::Inspect(args) => role(Role::Inspect, args),

@@ -25,6 +25,9 @@ pub struct Handed {
     /// To `inspect`: the socket of the unit that sees who still writes to a file.
     #[arg(long, value_name = "SOCKET", hide = true)]
     pub leases: Option<PathBuf>,
+    /// To `control`: the zone is a sandbox. Only a supervisor can say so: no unit and no configuration does.
+    #[arg(long, hide = true, requires = "supervisor_fd")]
+    pub sandbox: bool,
 }
 
 /// Runs a role until it ends.
@@ -51,7 +54,7 @@ pub fn role(role: Role, mut zone: Zone, handed: &Handed) -> Result<(), RoleError
                 Some(supervisor) => links::from_supervisor(supervisor.into())?,
                 None => links::listen(&zone.layout)?,
             };
-            control::run(zone, links)
+            control::run(zone, links, handed.sandbox)
         }
         Role::Receive => {
             let socket = match socket {

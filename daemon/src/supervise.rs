@@ -36,13 +36,13 @@ const ROLE_STOP: Duration = Duration::from_secs(5);
 /// How long a role whose link ended with `control` may take to notice and end.
 const LINK_LOST: Duration = Duration::from_secs(20);
 
-/// Starts the four roles, restarts one that dies, and stops them in order on SIGTERM.
+/// Starts the four roles, restarts one that dies, and stops them in order on SIGTERM. A `sandbox` is for rehearsing.
 ///
 /// # Errors
 /// When they cannot be started, or one refuses to.
-pub fn run(zone: Zone, config: &Path) -> Result<(), RoleError> {
+pub fn run(zone: Zone, config: &Path, sandbox: bool) -> Result<(), RoleError> {
     let notifier = Notifier::open()?;
-    let mut supervisor = Supervisor::new(&zone, config)?;
+    let mut supervisor = Supervisor::new(&zone, config, sandbox)?;
     let ended = supervisor.serve(notifier.as_ref());
     tell(notifier.as_ref(), Notifier::stopping);
     supervisor.stop_all();
@@ -81,10 +81,10 @@ struct Place {
 }
 
 impl Supervisor {
-    fn new(zone: &Zone, config: &Path) -> Result<Self, RoleError> {
+    fn new(zone: &Zone, config: &Path, sandbox: bool) -> Result<Self, RoleError> {
         // Signals before children: none may be missed.
         let signals = Signals::take().map_err(RoleError::io("taking signals"))?;
-        let spawner = Spawner::new(config, start::bind(zone)?)?;
+        let spawner = Spawner::new(config, start::bind(zone)?, sandbox)?;
         let now = Instant::now();
         let place =
             |&role| Place { role, child: None, backoff: Backoff::default(), due: now, overdue: None, first: true };

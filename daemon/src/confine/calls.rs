@@ -11,7 +11,8 @@ use seccompiler::{
 use sluse_protocol::roles::Role;
 use std::collections::BTreeMap;
 
-/// Restricts this thread and those that it starts; `outside` says whether the zone has engines that are other programs.
+/// Restricts this thread and those that it starts; `outside` says whether the role works with other programs: `inspect` with engines, `deliver`
+/// with couriers.
 ///
 /// # Errors
 /// When the kernel has no seccomp filters.
@@ -117,8 +118,12 @@ fn network(role: Role, outside: bool) -> Result<Rules, BackendError> {
         (libc::SYS_connect, vec![]),
         (libc::SYS_socket, vec![]),
     ]);
-    if role == Role::Inspect && outside {
-        // The nursery connects it to clamd or a scanner's relay. No datagrams: those need no connection.
+    if role == Role::Deliver && outside {
+        // To couriers of rooms elsewhere.
+        rules.remove(&libc::SYS_connect);
+    }
+    if matches!(role, Role::Inspect | Role::Deliver) && outside {
+        // The nursery connects `inspect`'s to clamd or a scanner's relay. No datagrams: those need no connection.
         let others = [is_not(0, unix)?, is_not(1, libc::SOCK_STREAM as u64 | libc::SOCK_CLOEXEC as u64)?];
         rules.insert(libc::SYS_socket, others.map(|other| when(&[other])).into_iter().collect::<Result<_, _>>()?);
     }

@@ -94,6 +94,8 @@ fn allowed(role: Role, zone: &Zone) -> Vec<Allowed> {
             must(layout.role(role), read()),
             // Deliveries whose receipt is not in the room yet.
             must(layout.pending(), write()),
+            // Of deliveries to rooms elsewhere that are not whole: the bag's own files, and how far they came.
+            may(layout.elsewhere(), write()),
             // Ciphertext of what was sealed; it opens what was released to its key.
             must(layout.sealed(), read()),
             // Bags, under a temporary name and then in their place.

@@ -2,12 +2,13 @@
 //! stands on the disk and was read back.
 
 use super::error::DeliverError;
-use super::payload::Payload;
+use super::part::{Chosen, ReleasedList};
+use super::payload::{Finished, Payload};
 use super::place::Place;
 use super::read_back::drop_cache;
 use super::tag_file::{TagFile, Written};
 use super::tags;
-use crate::quarantine::dataset::Dataset;
+use crate::quarantine::dataset::{Dataset, Visitor};
 use crate::quarantine::manifest::Plain;
 use age::x25519::Recipient;
 use sha2::Digest as _;
@@ -38,30 +39,86 @@ pub trait Documents {
 
 const WHAT: &str = "writing into the room";
 
-/// Writes the bag; returns the digest of its `tagmanifest-sha256.txt`.
+/// What a bag is made of.
+pub struct Contents {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// Its manifest, as it was sealed.
+    pub source_manifest: Plain,
+    /// The files of the version before, if there is one in the room.
+    pub before: Option<Place>,
+}
+
+/// Takes the dataset's files, wherever they go.
+pub trait Content: Visitor<Error = DeliverError> {
+    /// Waits until all of them are there, and compared where they can be.
+    ///
+    /// # Errors
+    /// When a file is not what it should be, or the room fails.
+    fn finish(self) -> Result<Finished, DeliverError>;
+}
+
+/// The bag's own files, and of all but the list of them their digests.
+pub struct Composed {
+    /// Each with its digest; `tagmanifest-sha256.txt` too.
+    pub tags: Vec<Written>,
+    /// SHA-256 of `tagmanifest-sha256.txt`.
+    pub tagmanifest: Sha256,
+}
+
+/// Writes the bag into its room. Returns the digest of its `tagmanifest-sha256.txt`.
+///
+/// # Errors
+/// As [`compose`].
+pub fn write(
+    bag: &Place,
+    grant: &GrantStatement,
+    contents: Contents,
+    documents: &dyn Documents,
+) -> Result<Sha256, DeliverError> {
+    let Contents { dataset, source_manifest, before } = contents;
+    let payload = Payload::begin(bag, grant.room_names, recipient(grant)?, before)?;
+    let Composed { tags, tagmanifest } = compose(bag, grant, dataset, source_manifest, documents, payload)?;
+    // Folders, times and the bag's own files; what was read back is on the disk already.
+    nix::unistd::syncfs(bag).map_err(|errno| DeliverError::io("syncing the room")(errno.into()))?;
+    tags.iter().try_for_each(|tag| read_back(bag, tag))?;
+    Ok(tagmanifest)
+}
+
+/// Gives the dataset to `content` and writes the bag's own files into `bag`; the source's manifest is no part of it where files were left out, since it names them.
 ///
 /// # Errors
 /// When digests do not agree, or the room or the disk fails.
-pub fn write(
+pub fn compose(
     bag: &Place,
     grant: &GrantStatement,
     dataset: Dataset,
     source_manifest: Plain,
     documents: &dyn Documents,
-) -> Result<Sha256, DeliverError> {
+    mut content: impl Content,
+) -> Result<Composed, DeliverError> {
     let mut tags = Vec::new();
     let described = tags::ro_crate(grant, documents.names());
     for (name, text) in [(tags::BAGIT.0, tags::BAGIT.1.to_owned()), described] {
         tags.push(TagFile::write_whole(bag, name, &text).map_err(DeliverError::io(WHAT))?);
     }
-    tags.push(copy_manifest(bag, source_manifest)?);
-    for name in documents.names().iter().filter(|name| *name != tags::SOURCE_MANIFEST) {
+    if grant.part.is_none() {
+        tags.push(copy_manifest(bag, source_manifest)?);
+    }
+    let lists = [tags::SOURCE_MANIFEST, tags::RELEASED_MANIFEST];
+    for name in documents.names().iter().filter(|name| !lists.contains(&name.as_str())) {
         tags.push(fetch(bag, name, documents)?);
     }
-    let mut payload = Payload::begin(bag, grant.room_names, recipient(grant)?)?;
-    dataset.walk(&mut payload)?;
-    let finished = payload.finish()?;
-    if finished.files != grant.totals.files {
+    match grant.part {
+        None => dataset.walk(&mut content)?,
+        Some(part) => {
+            let mut chosen = Chosen::new(ReleasedList::begin(bag, grant, part, documents)?, &mut content);
+            dataset.walk(&mut chosen)?;
+            tags.push(chosen.into_list().finish()?);
+        }
+    }
+    let finished = content.finish()?;
+    if finished.files != grant.released_totals().files {
         return Err(DeliverError::Fault("not every file was read back".into()));
     }
     let (name, text) = tags::bag_info(grant, finished.bytes);
@@ -69,28 +126,28 @@ pub fn write(
     tags.push(finished.manifest);
     tags.extend(finished.plain);
     tags.extend(finished.renamed);
-    let digest = tag_manifest(bag, &mut tags)?;
+    let tagmanifest = tag_manifest(bag, &mut tags)?;
     if grant.delivery == Delivery::Archive {
         // It attests the list of all others, so that the list cannot name it.
-        let (statement, signature) = documents.sign(&digest)?;
+        let (statement, signature) = documents.sign(&tagmanifest)?;
         for (name, text) in [(STATEMENT, statement), (SIGNATURE, signature)] {
             tags.push(TagFile::write_whole(bag, name, &text).map_err(DeliverError::io(WHAT))?);
         }
     }
-    // Folders, times and the bag's own files; what was read back is on the disk already.
-    nix::unistd::syncfs(bag).map_err(|errno| DeliverError::io("syncing the room")(errno.into()))?;
-    tags.iter().try_for_each(|tag| read_back(bag, tag))?;
-    Ok(digest)
+    Ok(Composed { tags, tagmanifest })
 }
 
 /// To whom the dataset's files are encrypted in the room, if they are.
-fn recipient(grant: &GrantStatement) -> Result<Option<Recipient>, DeliverError> {
+///
+/// # Errors
+/// When the grant's recipient is none.
+pub fn recipient(grant: &GrantStatement) -> Result<Option<Recipient>, DeliverError> {
     let read =
         |text: &String| text.parse().map_err(|_| DeliverError::Fault("the room's recipient is none of age's".into()));
     grant.room_recipient.as_ref().map(read).transpose()
 }
 
-/// The manifest as it was sealed, which every other check goes back to.
+/// The manifest as it was sealed, which every other check goes back to where the whole is delivered.
 fn copy_manifest(bag: &Place, mut plain: Plain) -> Result<Written, DeliverError> {
     let mut file = TagFile::create(bag, tags::SOURCE_MANIFEST).map_err(DeliverError::io(WHAT))?;
     let mut buffer = vec![0; 64 * 1024];

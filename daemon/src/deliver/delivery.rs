@@ -3,7 +3,8 @@
 //! The order: what a crash left under the temporary name is removed; the bag is written there, made durable and read back;
 //! one rename makes it visible; the folders of both names are synced. A bag that is visible already is only checked.
 
-use super::bag::{self, Documents};
+use super::bag::{self, Contents, Documents};
+use super::current;
 use super::error::DeliverError;
 use super::place::{Facts, Place};
 use super::tags;
@@ -54,7 +55,7 @@ pub fn deliver(
         incoming.remove_if_empty(name);
         already_there(&target, granted, ours)?
     } else {
-        let written = write(&incoming, sealed, granted, identity, documents);
+        let written = write((&incoming, &target), sealed, granted, identity, documents);
         let tagmanifest = match written {
             Err(error) => {
                 give_up(&room, &incoming, granted);
@@ -95,6 +96,30 @@ pub fn withdraw(rooms: &Place, room_folder: &str, dataset: &DatasetName, transfe
     Ok(false)
 }
 
+/// Removes a version's bag from its room: in one step from the sight of those who read there, and then its files. What is gone is fine.
+///
+/// # Errors
+/// When it is the current version, or the room fails.
+pub fn remove(rooms: &Place, room_folder: &str, dataset: &DatasetName, transfer: &TransferId) -> io::Result<()> {
+    let (room, leaving) = (rooms.folder(room_folder)?, format!("{transfer}.removed"));
+    let incoming = room.make(INCOMING, 0o700)?;
+    incoming.remove_tree(&leaving)?;
+    match room.folder(dataset.as_str()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(target) if target.has(transfer.as_str())? => {
+            if current::current(&target)?.as_ref() == Some(transfer) {
+                return Err(io::Error::other("it is the current one in the room"));
+            }
+            target.rename(transfer.as_str(), &incoming, &leaving)?;
+            target.sync()?;
+        }
+        Ok(_) => {}
+    }
+    incoming.remove_tree(&leaving)?;
+    incoming.sync()
+}
+
 /// Makes the bag's folder, and sees that nobody but us may exchange what will lie in it before it is visible: who can write
 /// to the room can make our incoming folder before we do. The owner is compared with that of what we just made, since file
 /// systems of other hosts name us as they like.
@@ -110,7 +135,7 @@ fn make_ours(incoming: &Place, name: &str) -> Result<Facts, DeliverError> {
 }
 
 fn write(
-    incoming: &Place,
+    (incoming, target): (&Place, &Place),
     sealed: &Path,
     granted: &GrantStatement,
     identity: &Identity,
@@ -119,13 +144,25 @@ fn write(
     let dataset = open(sealed, granted, identity)?;
     let source_manifest = open_manifest(sealed, granted, identity)?;
     let bag = incoming.make(granted.transfer.as_str(), 0o755).map_err(DeliverError::io("making the bag"))?;
-    match bag::write(&bag, granted, dataset, source_manifest, documents) {
+    let before = files_before(target).map_err(DeliverError::io("the version before"))?;
+    match bag::write(&bag, granted, Contents { dataset, source_manifest, before }, documents) {
         Err(DeliverError::Differs) => Err(who_differs(sealed, granted, identity)),
         other => other,
     }
 }
 
-fn open(sealed: &Path, granted: &GrantStatement, identity: &Identity) -> Result<Dataset, ReadError> {
+/// The files of the version that is the current one in the room, if there is one.
+fn files_before(target: &Place) -> io::Result<Option<Place>> {
+    let Some(version) = current::current(target)? else { return Ok(None) };
+    // Others may have taken it away, or put something else there.
+    Ok(target.folder(&format!("{version}/{}", tags::DATA)).ok())
+}
+
+/// Opens the dataset that is granted.
+///
+/// # Errors
+/// When it is another, or cannot be read.
+pub fn open(sealed: &Path, granted: &GrantStatement, identity: &Identity) -> Result<Dataset, ReadError> {
     let dataset = Dataset::open(sealed, identity.clone(), &granted.transfer, granted.manifest_sha256)?;
     let Header::Manifest { source, agreement, dataset: name, totals, .. } = dataset.header() else {
         return Err(ReadError::integrity("the manifest is a plan"));
@@ -137,7 +174,11 @@ fn open(sealed: &Path, granted: &GrantStatement, identity: &Identity) -> Result<
     agrees.then_some(dataset).ok_or_else(|| ReadError::integrity("the manifest is not what the grant says of it"))
 }
 
-fn open_manifest(sealed: &Path, granted: &GrantStatement, identity: &Identity) -> Result<Plain, ReadError> {
+/// Opens its manifest, as its source signed it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn open_manifest(sealed: &Path, granted: &GrantStatement, identity: &Identity) -> Result<Plain, ReadError> {
     let folder = Folder::open(sealed).map_err(|error| ReadError::of_sealed("the transfer's folder", &error))?;
     Plain::open(&folder, identity, granted.manifest_sha256)
 }
@@ -170,7 +211,8 @@ fn already_there(target: &Place, granted: &GrantStatement, ours: Facts) -> Resul
         return Err(other(io::ErrorKind::PermissionDenied.into()));
     }
     let digest = |name: &str| -> io::Result<Sha256> { bag::digest_of(&mut bag.file(name)?) };
-    if digest(tags::SOURCE_MANIFEST).map_err(other)? != granted.manifest_sha256 {
+    let list = if granted.part.is_some() { tags::RELEASED_MANIFEST } else { tags::SOURCE_MANIFEST };
+    if digest(list).map_err(other)? != granted.released_manifest() {
         return Err(other(io::ErrorKind::InvalidData.into()));
     }
     digest(tags::TAG_MANIFEST).map_err(other)

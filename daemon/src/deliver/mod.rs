@@ -18,41 +18,49 @@ use sluse_host::config::Zone;
 use sluse_host::files;
 use sluse_host::layout::{Layout, transfer_folder};
 use sluse_protocol::grant::ReleaseGrant;
-use sluse_protocol::ids::{DatasetName, TransferId};
+use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
 use sluse_protocol::limits;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::roles::{
-    AwaitedBag, CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role, WithdrawOutcome,
+    AwaitedBag, CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, RemoveOutcome, Role,
+    WithdrawOutcome,
 };
 use sluse_protocol::sharing;
+use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 mod acknowledgements;
 mod bag;
+mod current;
 mod delivery;
+mod elsewhere;
 mod error;
 mod fixity;
 mod from_control;
 mod lanes;
 mod large_files;
 mod large_writer;
+mod lists;
+mod part;
 mod payload;
 mod pending;
 mod place;
 mod read_back;
 mod receipt;
 mod sealed_file;
+mod stored_once;
 mod tag_file;
 mod tags;
 
 use acknowledgements::Useless;
 use delivery::Visible;
+use elsewhere::Elsewhere;
 use error::DeliverError;
 use fixity::Archived;
 use from_control::FromControl;
-use pending::{Pending, PendingFolder};
+use pending::{Pending, PendingFolder, Sent};
 use place::Place;
 
 /// Deliveries that wait: none, since `control` gives no more than there are workers, unless it was started anew meanwhile.
@@ -71,7 +79,10 @@ struct Deliver {
     signers: ZoneSigners,
     rooms: Place,
     pending: PendingFolder,
+    elsewhere: Elsewhere,
     settling: Mutex<()>,
+    /// The same of rooms elsewhere, which may take their time.
+    settling_elsewhere: Mutex<()>,
     useless: Useless,
     link: Link<DeliverRequest, DeliverReply>,
 }
@@ -82,6 +93,7 @@ struct Held {
     signers: ZoneSigners,
     rooms: Place,
     pending: PendingFolder,
+    elsewhere: Elsewhere,
 }
 
 /// Runs the role until the link to `control` is lost.
@@ -105,6 +117,7 @@ impl Held {
             signers: ZoneSigners::load(zone)?,
             rooms: Place::root(&zone.rooms()).map_err(RoleError::io("the folder of rooms"))?,
             pending: PendingFolder::open(&layout.pending()).map_err(RoleError::io("the folder of pending receipts"))?,
+            elsewhere: Elsewhere::open(zone).map_err(RoleError::io("the folder of deliveries to rooms elsewhere"))?,
         })
     }
 }
@@ -118,10 +131,12 @@ fn own_key(layout: &Layout) -> Result<Identity, RoleError> {
 }
 
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
-    let Held { key, signers, rooms, pending } = held;
+    let Held { key, signers, rooms, pending, elsewhere } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let (settling, useless) = (Mutex::default(), Useless::default());
-    let deliver = Arc::new(Deliver { zone, key, signers, rooms, pending, settling, useless, link });
+    let (settling, settling_elsewhere, useless) = (Mutex::default(), Mutex::default(), Useless::default());
+    let deliver =
+        Deliver { zone, key, signers, rooms, pending, elsewhere, settling, settling_elsewhere, useless, link };
+    let deliver = Arc::new(deliver);
     let recipient = deliver.key.to_public().to_string();
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
@@ -129,16 +144,24 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     let checks = Pool::start("archive-check", 1, CHECKS).map_err(RoleError::io("starting a thread"))?;
     // A thread of its own: a room that does not answer keeps nobody else waiting.
     let looks = Pool::start("look", 1, LOOKS).map_err(RoleError::io("starting a thread"))?;
+    // And of its own: what rooms elsewhere take their time for.
+    let settling = Pool::start("settle", 1, 1).map_err(RoleError::io("starting a thread"))?;
     // `control` answers a poll, with work or without, or this role ends; so it does for each receipt that is settled.
     let pulse = pulse::of("work", limits::ROLE_TIMEOUT * 3);
     loop {
         pulse.beat();
         let (task, wrapped) = deliver.link.ask(&DeliverRequest::Next, &[])?;
         match task {
-            DeliverReply::Idle => deliver.settle_all()?,
-            DeliverReply::Deliver { transfer, grant, signature, documents } => {
+            DeliverReply::Idle => {
+                deliver.settle_all()?;
                 let doing = Arc::clone(&deliver);
-                let given = deliveries.give(move || doing.task(&transfer, (&grant, &signature), documents, &wrapped));
+                // Where one is still at it there is another after it.
+                let _ = settling.give(move || doing.settle_elsewhere());
+            }
+            DeliverReply::Deliver { transfer, grant, signature, documents, version } => {
+                let doing = Arc::clone(&deliver);
+                let given = deliveries
+                    .give(move || doing.task(&transfer, (&grant, &signature), (documents, version), &wrapped));
                 if given.is_err() {
                     // Not to be forgotten: `control` hands out again what was in work when the link ends.
                     return Err(RoleError::State("more tasks than deliver can do".into()));
@@ -154,11 +177,17 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                     return Err(RoleError::State("more archives than deliver can read".into()));
                 }
             }
-            DeliverReply::Withdraw { transfer, room_folder, dataset } => {
+            DeliverReply::Withdraw { transfer, room_folder, dataset, elsewhere } => {
                 let doing = Arc::clone(&deliver);
-                let withdraw = move || doing.withdraw(transfer, &room_folder, &dataset);
+                let withdraw = move || doing.withdraw(transfer, &room_folder, &dataset, elsewhere.as_ref());
                 if looks.give(withdraw).is_err() {
                     return Err(RoleError::State("more deliveries to be taken back than deliver can".into()));
+                }
+            }
+            DeliverReply::Remove { transfer, room_folder, dataset } => {
+                let doing = Arc::clone(&deliver);
+                if looks.give(move || doing.remove(transfer, &room_folder, &dataset)).is_err() {
+                    return Err(RoleError::State("more versions to be removed than deliver can".into()));
                 }
             }
             DeliverReply::Look { bags } => {
@@ -179,7 +208,7 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
 }
 
 impl Deliver {
-    fn task(&self, transfer: &TransferId, grant: (&str, &str), documents: Vec<String>, wrapped: &[u8]) {
+    fn task(&self, transfer: &TransferId, grant: (&str, &str), bag: (Vec<String>, bool), wrapped: &[u8]) {
         if self.link.is_lost() {
             // Nobody would hear of it: `control` hands it out again.
             return;
@@ -192,7 +221,7 @@ impl Deliver {
                 return self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
             }
         };
-        let done = catch_unwind(AssertUnwindSafe(|| self.deliver(&grant, documents, wrapped)))
+        let done = catch_unwind(AssertUnwindSafe(|| self.deliver(&grant, bag, wrapped)))
             .unwrap_or_else(|_| Err(DeliverError::Fault("deliver crashed over it".into())));
         let outcome = match done {
             Ok(()) => return,
@@ -230,19 +259,38 @@ impl Deliver {
     }
 
     /// Takes back a delivery that was begun.
-    fn withdraw(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName) {
+    fn withdraw(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName, elsewhere: Option<&RoomName>) {
         if self.link.is_lost() {
             return;
         }
-        let withdraw = || delivery::withdraw(&self.rooms, room_folder, dataset, &transfer);
+        let withdraw = || match elsewhere {
+            Some(room) => self.elsewhere.withdraw(room, dataset, &transfer),
+            None => delivery::withdraw(&self.rooms, room_folder, dataset, &transfer)
+                .map_err(DeliverError::io("taking a delivery back")),
+        };
         let outcome = match catch_unwind(AssertUnwindSafe(withdraw)) {
             Ok(Ok(false)) => WithdrawOutcome::Gone,
             Ok(Ok(true)) => WithdrawOutcome::Visible,
-            Ok(Err(error)) => WithdrawOutcome::Fault { reason: format!("taking a delivery back: {error}") },
+            Ok(Err(error)) => WithdrawOutcome::Fault { reason: error.to_string() },
             Err(_) => WithdrawOutcome::Fault { reason: "deliver crashed over it".into() },
         };
         tracing::info!(%transfer, ?outcome, "a delivery is taken back");
         self.link.tell_or_end(&DeliverRequest::Withdrawn { transfer, outcome }, &[]);
+    }
+
+    /// Removes a version from its room.
+    fn remove(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName) {
+        if self.link.is_lost() {
+            return;
+        }
+        let remove = || delivery::remove(&self.rooms, room_folder, dataset, &transfer);
+        let outcome = match catch_unwind(AssertUnwindSafe(remove)) {
+            Ok(Ok(())) => RemoveOutcome::Gone,
+            Ok(Err(error)) => RemoveOutcome::Fault { reason: format!("removing a version: {error}") },
+            Err(_) => RemoveOutcome::Fault { reason: "deliver crashed over it".into() },
+        };
+        tracing::info!(%transfer, ?outcome, "a version is removed from its room");
+        self.link.tell_or_end(&DeliverRequest::Removed { transfer, outcome }, &[]);
     }
 
     /// Looks whether rooms have acknowledged.
@@ -274,60 +322,121 @@ impl Deliver {
         Ok(grant)
     }
 
-    fn deliver(&self, grant: &ReleaseGrant, documents: Vec<String>, wrapped: &[u8]) -> Result<(), DeliverError> {
+    /// `documents`: names of those that go into the bag; `version`: whether `current` is to name it.
+    fn deliver(
+        &self,
+        grant: &ReleaseGrant,
+        (documents, version): (Vec<String>, bool),
+        wrapped: &[u8],
+    ) -> Result<(), DeliverError> {
         let granted = grant.statement();
         let identity = identity::unwrap(wrapped, &self.key, &granted.identity)
             .map_err(|error| DeliverError::Fault(format!("the transfer's identity: {error}")))?;
         let sealed = transfer_folder(&self.zone.layout.sealed(), &granted.transfer);
         let documents =
             FromControl { link: &self.link, signers: &self.signers, transfer: &granted.transfer, names: documents };
-        let Visible { bag, tagmanifest } = delivery::deliver(&self.rooms, &sealed, grant, &identity, &documents)?;
+        let (visible, elsewhere) = if granted.elsewhere {
+            let (visible, stored) = self.elsewhere.deliver(&sealed, grant, &identity, &documents)?;
+            (visible, Some(Sent { room: granted.room.clone(), dataset: granted.dataset.clone(), stored }))
+        } else {
+            (delivery::deliver(&self.rooms, &sealed, grant, &identity, &documents)?, None)
+        };
         tracing::info!(transfer = %granted.transfer, "dataset delivered");
+        let Visible { bag, tagmanifest } = visible;
         let (transfer, room_folder) = (granted.transfer.clone(), granted.room_folder.clone());
-        let pending = Pending { transfer, room_folder, bag, tagmanifest };
-        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = Pending { transfer, room_folder, bag, tagmanifest, elsewhere };
+        let settling = if granted.elsewhere { &self.settling_elsewhere } else { &self.settling };
+        let _one_at_a_time = settling.lock().unwrap_or_else(PoisonError::into_inner);
+        if version && !granted.elsewhere {
+            let dataset =
+                self.rooms.folder(&granted.room_folder).and_then(|room| room.folder(granted.dataset.as_str()));
+            dataset
+                .and_then(|dataset| current::switch(&dataset, &granted.transfer))
+                .map_err(DeliverError::io("naming the current version"))?;
+        }
         self.pending.add(&pending).map_err(DeliverError::io("remembering a delivery"))?;
-        Ok(self.tell(&pending)?)
+        Ok(self.tell(&pending).map(drop)?)
     }
 
-    /// Lays every receipt beside its bag that is not there yet.
+    /// Lays every receipt beside its bag that is not there yet, in rooms of this host.
     fn settle_all(&self) -> Result<(), RoleError> {
         // Held while they are looked for, too: what somebody settles meanwhile is not told again.
         let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         let all = self.pending.all().map_err(RoleError::io("the folder of pending receipts"))?;
-        Ok(all.iter().try_for_each(|pending| self.tell(pending))?)
+        let here = all.iter().filter(|pending| pending.elsewhere.is_none());
+        Ok(here.into_iter().try_for_each(|pending| self.tell(pending).map(drop))?)
     }
 
-    /// Tells `control` of a visible bag and lays the receipt that it answers beside it.
-    fn tell(&self, pending: &Pending) -> Result<(), sluse_host::rpc::CallError> {
+    /// The same in rooms elsewhere, unless somebody is at it.
+    fn settle_elsewhere(&self) {
+        let _one_at_a_time = match self.settling_elsewhere.try_lock() {
+            Ok(lock) => lock,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let all = match self.pending.all() {
+            Ok(all) => all,
+            Err(error) => return tracing::error!(%error, "the folder of pending receipts cannot be read"),
+        };
+        let mut away = BTreeSet::new();
+        for pending in &all {
+            // Of a room that did not answer the next receipt is not tried either.
+            let Some(room) = pending.elsewhere.as_ref().map(|sent| &sent.room).filter(|room| !away.contains(*room))
+            else {
+                continue;
+            };
+            match self.tell(pending) {
+                Ok(true) => {}
+                Ok(false) => drop(away.insert(room)),
+                Err(error) => {
+                    tracing::error!(%error, "control was not told of a delivery");
+                    return self.link.end();
+                }
+            }
+        }
+    }
+
+    /// Tells `control` of a visible bag and lays the receipt that it answers beside it; whether there is nothing left to do.
+    fn tell(&self, pending: &Pending) -> Result<bool, sluse_host::rpc::CallError> {
         let Visible { bag, tagmanifest } = pending.visible();
-        let (transfer, outcome) = (pending.transfer.clone(), DeliverOutcome::Visible { bag, tagmanifest });
+        let stored = pending.elsewhere.as_ref().map(|sent| sent.stored.clone());
+        let (transfer, outcome) = (pending.transfer.clone(), DeliverOutcome::Visible { bag, tagmanifest, stored });
         let (answer, statement) = self.link.ask(&DeliverRequest::Delivered { transfer, outcome }, &[])?;
         let transfer = &pending.transfer;
         match answer {
             DeliverReply::Receipt { signature } => {
                 let receipt = (statement.as_slice(), signature.as_str());
-                let laid = {
-                    let (kind, at) = (ReceiptKind::Delivered, (&pending.room_folder, &pending.bag));
-                    receipt::lay_beside(&self.rooms, at.0, at.1, kind, receipt, &self.signers)
-                };
-                if let Err(error) = laid {
+                if let Err(error) = self.lay(pending, receipt) {
                     // It is delivered all the same; the receipt is asked for again when there is nothing else to do.
                     tracing::error!(%transfer, %error, "the delivered receipt is not in the room yet");
-                    return Ok(());
+                    return Ok(false);
                 }
             }
             DeliverReply::Refused(refusal) if refusal.is_temporary() => {
                 tracing::warn!(%transfer, code = %refusal.code, "control could not take a delivery down yet");
-                return Ok(());
+                return Ok(false);
             }
             // The transfer is in a state in which there is no receipt: the task, if any, is handed out again.
             _ => tracing::warn!(%transfer, "control has no receipt for a visible bag"),
         }
-        if let Err(error) = self.pending.remove(transfer) {
+        let forgotten = match &pending.elsewhere {
+            Some(_) => self.elsewhere.forget(transfer),
+            None => Ok(()),
+        };
+        if let Err(error) = forgotten.and_then(|()| self.pending.remove(transfer)) {
             tracing::warn!(%transfer, %error, "a settled delivery is still remembered");
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Lays the *delivered* receipt beside its bag.
+    fn lay(&self, pending: &Pending, receipt: (&[u8], &str)) -> Result<(), DeliverError> {
+        let kind = ReceiptKind::Delivered;
+        let Some(Sent { room, dataset, .. }) = &pending.elsewhere else {
+            return receipt::lay_beside(&self.rooms, &pending.room_folder, &pending.bag, kind, receipt, &self.signers);
+        };
+        receipt::check(kind, receipt, &self.signers)?;
+        self.elsewhere.lay((room, dataset, &pending.transfer), kind, receipt)
     }
 }
 

@@ -1,20 +1,21 @@
 //! Writes the dataset's files into the bag as they are decrypted, and lists them in the bag's manifest. Where the room has a recipient each
 //! is encrypted to it, under its own name, and a second list has the digests of what comes out.
 
+use super::bag::Content;
 use super::error::DeliverError;
 use super::large_writer::LargeWriter;
+use super::lists::Lists;
 use super::place::Place;
 use super::read_back::{Piece, ReadBack};
 use super::sealed_file::SealedFile;
-use super::tag_file::{TagFile, Written};
+use super::tag_file::Written;
 use super::tags;
 use crate::quarantine::dataset::Visitor;
 use age::x25519::Recipient;
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
-use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Entry;
-use sluse_protocol::path::{self, DataPath, NameRule};
+use sluse_protocol::path::{DataPath, NameRule};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
@@ -28,24 +29,15 @@ pub const DIRECT_FROM: u64 = 1024 * 1024;
 
 /// Takes a dataset and writes it.
 pub struct Payload<'a> {
-    bag: &'a Place,
     data: Place,
-    names: NameRule,
+    lists: Lists<'a>,
+    recipient: Option<Recipient>,
     folder: Option<(String, Place)>,
     current: Option<Current>,
     large: Option<LargeWriter>,
     read_back: Option<ReadBack>,
-    manifest: TagFile,
-    encryption: Option<Encryption>,
-    renamed: Option<TagFile>,
     /// Bytes of all files as they were written.
     bytes: u64,
-}
-
-/// To whom files are encrypted, and the list of what comes out.
-struct Encryption {
-    recipient: Recipient,
-    plain: TagFile,
 }
 
 /// The file that is being written.
@@ -78,48 +70,22 @@ pub struct Finished {
 const WHAT: &str = "writing into the room";
 
 impl<'a> Payload<'a> {
-    /// Begins to write below `bag`.
+    /// Begins to write below `bag`; what is as in `before`, the files of the version before, is stored once.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn begin(bag: &'a Place, names: NameRule, recipient: Option<Recipient>) -> Result<Self, DeliverError> {
+    pub fn begin(
+        bag: &'a Place,
+        names: NameRule,
+        recipient: Option<Recipient>,
+        before: Option<Place>,
+    ) -> Result<Self, DeliverError> {
         let begin = || -> io::Result<Self> {
-            let read_back = Some(ReadBack::start(bag.make(tags::DATA, 0o755)?)?);
-            let (data, manifest) = (bag.folder(tags::DATA)?, TagFile::create(bag, tags::MANIFEST)?);
-            let encrypted = |recipient| -> io::Result<Encryption> {
-                Ok(Encryption { recipient, plain: TagFile::create(bag, tags::PLAIN)? })
-            };
-            Ok(Self {
-                bag,
-                data,
-                names,
-                folder: None,
-                current: None,
-                large: None,
-                read_back,
-                manifest,
-                encryption: recipient.map(encrypted).transpose()?,
-                renamed: None,
-                bytes: 0,
-            })
+            let read_back = Some(ReadBack::start(bag.make(tags::DATA, 0o755)?, before)?);
+            let (data, lists) = (bag.folder(tags::DATA)?, Lists::begin(bag, names, recipient.is_some())?);
+            Ok(Self { data, lists, recipient, folder: None, current: None, large: None, read_back, bytes: 0 })
         };
         begin().map_err(DeliverError::io(WHAT))
-    }
-
-    /// Waits until everything was read back.
-    ///
-    /// # Errors
-    /// When a file is not what it should be, or the disk fails.
-    pub fn finish(self) -> Result<Finished, DeliverError> {
-        let files = self.read_back.map_or(Ok(0), ReadBack::finish)?;
-        let finish = |file: TagFile| file.finish().map_err(DeliverError::io(WHAT));
-        Ok(Finished {
-            files,
-            bytes: self.bytes,
-            manifest: finish(self.manifest)?,
-            plain: self.encryption.map(|encryption| finish(encryption.plain)).transpose()?,
-            renamed: self.renamed.map(finish).transpose()?,
-        })
     }
 
     /// Hands a piece over to be read back; when that has ended early, says why.
@@ -129,26 +95,6 @@ impl<'a> Payload<'a> {
         }
         let ended = self.read_back.take().map_or(Ok(0), ReadBack::finish);
         Err(ended.err().unwrap_or_else(|| DeliverError::Fault("reading back has ended early".into())))
-    }
-
-    /// The name in the room, which is noted when it is another.
-    fn place(&mut self, sent: &DataPath) -> io::Result<DataPath> {
-        if self.names != NameRule::WindowsMap {
-            return Ok(sent.clone());
-        }
-        let delivered = path::map_windows(sent);
-        if delivered != *sent {
-            let list = match &mut self.renamed {
-                Some(list) => list,
-                None => {
-                    let mut list = TagFile::create(self.bag, tags::RENAMED)?;
-                    list.write(b"delivered\tsent\n")?;
-                    self.renamed.insert(list)
-                }
-            };
-            list.write(format!("{delivered}\t{sent}\n").as_bytes())?;
-        }
-        Ok(delivered)
     }
 
     /// Writes the next bytes of the file as it stands in the room.
@@ -166,18 +112,6 @@ impl<'a> Payload<'a> {
             self.give(Piece { path, from, upto, ends: None })?;
         }
         Ok(())
-    }
-
-    /// Lists a file by the digest that it has in the room and, where that is another, by the one of what comes out.
-    fn list(&mut self, path: &str, plain: Option<Sha256>, stored: Option<Sha256>) -> io::Result<()> {
-        let line = |digest: Sha256| tags::manifest_line(&digest, &format!("{}/{path}", tags::DATA));
-        if let Some(stored) = stored {
-            self.manifest.write(line(stored).as_bytes())?;
-        }
-        match (&mut self.encryption, plain) {
-            (Some(encryption), Some(plain)) => encryption.plain.write(line(plain).as_bytes()),
-            _ => Ok(()),
-        }
     }
 
     fn large(&mut self) -> io::Result<&mut LargeWriter> {
@@ -201,6 +135,13 @@ impl<'a> Payload<'a> {
     }
 }
 
+impl Content for Payload<'_> {
+    fn finish(self) -> Result<Finished, DeliverError> {
+        let files = self.read_back.map_or(Ok(0), ReadBack::finish)?;
+        self.lists.finish(files, self.bytes).map_err(DeliverError::io(WHAT))
+    }
+}
+
 fn set_time(file: impl AsFd, entry: &Entry) -> io::Result<()> {
     // What a file system cannot hold it moves to its border.
     let time = TimeSpec::new(entry.mtime, i64::from(entry.mtime_ns));
@@ -212,7 +153,7 @@ impl Visitor for Payload<'_> {
 
     fn folder(&mut self, entry: &Entry) -> Result<(), DeliverError> {
         let mut make = || -> io::Result<()> {
-            let path = self.place(&entry.path)?;
+            let path = self.lists.place(&entry.path)?;
             set_time(self.data.make(path.as_str(), 0o755)?, entry)
         };
         make().map_err(DeliverError::io(WHAT))
@@ -220,11 +161,11 @@ impl Visitor for Payload<'_> {
 
     fn begin(&mut self, entry: &Entry) -> Result<(), DeliverError> {
         let mut begin = || -> io::Result<Current> {
-            let path = self.place(&entry.path)?;
+            let path = self.lists.place(&entry.path)?;
             let mode = if entry.executable { 0o755 } else { 0o644 };
             let file = self.create(&path, mode)?;
-            let sealed = match &self.encryption {
-                Some(encryption) => Some(SealedFile::begin(&encryption.recipient, entry.size)?),
+            let sealed = match &self.recipient {
+                Some(recipient) => Some(SealedFile::begin(recipient, entry.size)?),
                 None => None,
             };
             let length = sealed.as_ref().map_or(entry.size, SealedFile::length);
@@ -262,7 +203,7 @@ impl Visitor for Payload<'_> {
             None => entry.sha256,
         };
         let Some(current) = self.current.take() else { return Err(DeliverError::Fault("the end of no file".into())) };
-        self.list(&current.path, entry.sha256, digest).map_err(DeliverError::io(WHAT))?;
+        self.lists.list(&current.path, entry.sha256, digest).map_err(DeliverError::io(WHAT))?;
         let finished = match current.small {
             Some(small) => Ok((small, current.length)),
             None => self.large().and_then(LargeWriter::finish),

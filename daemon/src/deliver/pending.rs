@@ -4,8 +4,9 @@
 use super::delivery::Visible;
 use serde::{Deserialize, Serialize};
 use sluse_host::files;
+use sluse_protocol::courier::Stored;
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::ids::TransferId;
+use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,21 @@ pub struct Pending {
     pub bag: String,
     /// SHA-256 of its `tagmanifest-sha256.txt`.
     pub tagmanifest: Sha256,
+    /// Where the room is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Sent>,
+}
+
+/// What is known of a bag in a room elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sent {
+    /// The room.
+    pub room: RoomName,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// How it was stored.
+    pub stored: Stored,
 }
 
 impl Pending {

@@ -8,6 +8,7 @@ use super::error::DeliverError;
 use super::large_files::LargeFiles;
 use super::payload::DIRECT_FROM;
 use super::place::Place;
+use super::stored_once::StoredOnce;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use sha2::Digest as _;
 use sluse_protocol::digest::Sha256;
@@ -56,15 +57,17 @@ pub struct ReadBack {
 }
 
 impl ReadBack {
-    /// Starts to read back what lies in `data`.
+    /// Starts to read back what lies in `data`, and to share it with what lies in `before`.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(data: Place) -> io::Result<Self> {
+    pub fn start(data: Place, before: Option<Place>) -> io::Result<Self> {
         let (pieces, written) = sync_channel(QUEUED);
         let thread = std::thread::Builder::new().name("read-back".into()).spawn(move || {
-            let mut reader = Reader { data, large: None, buffer: vec![0; STEP], files: 0 };
+            let stored_once = StoredOnce::with(before);
+            let mut reader = Reader { data, large: None, buffer: vec![0; STEP], stored_once, files: 0 };
             reader.all(&written)?;
+            tracing::debug!(bytes = reader.stored_once.bytes(), "stored once with the version before");
             Ok(reader.files)
         })?;
         Ok(Self { pieces, thread })
@@ -89,6 +92,7 @@ struct Reader {
     data: Place,
     large: Option<LargeFiles>,
     buffer: Vec<u8>,
+    stored_once: StoredOnce,
     files: u64,
 }
 
@@ -124,7 +128,9 @@ impl Reader {
             None => self.large.insert(LargeFiles::start().map_err(DeliverError::io("starting a thread"))?),
         };
         large.read(&self.data, piece)?;
-        self.files += u64::from(piece.ends.is_some());
+        if piece.ends.is_some() {
+            self.done(&piece.path, piece.upto);
+        }
         Ok(())
     }
 
@@ -178,8 +184,14 @@ impl Reader {
         if length != piece.upto || Some(Sha256(hash.finalize().into())) != piece.ends {
             return Err(DeliverError::Differs);
         }
-        self.files += 1;
+        self.done(&open.path, length);
         Ok(())
+    }
+
+    /// A file agreed.
+    fn done(&mut self, path: &str, length: u64) {
+        self.files += 1;
+        self.stored_once.share(&self.data, path, length);
     }
 }
 

@@ -18,9 +18,7 @@ pub fn lay_beside(
     (statement, signature): (&[u8], &str),
     signers: &ZoneSigners,
 ) -> Result<(), DeliverError> {
-    signers
-        .receipt(statement, signature)
-        .map_err(|error| DeliverError::Fault(format!("the {kind} receipt: {error}")))?;
+    check(kind, (statement, signature), signers)?;
     let lay = || -> io::Result<()> {
         let room = rooms.folder(room_folder)?;
         let receipts = room.make(&format!("{bag}.receipts"), 0o755)?;
@@ -33,6 +31,19 @@ pub fn lay_beside(
         }
     };
     lay().map_err(DeliverError::io("laying the receipt beside the bag"))
+}
+
+/// That a receipt is `control`'s.
+///
+/// # Errors
+/// When its signature is not.
+pub fn check(
+    kind: ReceiptKind,
+    (statement, signature): (&[u8], &str),
+    signers: &ZoneSigners,
+) -> Result<(), DeliverError> {
+    let bad = |error| DeliverError::Fault(format!("the {kind} receipt: {error}"));
+    signers.receipt(statement, signature).map(drop).map_err(bad)
 }
 
 /// A file that is there whole or not at all.

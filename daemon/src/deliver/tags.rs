@@ -5,6 +5,7 @@ use sluse_protocol::agreement::Delivery;
 use sluse_protocol::archive::{SIGNATURE, STATEMENT};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::GrantStatement;
+use sluse_protocol::sync::CHANGES;
 
 /// The folder of the dataset itself.
 pub const DATA: &str = "data";
@@ -14,6 +15,8 @@ pub const MANIFEST: &str = "manifest-sha256.txt";
 pub const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
 /// The manifest as its source signed it.
 pub const SOURCE_MANIFEST: &str = "source-manifest.jsonl";
+/// The manifest of what was released, where files were left out. It stands there instead of the source's.
+pub const RELEASED_MANIFEST: &str = "released-manifest.jsonl";
 /// Digests of the dataset's files as they come out of their encryption, where the room has a key.
 pub const PLAIN: &str = "plaintext-sha256.txt";
 /// Names that Windows could not hold: as delivered, and as sent.
@@ -30,7 +33,7 @@ pub fn bag_info(grant: &GrantStatement, bytes: u64) -> (&'static str, String) {
         ("External-Description", format!("Dataset {}", grant.dataset)),
         ("External-Identifier", grant.transfer.to_string()),
         ("Bagging-Date", date),
-        ("Payload-Oxum", format!("{bytes}.{}", grant.totals.files)),
+        ("Payload-Oxum", format!("{bytes}.{}", grant.released_totals().files)),
         ("Bag-Software-Agent", format!("Sluse {}", env!("CARGO_PKG_VERSION"))),
         ("Sluse-Zone", grant.zone.to_string()),
         ("Sluse-Agreement", grant.agreement.to_string()),
@@ -40,7 +43,14 @@ pub fn bag_info(grant: &GrantStatement, bytes: u64) -> (&'static str, String) {
     ];
     let archived = (grant.delivery == Delivery::Archive).then_some(("Sluse-Delivery", "archive".to_owned()));
     let encrypted = grant.room_recipient.as_ref().map(|recipient| ("Sluse-Encrypted-To", recipient.clone()));
-    let lines = lines.into_iter().chain(archived).chain(encrypted);
+    let part = grant.part.iter().flat_map(|part| {
+        let (files, folders, bytes) = (part.left_out.files, part.left_out.folders, part.left_out.bytes);
+        [
+            ("Sluse-Released-Manifest", format!("sha256:{}", part.manifest_sha256)),
+            ("Sluse-Left-Out", format!("{files} files, {folders} folders, {bytes} bytes")),
+        ]
+    });
+    let lines = lines.into_iter().chain(part).chain(archived).chain(encrypted);
     ("bag-info.txt", lines.map(|(label, value)| format!("{label}: {value}\n")).collect())
 }
 
@@ -54,6 +64,11 @@ fn describe(name: &str) -> (&'static str, &'static str) {
         "findings.json" => ("What the inspection found", "application/json"),
         "decision.json" => ("Who or which rule released it, and why", "application/json"),
         SOURCE_MANIFEST => ("Each file's path, size and digest, as the source signed it", "application/jsonl"),
+        RELEASED_MANIFEST => (
+            "Each released file's path, size and digest; other files of the dataset were left out",
+            "application/jsonl",
+        ),
+        CHANGES => ("Which files are not as they were in the version before", "application/jsonl"),
         PLAIN => ("Digests of the dataset's files as `age -d` gives them", "text/plain"),
         "agreement.toml" => ("The agreement that allows the disclosure", "application/toml"),
         STATEMENT => ("The zone's signed statement of this bag, with proof in the audit log", "application/json"),
@@ -71,6 +86,8 @@ pub fn ro_crate(grant: &GrantStatement, documents: &[String]) -> (&'static str, 
         Some(recipient) => format!("; each is encrypted with age to {recipient}, {PLAIN} has what comes out"),
         None => String::new(),
     };
+    let (totals, left_out) = (grant.released_totals(), grant.part.map_or(0, |part| part.left_out.files));
+    let partial = if left_out > 0 { format!("; {left_out} files were left out") } else { String::new() };
     let parts: Vec<_> = ["data/"].iter().chain(&files).map(|name| json!({"@id": name})).collect();
     let described = files.iter().map(|name| {
         let (what, format) = describe(name);
@@ -101,7 +118,7 @@ pub fn ro_crate(grant: &GrantStatement, documents: &[String]) -> (&'static str, 
                 "@id": "data/",
                 "@type": "Dataset",
                 "name": "The dataset's files",
-                "description": format!("{} files, {} bytes; see {MANIFEST}{encrypted}", grant.totals.files, grant.totals.bytes)
+                "description": format!("{} files, {} bytes{partial}; see {MANIFEST}{encrypted}", totals.files, totals.bytes)
             },
             {"@id": "#source", "@type": "Organization", "name": grant.source.as_str()},
             {"@id": "#zone", "@type": "Organization", "name": grant.zone.as_str()}

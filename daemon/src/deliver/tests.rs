@@ -1,3 +1,6 @@
+mod elsewhere;
+mod part;
+
 use super::*;
 use crate::quarantine::testing::{TestFile, TestTransfer, TestZone, file, folder, noise};
 use sluse_host::rpc;
@@ -95,13 +98,22 @@ fn statement(zone: &TestZone, transfer: &TestTransfer, room_names: NameRule) -> 
         dataset: "extract".parse().unwrap(),
         totals: transfer.totals,
         manifest_sha256: transfer.manifest,
+        part: None,
         room: "lab".parse().unwrap(),
         room_folder: "lab".into(),
         room_names,
         room_recipient: None,
+        elsewhere: false,
         delivery: Delivery::Bag,
         deliver: zone.deliver.to_public().to_string(),
     }
+}
+
+/// A grant of nothing that is there.
+pub fn some_grant() -> GrantStatement {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    statement(&zone, &transfer, NameRule::Posix)
 }
 
 fn task(zone: &TestZone, transfer: &TestTransfer, names: NameRule, key: &SigningKey) -> (DeliverReply, Vec<u8>) {
@@ -109,7 +121,7 @@ fn task(zone: &TestZone, transfer: &TestTransfer, names: NameRule, key: &Signing
     let (grant, signature) = ReleaseGrant::sign(&cleared, statement(zone, transfer, names), key);
     let documents = ["receipts/received.json", "findings.json", "source-manifest.jsonl"].map(String::from).to_vec();
     let wrapped = identity::wrap(&transfer.identity, &zone.deliver.to_public()).unwrap();
-    (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents }, wrapped)
+    (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents, version: false }, wrapped)
 }
 
 /// The same into a room that has a recipient.
@@ -118,7 +130,7 @@ fn task_to(zone: &TestZone, transfer: &TestTransfer, room_recipient: Option<Stri
     let statement = GrantStatement { room_recipient, ..statement(zone, transfer, NameRule::Posix) };
     let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, &signer());
     let documents = vec!["findings.json".to_owned(), "source-manifest.jsonl".to_owned()];
-    (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents }, wrapped)
+    (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents, version: false }, wrapped)
 }
 
 fn dataset() -> Vec<TestFile> {
@@ -173,7 +185,7 @@ fn a_released_dataset_stands_in_its_room_byte_for_byte_as_a_bag_with_its_receipt
     let outcome = control.deliver(&zone, &transfer, NameRule::Posix);
     let tags = fs::read(bag(&zone).join("tagmanifest-sha256.txt")).unwrap();
     let bag_name = format!("extract/{ID}");
-    assert_eq!(outcome, DeliverOutcome::Visible { bag: bag_name, tagmanifest: Sha256::of(&tags) });
+    assert_eq!(outcome, DeliverOutcome::Visible { bag: bag_name, tagmanifest: Sha256::of(&tags), stored: None });
     assert_digests(&bag(&zone), "manifest-sha256.txt");
     assert_digests(&bag(&zone), "tagmanifest-sha256.txt");
     let delivered = tree(&bag(&zone).join("data"));
@@ -248,7 +260,7 @@ fn a_delivery_that_was_begun_is_taken_back_unless_its_bag_is_visible() {
     fs::create_dir_all(left.join("data")).unwrap();
     let withdraw = || {
         let (transfer, dataset) = (ID.parse().unwrap(), "extract".parse().unwrap());
-        let task = DeliverReply::Withdraw { transfer, room_folder: "lab".into(), dataset };
+        let task = DeliverReply::Withdraw { transfer, room_folder: "lab".into(), dataset, elsewhere: None };
         control.tasks.send((task, Vec::new())).unwrap();
         let DeliverRequest::Withdrawn { outcome, .. } = control.told() else { panic!() };
         outcome
@@ -259,6 +271,33 @@ fn a_delivery_that_was_begun_is_taken_back_unless_its_bag_is_visible() {
     fs::create_dir_all(bag(&zone)).unwrap();
     assert_eq!(withdraw(), WithdrawOutcome::Visible);
     assert!(bag(&zone).exists());
+}
+
+#[test]
+fn a_version_is_removed_unless_it_is_the_current_one() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let control = begin(&zone, signer());
+    control.deliver(&zone, &transfer, NameRule::Posix);
+    let current = bag(&zone).parent().unwrap().join("current");
+    let remove = || {
+        let (transfer, dataset) = (ID.parse().unwrap(), "extract".parse().unwrap());
+        let task = DeliverReply::Remove { transfer, room_folder: "lab".into(), dataset };
+        control.tasks.send((task, Vec::new())).unwrap();
+        let DeliverRequest::Removed { outcome, .. } = control.told() else { panic!() };
+        outcome
+    };
+    fs::write(&current, format!("{ID}\n")).unwrap();
+    assert!(matches!(remove(), RemoveOutcome::Fault { .. }));
+    assert!(bag(&zone).exists());
+    fs::write(&current, "20261123-101500-7f3k9a2m\n").unwrap();
+    // As a crash left it.
+    let half = room(&zone).join(".sluse-incoming").join(format!("{ID}.removed"));
+    fs::create_dir_all(half.join("data")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(remove(), RemoveOutcome::Gone, "twice changes nothing");
+        assert!(!bag(&zone).exists() && !half.exists());
+    }
 }
 
 #[test]
@@ -491,7 +530,7 @@ impl Control {
         let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, &signer());
         let wrapped = identity::wrap(&transfer.identity, &zone.deliver.to_public()).unwrap();
         let documents = vec!["receipts/released.json".to_owned(), "findings.json".to_owned()];
-        let task = DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents };
+        let task = DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents, version: false };
         self.tasks.send((task, wrapped)).unwrap();
         let DeliverRequest::Delivered { outcome, .. } = self.told() else { panic!() };
         outcome

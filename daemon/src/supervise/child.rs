@@ -25,16 +25,17 @@ pub const ENVIRONMENT: [&str; 1] = ["SLUSE_LOG"];
 pub struct Spawner {
     config: PathBuf,
     socket: UdpSocket,
+    sandbox: bool,
 }
 
 impl Spawner {
-    /// Roles of the zone whose configuration is `config`; `receive` gets `socket`.
+    /// Roles of the zone whose configuration is `config`; `receive` gets `socket`, and `control` hears whether it is a sandbox.
     ///
     /// # Errors
     /// When the configuration's path cannot be made absolute.
-    pub fn new(config: &Path, socket: UdpSocket) -> Result<Self, RoleError> {
+    pub fn new(config: &Path, socket: UdpSocket, sandbox: bool) -> Result<Self, RoleError> {
         let config = std::path::absolute(config).map_err(RoleError::io("the configuration's path"))?;
-        Ok(Self { config, socket })
+        Ok(Self { config, socket, sandbox })
     }
 
     /// Starts a role. `link` is its link to `control`, or `control`'s link to the supervisor.
@@ -47,7 +48,7 @@ impl Spawner {
         let mut command = Command::new(PROGRAM);
         command.arg0("slused").arg(role.as_str()).arg("--config").arg(&self.config);
         match role {
-            Role::Control => command.arg(format!("--supervisor-fd={link}")),
+            Role::Control => command.args(self.sandbox.then_some("--sandbox")).arg(format!("--supervisor-fd={link}")),
             Role::Receive => {
                 let socket = self.socket.as_raw_fd();
                 keep.push(socket);

@@ -126,6 +126,8 @@ pub fn zone(folder: &Path, outside: Option<Outside>) -> Zone {
         notify: None,
         authorities: Vec::new(),
         sources: Vec::new(),
+        agreements: Vec::new(),
+        updates: sluse_host::config::UpdateSettings::default(),
     };
     Zone { settings, layout: Layout::new(folder) }
 }
