@@ -7,6 +7,7 @@ mod commands;
 mod evidence;
 mod failure;
 mod identity;
+mod landing_zone;
 mod operator;
 mod os;
 mod output;

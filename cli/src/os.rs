@@ -3,7 +3,6 @@
 
 use sd_notify::NotifyState;
 use std::io;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// What the service manager is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,23 +26,4 @@ pub fn notify(service: Service) -> io::Result<()> {
         Service::Stopping => NotifyState::Stopping,
     };
     sd_notify::notify(&[state])
-}
-
-/// Calls `stop` once somebody asks this process to end: SIGTERM or SIGINT.
-///
-/// # Errors
-/// When signals cannot be waited for.
-pub fn on_stop(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let entered = runtime.enter();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    drop(entered);
-    let wait = move || {
-        runtime.block_on(async {
-            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
-        });
-        stop();
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
 }

@@ -49,13 +49,16 @@ fn every_command_that_help_lists_has_a_page_with_its_options() {
     }
     assert!(page("man1/sluse.1").contains("Exit codes: 0 done"));
     assert!(page("man8/slused.8").contains("slused") && page("man8/slused-receive.8").contains("\\-\\-config"));
+    for process in ["intake", "forward", "keys"] {
+        assert!(page(&format!("man8/sluse-gateway-{process}.8")).contains("\\-\\-config"), "{process}");
+    }
 }
 
 #[test]
 fn completions_are_scripts_that_bash_takes_and_that_name_commands_and_options() {
     let folder = tempfile::tempdir().unwrap();
     generate(folder.path());
-    for binary in ["sluse", "slused"] {
+    for binary in ["sluse", "slused", "sluse-gateway"] {
         let script = folder.path().join("share/bash-completion/completions").join(format!("{binary}.bash"));
         let checked = Command::new("bash").arg("-n").arg(&script).output().expect("bash is there");
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));

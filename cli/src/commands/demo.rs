@@ -1,14 +1,13 @@
 //! `sluse demo`: a real, throw-away landing zone, from enrolment to the verified bag.
 
-mod extracts;
+pub mod extracts;
 mod journey;
-mod landing_zone;
 mod report;
 
 use crate::failure::{Ended, Failure};
+use crate::landing_zone::{self, LandingZone, Making};
 use crate::output::Output;
 use journey::Journey;
-use landing_zone::LandingZone;
 use sluse_protocol::agreement::{self, Agreement};
 use sluse_protocol::ids::DatasetName;
 use sluse_protocol::refusal::Exit;
@@ -46,24 +45,9 @@ impl Args {
     /// # Errors
     /// When a step fails; a dataset that is rejected is no failure.
     pub fn run(self, out: &Output) -> Ended {
-        let temporary = match &self.keep {
-            Some(_) => None,
-            None => Some(
-                tempfile::Builder::new()
-                    .prefix("sluse-demo-")
-                    .tempdir()
-                    .map_err(|error| Failure::file(Exit::Fault, "make a folder in", &std::env::temp_dir(), &error))?,
-            ),
-        };
-        let folder = match (&self.keep, &temporary) {
-            (Some(keep), _) => keep.clone(),
-            (None, Some(temporary)) => temporary.path().to_owned(),
-            (None, None) => std::env::temp_dir(),
-        };
-        prepare(&folder)?;
-        let folder = folder.canonicalize().map_err(|error| Failure::file(Exit::Fault, "use", &folder, &error))?;
+        let (folder, _temporary) = landing_zone::place(self.keep.as_deref(), "sluse-demo-")?;
         let extracts = self.extracts(&folder)?;
-        let mut zone = LandingZone::start(&folder, out)?;
+        let mut zone = LandingZone::start(&folder, &Making::default(), out)?;
         let mut journeys = Vec::new();
         for extract in &extracts {
             zone.admit(&extract.agreement, &extract.text, out)?;
@@ -105,16 +89,6 @@ impl Args {
             extracts.push(Extract { path, dataset, agreement, text });
         }
         Ok(extracts)
-    }
-}
-
-fn prepare(folder: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| Failure::file(Exit::Usage, "make", folder, &error))?;
-    let mut entries = std::fs::read_dir(folder).map_err(|error| Failure::file(Exit::Usage, "use", folder, &error))?;
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => Err(Failure::new(Exit::Usage, format!("{} is not empty", folder.display()))
-            .hint("name a folder that is empty or does not exist yet")),
     }
 }
 

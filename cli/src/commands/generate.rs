@@ -1,4 +1,4 @@
-//! `sluse generate`: man pages and shell completions of both binaries, for packages and for hosts without one.
+//! `sluse generate`: man pages and shell completions of all binaries, for packages and for hosts without one.
 
 use super::Cli;
 use crate::failure::{Ended, Failure};
@@ -32,7 +32,11 @@ impl Args {
     /// # Errors
     /// When a file cannot be written.
     pub fn run(self, out: &Output) -> Ended {
-        let binaries = [("sluse", "1", Cli::command()), ("slused", "8", slused::command_line::Cli::command())];
+        let binaries = [
+            ("sluse", "1", Cli::command()),
+            ("slused", "8", slused::command_line::Cli::command()),
+            ("sluse-gateway", "8", sluse_gateway::command_line::Cli::command()),
+        ];
         for (name, section, command) in binaries {
             let written = self.write(name, section, command);
             written.map_err(|error| Failure::file(Exit::Fault, "write below", &self.folder, &error))?;

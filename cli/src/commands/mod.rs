@@ -7,20 +7,23 @@ mod bag;
 mod decide;
 mod demo;
 mod enroll;
+mod gateway;
 mod generate;
 mod health;
 mod metrics;
 mod receipt;
 mod register;
 mod retain;
-mod room;
+pub mod room;
+mod sandbox;
 mod send;
 mod show;
 mod source;
 mod status;
 mod transfers;
+mod update;
 mod watch;
-mod zone;
+pub mod zone;
 
 use crate::failure::Ended;
 use crate::output::Output;
@@ -64,7 +67,7 @@ pub enum Command {
     /// End a transfer that is not delivered yet
     Cancel(decide::Args),
     /// Release a held transfer into its room
-    Release(decide::Args),
+    Release(decide::ReleaseArgs),
     /// Keep a held transfer out of its room
     Reject(decide::Args),
     /// Inspect a held transfer once more
@@ -73,10 +76,14 @@ pub enum Command {
     Retain(retain::Args),
     /// Verify or export the tamper-evident log
     Audit(audit::Args),
+    /// Put updates in place that come without internet
+    Update(update::Args),
     /// The register of disclosures: export it, correct it, compare it with log, receipts and rooms
     Register(register::Args),
     /// A real, throw-away landing zone: enrol, send, inspect, deliver, verify
     Demo(demo::Args),
+    /// A landing zone to rehearse with: it stays up, and gives every refusal and verdict on request
+    Sandbox(sandbox::Args),
     // At the source's host.
     /// Turn an invite into this host's identity
     Enroll(enroll::Args),
@@ -84,6 +91,8 @@ pub enum Command {
     Send(send::Args),
     /// Send what is put into outboxes, unattended
     Watch(watch::Args),
+    /// Take data from systems that speak DICOM and not this protocol, and send it
+    Gateway(gateway::Args),
     /// The source's own transfers, and their receipts
     Status(status::Args),
     // Anywhere: rooms and auditors.
@@ -113,16 +122,19 @@ impl Command {
             Command::Transfers(args) => args.run(out),
             Command::Show(args) => args.run(out),
             Command::Cancel(args) => args.cancel(out),
-            Command::Release(args) => args.release(out),
+            Command::Release(args) => args.run(out),
             Command::Reject(args) => args.reject(out),
             Command::InspectAgain(args) => args.inspect_again(out),
             Command::Retain(args) => args.run(out),
             Command::Audit(args) => args.run(out),
+            Command::Update(args) => args.run(out),
             Command::Register(args) => args.run(out),
             Command::Demo(args) => args.run(out),
+            Command::Sandbox(args) => args.run(out),
             Command::Enroll(args) => args.run(out),
             Command::Send(args) => args.run(out),
             Command::Watch(args) => args.run(out),
+            Command::Gateway(args) => args.run(),
             Command::Status(args) => args.run(out),
             Command::Receipt(args) => args.run(out),
             Command::Bag(args) => args.run(out),

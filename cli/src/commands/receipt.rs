@@ -78,6 +78,12 @@ fn print(out: &Output, receipt: &Receipt) {
     out.line(format!("  transfer {} of {} files, {size}, dataset {}", receipt.transfer, totals.files, receipt.dataset));
     out.line(format!("  from {} to {}, under agreement {}", receipt.source, receipt.room, receipt.agreement));
     out.line(format!("  manifest SHA-256 {}", receipt.manifest_sha256));
+    if let Some(part_of) = &receipt.part_of {
+        out.line(format!(
+            "  in part: {} files were left out of manifest {}",
+            part_of.left_out.files, part_of.manifest_sha256
+        ));
+    }
     match &receipt.inclusion {
         Some(_) => {
             out.line(format!("  entry {} of the audit log, proven by its path", receipt.audit.size.saturating_sub(1)))

@@ -9,11 +9,13 @@ use crate::zone_folder::ZoneFolder;
 use sluse_host::config::Zone;
 use sluse_host::{files, keys};
 use sluse_protocol::acknowledgement::FOLDER;
+use sluse_protocol::courier::Elsewhere;
 use sluse_protocol::ids::RoomName;
 use sluse_protocol::operator::{OperatorRequest, RoomInfo};
 use sluse_protocol::path::NameRule;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::sshsig::PublicKey;
+use sluse_protocol::time::Timestamp;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -33,8 +35,14 @@ enum Command {
         /// The room's name
         name: RoomName,
         /// Its folder, relative to the zone's folder of rooms [default: its name]
-        #[arg(long, value_name = "PATH")]
+        #[arg(long, value_name = "PATH", conflicts_with = "elsewhere")]
         folder: Option<String>,
+        /// It is no folder of this host: the courier of its name takes what goes there (sluse-courier)
+        #[arg(long, conflicts_with = "key")]
+        elsewhere: bool,
+        /// When the courier's credential or the target ends: nothing is delivered there after that
+        #[arg(long, value_name = "TIME", requires = "elsewhere")]
+        until: Option<Timestamp>,
         /// What becomes of names that a Windows desktop cannot hold
         #[arg(long, value_enum, default_value_t = Names::WindowsRefuse)]
         names: Names,
@@ -62,6 +70,12 @@ enum Command {
         /// Files stand there in the clear from now on
         #[arg(long, conflicts_with = "recipient", group = "what")]
         no_recipient: bool,
+        /// Until when the courier of a room elsewhere may deliver there
+        #[arg(long, value_name = "TIME", group = "what")]
+        until: Option<Timestamp>,
+        /// It has no end any more
+        #[arg(long, conflicts_with = "until", group = "what")]
+        no_until: bool,
         /// Why; the audit log has its digest
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -103,25 +117,30 @@ impl Args {
         let load = || Zone::load(&self.zone.layout()?.config()).map_err(Failure::from);
         match self.command {
             Command::Acknowledge(args) => args.run(out),
-            Command::Add { name, folder, names, key, recipient } => {
-                let folder = folder.unwrap_or_else(|| name.to_string());
+            Command::Add { name, folder, elsewhere, until, names, key, recipient } => {
+                let place = match elsewhere {
+                    true => Where::Elsewhere(Elsewhere { until }),
+                    false => Where::Folder(folder.unwrap_or_else(|| name.to_string())),
+                };
                 let key = key.as_deref().map(public_key).transpose()?;
                 let (operator, zone) = (connect()?, load()?);
-                add(&operator, &zone, &name, &folder, names.into())?;
+                add(&operator, &zone, &name, place, names.into())?;
                 if key.is_some() || recipient.is_some() {
-                    change(&operator, &zone, &name, (key, recipient), "as the room was added".into())?;
+                    change(&operator, &zone, &name, (key, recipient), until, "as the room was added".into())?;
                 }
                 out.done(&format!("{name} is a room."))
             }
-            Command::Change { name, key, no_key, recipient, no_recipient, reason } => {
+            Command::Change { name, key, no_key, recipient, no_recipient, until, no_until, reason } => {
                 let key = key.as_deref().map(public_key).transpose()?;
                 let operator = connect()?;
                 let now = operator.rooms()?.into_iter().find(|room| room.name == name);
                 // What is not spoken of stays as it is.
+                let had_until = now.as_ref().and_then(|room| room.elsewhere).and_then(|elsewhere| elsewhere.until);
                 let (had_key, had_recipient) = now.map(|room| (room.key, room.recipient)).unwrap_or_default();
+                let until = until.or(had_until.filter(|_| !no_until));
                 let key = key.or(had_key.filter(|_| !no_key));
                 let recipient = recipient.or(had_recipient.filter(|_| !no_recipient));
-                change(&operator, &load()?, &name, (key, recipient), reason)?;
+                change(&operator, &load()?, &name, (key, recipient), until, reason)?;
                 out.done(&format!("{name} is changed."))
             }
             Command::List => list(&connect()?, out),
@@ -135,24 +154,43 @@ fn change(
     zone: &Zone,
     name: &RoomName,
     (key, recipient): (Option<String>, Option<String>),
+    until: Option<Timestamp>,
     reason: String,
 ) -> Result<(), Failure> {
     let with_key = key.is_some();
-    operator.act(&OperatorRequest::RoomChange { name: name.clone(), key, recipient, reason }, &[])?;
+    operator.act(&OperatorRequest::RoomChange { name: name.clone(), key, recipient, until, reason }, &[])?;
     match operator.rooms()?.into_iter().find(|room| room.name == *name) {
         Some(room) if with_key => acknowledgements_folder(zone, &room.folder),
         _ => Ok(()),
     }
 }
 
-/// Makes a room known and, where it is not there yet, its folder. Only here: to `deliver` a room's folder that is missing is
+/// Where a room is.
+#[derive(Debug, Clone)]
+pub enum Where {
+    /// A folder of this host, relative to the zone's folder of rooms.
+    Folder(String),
+    /// Where its courier reaches it.
+    Elsewhere(Elsewhere),
+}
+
+/// Makes a room known and, where it is one of this host and not there yet, its folder. Only here: to `deliver` a room's folder that is missing is
 /// a share that is not mounted, and nothing to be made.
 ///
 /// # Errors
 /// When the zone refuses, or the folder cannot be made.
-pub fn add(operator: &Operator, zone: &Zone, name: &RoomName, folder: &str, names: NameRule) -> Result<(), Failure> {
-    operator.act(&OperatorRequest::RoomAdd { name: name.clone(), folder: folder.to_owned(), names }, &[])?;
-    let place = zone.rooms().join(folder);
+pub fn add(operator: &Operator, zone: &Zone, name: &RoomName, place: Where, names: NameRule) -> Result<(), Failure> {
+    let (folder, elsewhere) = match place {
+        Where::Folder(folder) => (folder, None),
+        // The name of a folder that is never made: no room of this host gets it.
+        Where::Elsewhere(elsewhere) => (name.to_string(), Some(elsewhere)),
+    };
+    let ask = OperatorRequest::RoomAdd { name: name.clone(), folder: folder.clone(), names, elsewhere };
+    operator.act(&ask, &[])?;
+    if elsewhere.is_some() {
+        return Ok(());
+    }
+    let place = zone.rooms().join(&folder);
     let failed = |error: std::io::Error| {
         Failure::file(Exit::Fault, "make the room's folder", &place, &error)
             .hint("the room is known to the zone; make its folder, writable for the user that `deliver` runs as")
@@ -212,7 +250,12 @@ fn list(operator: &Operator, out: &Output) -> Ended {
         let key = room.key.and_then(|key| PublicKey::from_openssh(&key).ok());
         let key = key.map_or("-".to_owned(), |key| key.fingerprint());
         let encrypted = room.recipient.unwrap_or_else(|| "-".to_owned());
-        vec![room.name.to_string(), room.folder, rule(room.names).to_owned(), key, encrypted]
+        let place = match room.elsewhere {
+            None => room.folder,
+            Some(Elsewhere { until: None }) => "elsewhere".to_owned(),
+            Some(Elsewhere { until: Some(until) }) => format!("elsewhere, until {until}"),
+        };
+        vec![room.name.to_string(), place, rule(room.names).to_owned(), key, encrypted]
     };
     let rows: Vec<Vec<String>> = rooms.into_iter().map(row).collect();
     out.table(&["ROOM", "FOLDER", "NAMES", "KEY", "ENCRYPTED TO"], &rows);

@@ -9,7 +9,7 @@ use sluse_protocol::ids::{AgreementId, DatasetName, TransferId};
 use sluse_protocol::refusal::{Exit, Refusal};
 use sluse_protocol::time::duration;
 use sluse_protocol::transfer::State;
-use sluse_sender::{Again, Options, Outcome, Wait};
+use sluse_sender::{Again, Files, Options, Outcome, Wait};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ pub struct Args {
     /// Send an unchanged dataset as a new transfer, when the one before has ended
     #[arg(long)]
     again: bool,
+    /// Keep the dataset in sync: send only what is new in it, and nothing when it is unchanged
+    #[arg(long)]
+    sync: bool,
     /// Print what happens on standard output, one JSON object a line
     #[arg(long, conflicts_with = "json")]
     events: bool,
@@ -52,6 +55,8 @@ enum Until {
     Released,
     /// It stands in its room, verified
     Delivered,
+    /// The room has said that it has it, in its own signed word
+    Acknowledged,
 }
 
 /// What `--json` prints.
@@ -63,6 +68,7 @@ struct Sent {
     files: u64,
     bytes: u64,
     sent_bytes: u64,
+    unchanged: bool,
     receipts: Vec<PathBuf>,
     reason: Option<Refusal>,
 }
@@ -75,14 +81,16 @@ impl Args {
     pub fn run(self, out: &Output) -> Ended {
         let identity = self.identity.load()?;
         let options = Options {
-            paths: self.paths,
+            files: Files::At(self.paths),
             agreement: self.agreement,
             dataset: self.dataset,
             again: if self.again { Again::Ended } else { Again::Never },
+            sync: self.sync,
             wait: match self.wait {
                 Until::Received => Wait::Received,
                 Until::Released => Wait::Released,
                 Until::Delivered => Wait::Delivered,
+                Until::Acknowledged => Wait::Acknowledged,
             },
             wait_timeout: self.wait_timeout,
             give_up: self.give_up,
@@ -123,6 +131,7 @@ impl From<&Outcome> for Sent {
             files: outcome.totals.files,
             bytes: outcome.totals.bytes,
             sent_bytes: outcome.sent_bytes,
+            unchanged: outcome.unchanged,
             receipts: outcome.receipts.iter().map(|(_, file)| file.clone()).collect(),
             reason: outcome.reason.clone(),
         }
@@ -138,6 +147,9 @@ fn print(out: &Output, outcome: &Outcome) {
     out.line(format!("state      {}", outcome.state));
     let (all, now) = (bytes(sent.bytes), bytes(sent.sent_bytes));
     out.line(format!("content    {} files, {all}; {now} sent now", sent.files));
+    if sent.unchanged {
+        out.line("version    unchanged: this is the transfer that brought it");
+    }
     for receipt in sent.receipts {
         out.line(format!("receipt    {}", receipt.display()));
     }

@@ -5,9 +5,11 @@ use crate::operator::{Operator, unexpected};
 use crate::output::{Output, bytes};
 use crate::zone_folder::ZoneFolder;
 use serde::Serialize;
+use sluse_protocol::courier::{NotKept, Stored, Verified};
 use sluse_protocol::finding::Finding;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest, ReviewInfo, TransferDetails};
+use sluse_protocol::part::Part;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::review::Choice;
 
@@ -76,11 +78,18 @@ fn print(out: &Output, shown: &Shown) {
         let by = decision.by.as_deref().unwrap_or("rule");
         out.line(format!("decision   {} by {by}: {}", decision.rule, decision.reason));
     }
+    if let Some(part) = &details.part {
+        out.line(format!("part       {}", of_part(part)));
+    }
     for review in &details.reviews {
         out.line(format!("review     {}", told(review)));
     }
     if let Some(bag) = &details.bag {
-        out.line(format!("bag        {bag}, in the room's folder"));
+        let place = if details.stored.is_some() { "elsewhere" } else { "in the room's folder" };
+        out.line(format!("bag        {bag}, {place}"));
+    }
+    if let Some(stored) = &details.stored {
+        out.line(format!("stored     {}", of_stored(stored)));
     }
     if let Some(time) = details.purge_after {
         out.line(format!("purge      after {time}"));
@@ -121,6 +130,29 @@ fn told(review: &ReviewInfo) -> String {
         (Some(Choice::Reject), Some(reason)) => format!("to reject: {reason}"),
         _ => "what is shown to those who have chosen too".to_owned(),
     };
+    let part = review.part.as_ref().map(|part| format!(" (in part: {})", of_part(part))).unwrap_or_default();
     let void = review.void.as_ref().map(|why| format!(" (does not count: {why})")).unwrap_or_default();
-    format!("{} chose at {} {chose}{void}", review.by, review.time)
+    format!("{} chose at {} {chose}{part}{void}", review.by, review.time)
+}
+
+/// How a bag in a room elsewhere was stored, in a line.
+fn of_stored(stored: &Stored) -> String {
+    let verified = match stored.verified {
+        Verified::ReadBack => "every file was read back",
+        Verified::Sizes => "NOT READ BACK: the target says that each file has its length",
+    };
+    let kept = |what: &NotKept| match what {
+        NotKept::EmptyFolders => "empty folders",
+        NotKept::Times => "modification times",
+        NotKept::ExecutableBits => "executable bits",
+    };
+    let not_kept: Vec<&str> = stored.not_kept.iter().map(kept).collect();
+    let lost = if not_kept.is_empty() { String::new() } else { format!("; not kept: {}", not_kept.join(", ")) };
+    format!("by {}; {verified}{lost}", stored.by)
+}
+
+/// What of a dataset is released, in a line.
+pub fn of_part(part: &Part) -> String {
+    let (kept, left_out) = (part.totals.files, part.left_out.files);
+    format!("{kept} files without {left_out}, manifest SHA-256 {}", part.manifest_sha256)
 }

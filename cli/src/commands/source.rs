@@ -6,7 +6,7 @@ use crate::output::Output;
 use crate::zone_folder::ZoneFolder;
 use serde::Serialize;
 use sluse_host::files;
-use sluse_protocol::ids::SourceName;
+use sluse_protocol::ids::{RoomName, SourceName};
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::time::Timestamp;
@@ -30,6 +30,9 @@ enum Command {
         /// Hours that the invite is good for
         #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u16).range(1..=720))]
         hours: u16,
+        /// The room out of which it exports, where it is a room's
+        #[arg(long, value_name = "ROOM")]
+        room: Option<RoomName>,
         /// File to write, readable by its owner alone [default: NAME.invite.toml]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -61,9 +64,10 @@ impl Args {
     pub fn run(self, out: &Output) -> Ended {
         let operator = Operator::connect(&self.zone)?;
         match self.command {
-            Command::Invite { name, hours, out: file } => {
+            Command::Invite { name, hours, room, out: file } => {
                 let file = file.unwrap_or_else(|| PathBuf::from(format!("{name}.invite.toml")));
-                invite(&operator, out, name, hours, &file)
+                let request = OperatorRequest::SourceInvite { name: name.clone(), hours, room };
+                invite(&operator, out, name, &request, &file)
             }
             Command::List => list(&operator, out),
             Command::Revoke { name, reason } => {
@@ -74,13 +78,13 @@ impl Args {
     }
 }
 
-fn invite(operator: &Operator, out: &Output, name: SourceName, hours: u16, file: &Path) -> Ended {
+fn invite(operator: &Operator, out: &Output, name: SourceName, request: &OperatorRequest, file: &Path) -> Ended {
     // Before the zone makes an invite that would be lost.
     if std::fs::symlink_metadata(file).is_ok() {
         return Err(Failure::new(Exit::Usage, format!("{} exists already", file.display()))
             .hint("name another file: --out FILE"));
     }
-    let (reply, text) = operator.ask(&OperatorRequest::SourceInvite { name: name.clone(), hours }, &[])?;
+    let (reply, text) = operator.ask(request, &[])?;
     let OperatorReply::Invite { expires } = reply else { return Err(unexpected()) };
     files::write_new(file, &text, 0o600).map_err(|error| {
         Failure::file(Exit::Fault, "write the invite to", file, &error)
@@ -108,9 +112,10 @@ fn list(operator: &Operator, out: &Output) -> Ended {
         .into_iter()
         .map(|source| {
             let expires = source.expires.map_or_else(|| "-".to_owned(), |expires| expires.to_string());
-            vec![source.name.to_string(), source.status, source.since.to_string(), expires]
+            let room = source.room.map_or_else(|| "-".to_owned(), |room| room.to_string());
+            vec![source.name.to_string(), source.status, source.since.to_string(), expires, room]
         })
         .collect();
-    out.table(&["SOURCE", "STATUS", "SINCE", "EXPIRES"], &rows);
+    out.table(&["SOURCE", "STATUS", "SINCE", "EXPIRES", "OF ROOM"], &rows);
     Ok(Exit::Done)
 }

@@ -45,7 +45,7 @@ impl Args {
         let count = settings.outboxes.len();
         let watcher = Watcher::new(settings)?;
         let stopper = watcher.stopper();
-        os::on_stop(move || stopper.stop())
+        sluse_host::on_stop(move || stopper.stop())
             .map_err(|error| Failure::new(Exit::Fault, "cannot wait for signals").because(&error))?;
         tracing::info!(outboxes = count, "watching");
         notify(Service::Ready);
@@ -99,6 +99,7 @@ fn log(happening: &Happening) {
         What::Delivered => tracing::info!(outbox, record, transfer, "delivered"),
         What::Received => tracing::info!(outbox, record, transfer, "received by the zone"),
         What::PutAway { deleted } => tracing::info!(outbox, record, transfer, deleted, "put away"),
+        What::Waiting { why, until } => tracing::info!(outbox, %until, "waits: {}", why.for_log()),
         What::Mended { rested } => tracing::info!(outbox, rested, "works again"),
         What::Renewed { until } => tracing::info!(%until, "the certificate was renewed"),
         What::Withdrawn => tracing::info!(outbox, record, "changed or removed before it was sent"),

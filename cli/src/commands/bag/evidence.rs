@@ -10,6 +10,7 @@ use sluse_protocol::audit::Entry;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::{Header, Invalid, Kind, Reader};
 use sluse_protocol::ids::TransferId;
+use sluse_protocol::part::PartOf;
 use sluse_protocol::path::map_windows;
 use sluse_protocol::receipt::{Receipt, ReceiptKind};
 use sluse_protocol::refusal::Exit;
@@ -23,6 +24,9 @@ pub const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
 
 /// The source's manifest in a bag.
 const SOURCE_MANIFEST: &str = "source-manifest.jsonl";
+
+/// The zone's, which stands there instead where files were left out.
+const RELEASED_MANIFEST: &str = "released-manifest.jsonl";
 
 /// What a good bag's receipts say.
 #[derive(Debug)]
@@ -58,8 +62,15 @@ pub fn check(
     }
     let Some(first) = receipts.first().map(|(receipt, _)| receipt.clone()) else { return Ok(None) };
     for (receipt, file) in &receipts {
-        if (&receipt.transfer, receipt.manifest_sha256) != (&first.transfer, first.manifest_sha256) {
+        if (&receipt.transfer, receipt.sealed_manifest()) != (&first.transfer, first.sealed_manifest()) {
             problems.add(format!("{} is a receipt of another dataset", file.display()));
+        }
+    }
+    let released = receipts.iter().map(|(receipt, _)| receipt).find(|receipt| receipt.kind == ReceiptKind::Released);
+    let attested = released.unwrap_or(&first);
+    for (receipt, file) in receipts.iter().filter(|(receipt, _)| receipt.kind > ReceiptKind::Released) {
+        if (receipt.manifest_sha256, receipt.part_of) != (attested.manifest_sha256, attested.part_of) {
+            problems.add(format!("{} attests other files than were released", file.display()));
         }
     }
     let delivered = receipts.iter().map(|(receipt, _)| receipt).find(|receipt| receipt.kind == ReceiptKind::Delivered);
@@ -68,7 +79,7 @@ pub fn check(
     {
         problems.add(format!("{TAG_MANIFEST} is not the one that was delivered: the bag's own files were changed"));
     }
-    source_manifest(dir, &first, found, listed, problems)?;
+    manifest(dir, attested, found, listed, problems)?;
     let receipts = receipts.into_iter().map(|(receipt, file)| (receipt.kind, file)).collect();
     Ok(Some(Evidence { transfer: first.transfer, receipts }))
 }
@@ -96,9 +107,9 @@ pub fn beside(dir: &Path) -> PathBuf {
     whole.with_file_name(name)
 }
 
-/// The manifest must be the one that the receipts attest, and list exactly the bag's files. Names that the room cannot hold
-/// were mapped on delivery.
-fn source_manifest(
+/// The manifest must be the one that the receipt of the release attests, and list exactly the bag's files. Names that the room cannot
+/// hold were mapped on delivery.
+fn manifest(
     dir: &Path,
     receipt: &Receipt,
     found: &Contents,
@@ -107,12 +118,13 @@ fn source_manifest(
 ) -> Result<(), Failure> {
     // Where files are encrypted, what comes out of them is what the source declared.
     let declared = listed.plain().unwrap_or(&found.payload);
-    let path = dir.join(SOURCE_MANIFEST);
+    let name = if receipt.part_of.is_some() { RELEASED_MANIFEST } else { SOURCE_MANIFEST };
+    let path = dir.join(name);
     let failed = |error: std::io::Error| Failure::file(Exit::Integrity, "read", &path, &error);
     let mut file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            problems.add(format!("{SOURCE_MANIFEST} is missing"));
+            problems.add(format!("{name} is missing"));
             return Ok(());
         }
         Err(error) => return Err(failed(error)),
@@ -143,18 +155,29 @@ fn source_manifest(
         }
     };
     match outcome {
-        Ok(Header::Manifest { transfer, .. }) if transfer == receipt.transfer => {}
-        Ok(_) => problems.add(format!("{SOURCE_MANIFEST} is of another transfer")),
+        Ok(header) if is_of(&header, receipt) => {}
+        Ok(_) => problems.add(format!("{name} is of another transfer")),
         Err(invalid) => {
-            problems.add(format!("{SOURCE_MANIFEST}: {invalid}"));
+            problems.add(format!("{name}: {invalid}"));
             return Ok(());
         }
     }
     if Sha256(hash.finalize().into()) != receipt.manifest_sha256 {
-        problems.add(format!("{SOURCE_MANIFEST} is not the manifest that the receipts attest"));
+        problems.add(format!("{name} is not the manifest that the receipts attest"));
     }
     for path in found.payload.keys().filter(|path| !seen.contains(*path)) {
-        problems.add(format!("{path} is not in the source's manifest"));
+        problems.add(format!("{path} is not in {name}"));
     }
     Ok(())
+}
+
+/// Whether a list says of itself what the receipt says of it.
+fn is_of(header: &Header, receipt: &Receipt) -> bool {
+    match (header, receipt.part_of) {
+        (Header::Manifest { transfer, .. }, None) => *transfer == receipt.transfer,
+        (Header::Part { transfer, manifest, left_out, .. }, Some(part_of)) => {
+            *transfer == receipt.transfer && PartOf { manifest_sha256: *manifest, left_out: *left_out } == part_of
+        }
+        _ => false,
+    }
 }

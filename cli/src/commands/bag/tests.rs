@@ -104,6 +104,7 @@ fn source_manifest(transfer: &TransferId) -> String {
         chunk_bytes: 1,
         chunks: 1,
         chunk_list: Sha256::of(b""),
+        delta: None,
     };
     header.to_line() + &entries.iter().map(Entry::to_line).collect::<String>()
 }
@@ -126,9 +127,11 @@ fn receipt(kind: ReceiptKind, transfer: &TransferId, manifest: &str) -> Receipt 
         room: "room".parse().unwrap(),
         totals: Totals::default(),
         manifest_sha256: Sha256::of(manifest.as_bytes()),
+        part_of: None,
         chunk_list: Sha256::of(b""),
         engines: Vec::new(),
         decision: None,
+        stored: None,
         acknowledgement: None,
         previous: None,
         audit: Tree::new().position(),
@@ -186,7 +189,7 @@ fn a_bag_whose_lists_were_written_anew_still_differs_from_what_the_receipts_atte
     put(&room.bag, "data/later.csv", "");
     put(&room.bag, "bag-info.txt", "");
     room.list_again();
-    room.told("data/later.csv is not in the source's manifest");
+    room.told("data/later.csv is not in source-manifest.jsonl");
     let room = Room::new();
     let manifest = fs::read_to_string(room.bag.join("source-manifest.jsonl")).unwrap();
     put(&room.bag, "source-manifest.jsonl", &manifest.replace("\"mtime\":0", "\"mtime\":1"));

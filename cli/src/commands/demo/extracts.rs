@@ -43,7 +43,7 @@ pub fn write(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
 
 /// The EICAR test file, which every scanner takes for malware and which does nothing. Put together here, so that it
 /// stands neither in the source nor in the program.
-fn test_virus() -> Vec<u8> {
+pub fn test_virus() -> Vec<u8> {
     let turned: Vec<u8> = "*H+H$!ELIF-TSET-SURIVITNA-DRADNATS-RACIE$}7)CC7)^P(45XZP\\4[PA@%P!O5X".into();
     turned.into_iter().rev().collect()
 }

@@ -1,8 +1,8 @@
 //! One dataset's way from its source to a decision, shown as it happens.
 
 use super::Extract;
-use super::landing_zone::{LandingZone, run, this_program};
 use crate::failure::Failure;
+use crate::landing_zone::{LandingZone, run, this_program};
 use crate::operator::unexpected;
 use crate::output::Output;
 use serde::Deserialize;

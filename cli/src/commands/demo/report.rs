@@ -1,10 +1,10 @@
 //! The end of the demo: what stands in the room, and what proves it.
 
 use super::journey::Journey;
-use super::landing_zone::LandingZone;
 use crate::commands::{audit, bag};
 use crate::evidence::Signers;
 use crate::failure::Failure;
+use crate::landing_zone::LandingZone;
 use crate::output::Output;
 use serde::Serialize;
 use sluse_protocol::finding::Finding;

@@ -3,7 +3,7 @@
 use super::export::{Form, Heading, Item};
 use crate::output::bytes;
 use crate::safe;
-use sluse_protocol::agreement::{Identifiability, LegalBasisKind};
+use sluse_protocol::agreement::{Identifiability, LegalBasisKind, Output};
 use sluse_protocol::audit::Position;
 use sluse_protocol::register::{Disclosed, Filter, Sums};
 use sluse_protocol::time::Timestamp;
@@ -37,18 +37,18 @@ impl Form for Html {
         let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
         let proof = proof(item);
         let mut text = format!(
-            "<tbody{replaced}>\n<tr>{cells}</tr>\n<tr class=\"proof\"><td></td><td colspan=\"6\">{proof}</td></tr>\n"
+            "<tbody{replaced}>\n<tr>{cells}</tr>\n<tr class=\"proof\"><td></td><td colspan=\"6\">{proof}</td></tr>\n</tbody>\n"
         );
         if let Some(files) = &item.files {
-            text += "<tr class=\"files\"><td></td><td colspan=\"6\"><b>Filer</b><ol>\n";
+            text += "<tbody class=\"files\">\n<tr><td></td><td colspan=\"6\"><b>Filer</b><ol>\n";
             for file in files {
                 let digest = file.sha256.map(|digest| digest.to_string()).unwrap_or_default();
                 let (name, size) = (escape(file.path.as_str()), size(file.size));
                 let _ = writeln!(text, "<li>{name} <span>({size}, <code>{digest}</code>)</span></li>");
             }
-            text += "</ol></td></tr>\n";
+            text += "</ol></td></tr>\n</tbody>\n";
         }
-        text + "</tbody>\n"
+        text
     }
 
     fn end(&mut self, sums: &Sums, audit: &Position) -> String {
@@ -102,10 +102,33 @@ fn what(item: &Item) -> String {
     let dataset = escape(record.dataset.as_str());
     let mut text =
         format!("<b>{dataset}</b><br>{}, {}<br>{persons}", files(record.totals.files), size(record.totals.bytes));
+    if let Some(part_of) = &record.part_of {
+        let left_out = files(part_of.left_out.files);
+        let _ = write!(
+            text,
+            "<br>Delvis frigitt: {left_out} ble holdt tilbake av fillisten <code>{}</code>",
+            part_of.manifest_sha256
+        );
+    }
+    if !terms.output.is_empty() {
+        let kinds: Vec<&str> = terms.output.iter().map(|output| kind_of_output(*output)).collect();
+        let _ = write!(text, "<br>Ut av et analyserom: {}", kinds.join(", "));
+    }
     if !terms.variables.is_empty() {
         let _ = write!(text, "<br>Variabler: {}", escape(&terms.variables.join(", ")));
     }
     text
+}
+
+fn kind_of_output(output: Output) -> &'static str {
+    match output {
+        Output::AggregateTables => "aggregerte tabeller",
+        Output::Figures => "figurer",
+        Output::Models => "modeller",
+        Output::Code => "programkode",
+        Output::Text => "tekst",
+        Output::IndividualLevelData => "opplysninger på individnivå",
+    }
 }
 
 fn route(item: &Item) -> String {

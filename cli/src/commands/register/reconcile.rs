@@ -13,7 +13,7 @@ use crate::output::{Output, bytes};
 use crate::zone_folder::ZoneFolder;
 use serde::Serialize;
 use sluse_protocol::digest::Sha256;
-use sluse_protocol::ids::TransferId;
+use sluse_protocol::ids::{RoomName, TransferId};
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::{Code, Exit};
@@ -35,6 +35,9 @@ pub struct Found {
     pub differences: Vec<String>,
     /// What could not be looked at.
     pub unread: Vec<String>,
+    /// Rooms that are no folders of this host: what stands there is not looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<RoomName>,
     #[serde(rename = "totals")]
     sums: Sums,
     entries: u64,
@@ -269,8 +272,13 @@ fn print(out: &Output, found: &Found) -> Exit {
     } else {
         found.differences.iter().for_each(|text| out.line(format!("difference: {text}")));
         found.unread.iter().for_each(|text| out.line(format!("not compared: {text}")));
+        found.elsewhere.iter().for_each(|room| out.line(format!("elsewhere, not looked at: room {room}")));
         let Sums { records, releases, delivered, files, bytes: size, .. } = found.sums;
-        let verdict = if good { "OK".to_owned() } else { format!("{} differences", found.differences.len()) };
+        let verdict = match found.differences.len() {
+            0 => "OK".to_owned(),
+            1 => "1 difference".to_owned(),
+            many => format!("{many} differences"),
+        };
         let sums =
             format!("{records} records, {releases} releases, {delivered} delivered, {files} files, {}", bytes(size));
         out.line(format!("{verdict}: {sums}; audit log of {} entries", found.entries));

@@ -59,7 +59,8 @@ pub fn files(operator: &Operator, record: &Record, registered: &Registered) -> R
     };
     let (mut reader, mut hash, mut offset, mut files) = (Reader::new(), sha2::Sha256::new(), 0, Vec::new());
     loop {
-        let ask = OperatorRequest::Manifest { transfer: record.transfer.clone(), offset };
+        let ask =
+            OperatorRequest::Manifest { transfer: record.transfer.clone(), part: record.part_of.is_some(), offset };
         let (OperatorReply::Document, bytes) = operator.ask(&ask, &[])? else { return Err(unexpected()) };
         if bytes.is_empty() {
             break;

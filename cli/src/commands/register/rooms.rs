@@ -40,13 +40,17 @@ pub fn compare(
     found: &mut Found,
 ) -> Result<Vec<Stranger>, Failure> {
     let rooms = Zone::load(&layout.config())?.rooms();
+    let (elsewhere, here): (Vec<_>, Vec<_>) = operator.rooms()?.into_iter().partition(|room| room.elsewhere.is_some());
+    found.elsewhere = elsewhere.into_iter().map(|room| room.name).collect();
     let mut sorted: Vec<_> = delivered.values().collect();
     sorted.sort_by_key(|there| there.record.number);
     for there in sorted {
-        bag(&rooms.join(&there.record.route.folder), there, found);
+        if !found.elsewhere.contains(&there.record.room) {
+            bag(&rooms.join(&there.record.route.folder), there, found);
+        }
     }
     let mut strangers = Vec::new();
-    for room in operator.rooms()? {
+    for room in here {
         let folder = rooms.join(&room.folder);
         if let Err(error) = unrecorded(&folder, room.name.as_str(), delivered, &mut strangers) {
             found.unread.push(format!("room {}: {error}", room.name));

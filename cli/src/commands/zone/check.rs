@@ -108,6 +108,7 @@ fn look(zone: &Zone, found: &mut Found) -> Result<(), Failure> {
     authorities::look(zone, &accounts, found);
     disk(zone, found);
     scanners(zone, found);
+    couriers(zone, found);
     if zone.settings.zone.allow_unconfined {
         found.warning(
             "zone.allow_unconfined lets roles run where the kernel cannot confine them to their files",
@@ -201,6 +202,31 @@ fn scanners(zone: &Zone, found: &mut Found) {
         let mend =
             "start sluse-icap-relay.socket, and compare the relay's address and inspect.icap_service with the scanner";
         found.problem(format!("no ICAP scanner answers at {}: {error}", socket.display()), mend);
+    }
+}
+
+/// Whether somebody answers at each courier's socket; whether the target does, `sluse-courier check` says.
+fn couriers(zone: &Zone, found: &mut Found) {
+    let Some(folder) = zone.couriers() else { return };
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let mend = "enable sluse-courier@ROOM.socket for each room elsewhere, or take deliver.couriers out";
+            return found.problem(format!("the couriers' folder {}: {error}", folder.display()), mend);
+        }
+    };
+    let sockets = entries.flatten().map(|entry| entry.path());
+    for socket in sockets.filter(|path| path.extension().is_some_and(|end| end == "sock")) {
+        match UnixStream::connect(&socket) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                found.unchecked(format!("the courier at {}", socket.display()));
+            }
+            Err(error) => {
+                let what = format!("no courier answers at {}: {error}", socket.display());
+                found.problem(what, "start sluse-courier@ROOM.socket, or remove the socket of a room that is no more");
+            }
+        }
     }
 }
 

@@ -59,6 +59,8 @@ struct Made {
     newer: Newer,
     /// Files that the configuration names by another path than they have now, and that.
     elsewhere: Vec<(PathBuf, PathBuf)>,
+    /// The rooms' folder, where it lies in the zone's: it is empty now.
+    rooms: Option<PathBuf>,
 }
 
 impl Args {
@@ -97,14 +99,15 @@ impl Args {
         let failed = |error: io::Error| Failure::file(Exit::Fault, "make a zone in", work, &error);
         leave_note(&layout, &list, &newer).and_then(|()| settle(&zone, &list)).map_err(failed)?;
         let elsewhere = named_elsewhere(&zone, &list, dir);
-        Ok(Made { list, newer, elsewhere })
+        let rooms = zone.rooms().strip_prefix(work).ok().map(|within| dir.join(within));
+        Ok(Made { list, newer, elsewhere, rooms })
     }
 
-    fn tell(&self, out: &Output, zone: &Path, Made { list, newer, elsewhere }: &Made) {
+    fn tell(&self, out: &Output, zone: &Path, Made { list, newer, elsewhere, rooms }: &Made) {
         if out.is_json() {
             out.object(&serde_json::json!({
                 "zone": zone, "made": list.made, "audit": list.audit, "attested": newer.attested, "newer": newer.receipts,
-                "signer_checked": self.signer.is_some(), "named_elsewhere": elsewhere,
+                "signer_checked": self.signer.is_some(), "named_elsewhere": elsewhere, "empty_rooms": rooms,
             }));
             return;
         }
@@ -120,11 +123,20 @@ impl Args {
             let (named, place) = (named.display(), place.display());
             out.note(format!("Change sluse.toml before the start: it names {named}, which is {place} now."));
         }
+        if let Some(rooms) = rooms {
+            out.note(format!(
+                "Put the rooms' folders back before the start, or make them: {} is empty.",
+                rooms.display()
+            ));
+        }
         if self.signer.is_none() {
             out.note("Nothing shows who made this backup: --signer names a kept allowed_signers file.");
         }
         let made = list.made;
         out.note(format!("It does not know what was revoked since: revoke again each source and agreement that was revoked after {made}."));
+        out.note(
+            "Updates that were imported since are to be imported again, the newest of each kind: `sluse update list`.",
+        );
         out.note("It has no data: at its first start it gives up what was in quarantine, and sources send that again. Invites that");
         out.note("were not used are taken back then.");
         out.note(format!("Start it: slused all --config {}", zone.join("sluse.toml").display()));

@@ -1,6 +1,6 @@
-//! The demo's landing zone: made, started, asked and stopped as an operator would.
+//! A throw-away landing zone, the demo's and the sandbox's: made, started, asked and stopped as an operator would.
 
-use crate::commands::room;
+use crate::commands::room::{self, Where};
 use crate::commands::zone::init::{NewZone, create};
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -11,15 +11,16 @@ use sluse_host::config::Zone;
 use sluse_host::files;
 use sluse_host::layout::Layout;
 use sluse_protocol::agreement::Agreement;
-use sluse_protocol::ids::{SourceName, ZoneName};
+use sluse_protocol::ids::{RoomName, SourceName, ZoneName};
 use sluse_protocol::operator::{OperatorReply, OperatorRequest};
 use sluse_protocol::path::NameRule;
 use sluse_protocol::refusal::Exit;
 use sluse_protocol::roles::Role;
 use std::fs::File;
-use std::net::UdpSocket;
+use std::io::Write as _;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the zone may take to start or stop.
@@ -38,22 +39,67 @@ pub struct LandingZone {
     agreed: Vec<String>,
 }
 
+/// How a throw-away zone is made.
+#[derive(Debug, Default)]
+pub struct Making {
+    /// Where it listens; without it, on a free port of the loopback.
+    pub listen: Option<SocketAddr>,
+    /// Where sources reach it; empty: where it listens.
+    pub advertise: Vec<String>,
+    /// That it is a sandbox: what its configuration ends with.
+    pub sandbox: Option<&'static str>,
+}
+
+/// The folder in which a zone is made: `keep`, which must be empty or absent, or a temporary one that goes with what is returned.
+///
+/// # Errors
+/// When there is none to use.
+pub fn place(keep: Option<&Path>, prefix: &str) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
+    let Some(keep) = keep else {
+        let made = tempfile::Builder::new().prefix(prefix).tempdir();
+        let made =
+            made.map_err(|error| Failure::file(Exit::Fault, "make a folder in", &std::env::temp_dir(), &error))?;
+        return Ok((whole(made.path())?, Some(made)));
+    };
+    std::fs::create_dir_all(keep).map_err(|error| Failure::file(Exit::Usage, "make", keep, &error))?;
+    let mut entries = std::fs::read_dir(keep).map_err(|error| Failure::file(Exit::Usage, "use", keep, &error))?;
+    match entries.next() {
+        None => Ok((whole(keep)?, None)),
+        Some(_) => Err(Failure::new(Exit::Usage, format!("{} is not empty", keep.display()))
+            .hint("name a folder that is empty or does not exist yet")),
+    }
+}
+
+fn whole(folder: &Path) -> Result<PathBuf, Failure> {
+    folder.canonicalize().map_err(|error| Failure::file(Exit::Fault, "use", folder, &error))
+}
+
 impl LandingZone {
     /// Makes a zone in `folder` and starts it.
     ///
     /// # Errors
     /// When it does not come up.
-    pub fn start(folder: &Path, out: &Output) -> Result<Self, Failure> {
-        let listen = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    pub fn start(folder: &Path, making: &Making, out: &Output) -> Result<Self, Failure> {
+        let listen = match making.listen {
+            Some(listen) => Ok(listen),
+            None => UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()),
+        };
         let listen = listen.map_err(|error| Failure::new(Exit::Fault, "no free UDP port").because(&error))?;
-        let name = "sluse".parse::<ZoneName>();
+        let name = if making.sandbox.is_some() { "sandbox" } else { "sluse" }.parse::<ZoneName>();
         let name = name.map_err(|error| Failure::new(Exit::Fault, "the zone's name").because(&error))?;
-        let (zone, _) = create(&folder.join("zone"), &NewZone { name, listen, advertise: vec![listen.to_string()] })?;
+        let mut advertise = making.advertise.clone();
+        if advertise.is_empty() {
+            advertise.push(listen.to_string());
+        }
+        let (zone, _) = create(&folder.join("zone"), &NewZone { name, listen, advertise })?;
         let layout = zone.layout;
+        if let Some(settings) = making.sandbox {
+            append(&layout.config(), settings)?;
+        }
         let log = folder.join("slused.log");
         let file = File::create(&log).map_err(|error| Failure::file(Exit::Fault, "write", &log, &error))?;
         let mut command = Command::new(beside_this_program("slused")?);
-        command.args(["all", "--config"]).arg(layout.config());
+        command.args(["all", "--config"]).arg(layout.config()).args(making.sandbox.map(|_| "--sandbox"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let mut daemon =
             command.spawn().map_err(|error| Failure::new(Exit::Fault, "slused cannot be started").because(&error))?;
@@ -86,10 +132,7 @@ impl LandingZone {
         if self.agreed.contains(&agreement.id.to_string()) {
             return Ok(());
         }
-        if self.operator.rooms()?.iter().all(|room| room.name != agreement.to) {
-            let zone = Zone::load(&self.layout.config())?;
-            room::add(&self.operator, &zone, &agreement.to, agreement.to.as_str(), NameRule::Posix)?;
-        }
+        self.add_room(&agreement.to, NameRule::Posix)?;
         self.operator.ask(&OperatorRequest::AgreementAdd, text.as_bytes())?;
         self.agreed.push(agreement.id.to_string());
         if !self.admitted.contains(&agreement.from) {
@@ -99,6 +142,40 @@ impl LandingZone {
             out.note(format!("Source {source} is enrolled; agreement {} lets it send to {room}", agreement.id));
         }
         Ok(())
+    }
+
+    /// Makes a room, unless it is there already.
+    ///
+    /// # Errors
+    /// When the zone refuses.
+    pub fn add_room(&self, name: &RoomName, names: NameRule) -> Result<(), Failure> {
+        if self.operator.rooms()?.iter().any(|room| room.name == *name) {
+            return Ok(());
+        }
+        let zone = Zone::load(&self.layout.config())?;
+        room::add(&self.operator, &zone, name, Where::Folder(name.to_string()), names)
+    }
+
+    /// Makes an invite for a source, and returns its file.
+    ///
+    /// # Errors
+    /// When the zone refuses, or the file is there already.
+    pub fn invite(&self, source: &SourceName, file: &str, hours: u16) -> Result<PathBuf, Failure> {
+        let (_, invite) =
+            self.operator.ask(&OperatorRequest::SourceInvite { name: source.clone(), hours, room: None }, &[])?;
+        let file = self.folder.join(file);
+        files::write_new(&file, &invite, 0o600).map_err(|error| Failure::file(Exit::Fault, "write", &file, &error))?;
+        Ok(file)
+    }
+
+    /// How the daemon ended, if it has.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
+        let ended = self.daemon.as_mut().map(Child::try_wait).transpose();
+        let ended = ended.map_err(|error| Failure::new(Exit::Fault, "slused cannot be waited for").because(&error))?;
+        Ok(ended.flatten())
     }
 
     /// The identity folder of a source.
@@ -129,11 +206,12 @@ impl LandingZone {
         Err(Failure::new(Exit::Fault, "slused did not stop"))
     }
 
-    fn enrol(&self, source: &SourceName) -> Result<(), Failure> {
-        let request = OperatorRequest::SourceInvite { name: source.clone(), hours: 1 };
-        let (_, invite) = self.operator.ask(&request, &[])?;
-        let file = self.folder.join(format!("invite-{source}.toml"));
-        files::write_new(&file, &invite, 0o600).map_err(|error| Failure::file(Exit::Fault, "write", &file, &error))?;
+    /// Enrols a source.
+    ///
+    /// # Errors
+    /// When the zone refuses.
+    pub fn enrol(&self, source: &SourceName) -> Result<(), Failure> {
+        let file = self.invite(source, &format!("invite-{source}.toml"), 1)?;
         let sources = self.folder.join("sources");
         files::create_folder(&sources, 0o700).map_err(|error| Failure::file(Exit::Fault, "make", &sources, &error))?;
         let mut command = Command::new(this_program()?);
@@ -150,6 +228,12 @@ impl Drop for LandingZone {
             let _ = daemon.wait();
         }
     }
+}
+
+fn append(file: &Path, text: &str) -> Result<(), Failure> {
+    let opened = File::options().append(true).open(file);
+    let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
+    written.map_err(|error| Failure::file(Exit::Fault, "write", file, &error))
 }
 
 /// Runs a command of ours to its end and returns what it printed.
