@@ -2,9 +2,10 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 
 # Nothing that listens, logs in, or fetches; no apt, no dbus, no compiler. What each is for:
-# cryptsetup-bin, e2fsprogs, fdisk, libtss2-*: the state partition; nftables, iproute2: the network; systemd-boot-efi: what the firmware starts.
+# cryptsetup-bin, e2fsprogs, fdisk, libtss2-*: the state partition; nftables, iproute2: the network; systemd-boot-efi: what the firmware starts;
+# sbsigntool: whether it would start another version; libclamav12: for clamd, which comes by itself.
 root_packages=(usr-is-merged systemd systemd-sysv udev systemd-timesyncd kmod cryptsetup-bin e2fsprogs fdisk nftables iproute2
-  libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0 libtss2-tcti-device0 systemd-boot-efi)
+  libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0 libtss2-tcti-device0 systemd-boot-efi sbsigntool libclamav12)
 
 # Drivers that a server may need; all others are left out.
 root_modules=(arch/x86/{crypto,events,platform} block crypto lib mm security virt
@@ -20,6 +21,7 @@ make_root() {
   unshare --mount mmdebstrap --quiet --variant=essential --format=directory --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
     --include="$(IFS=,; echo "${root_packages[*]}")" \
     --customize-hook='image/parts/kernel "$1"' \
+    --customize-hook='image/parts/clamd "$1"' \
     --customize-hook="cp '$2' \"\$1/sluse.deb\" && chroot \"\$1\" dpkg --install /sluse.deb && rm \"\$1/sluse.deb\"" \
     "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$tree" "$sources" >&2
   dpkg-query --admindir="$tree/var/lib/dpkg" -W -f '${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\n' |
@@ -51,6 +53,7 @@ prune_modules() {
 settle() {
   local tree=$1
   local units=$tree/etc/systemd/system
+  chroot "$tree" systemd-sysusers sluse-clamd.conf
   cp "$tree/usr/share/systemd/tmp.mount" "$units/tmp.mount"
   for unit in getty@ serial-getty@ console-getty container-getty@ getty-static autovt@ debug-shell systemd-logind emergency rescue \
     systemd-firstboot systemd-machine-id-commit systemd-networkd-wait-online e2scrub_reap; do
@@ -58,7 +61,7 @@ settle() {
   done
   for timer in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim; do rm -f "$units"/*.wants/$timer.timer; done
   systemctl --quiet --root="$tree" enable tmp.mount systemd-networkd.service systemd-timesyncd.service sluse.target sluse-site.service \
-    sluse-console@ttyS0.service sluse-console@tty1.service
+    sluse-console@ttyS0.service sluse-console@tty1.service sluse-trial.service sluse-clamd.path
   # Another one, of the state partition, is laid over it at each start.
   : >"$tree/etc/machine-id"
   echo sluse >"$tree/etc/hostname"
@@ -79,7 +82,8 @@ strip_down() {
   # Licences stay.
   find "$tree/usr/share/doc" -type f ! -name copyright ! -path '*/doc/sluse/*' -delete
   rm -rf "$tree"/usr/share/{man,info,locale,i18n,lintian,bash-completion,zsh,perl5} "$tree"/etc/{apt,*-,cron*,logrotate.d} \
-    "$tree"/usr/lib/x86_64-linux-gnu/gconv "$tree"/vmlinuz* "$tree"/initrd*
+    "$tree"/usr/lib/x86_64-linux-gnu/gconv "$tree"/vmlinuz* "$tree"/initrd* \
+    "$tree"/usr/bin/{clamdtop,clamconf,sbsign,sbattach,sbkeysync,sbsiglist,sbvarsign} "$tree"/usr/sbin/clamonacc "$tree"/lib/systemd/system/clamav-* "$tree"/etc/init.d/clamav-daemon
   find "$tree/usr/share/doc" -xdev \( -type d -empty -o -xtype l \) -delete
 }
 

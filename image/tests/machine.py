@@ -11,8 +11,12 @@ import time
 
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"
+# Those of a host whose Secure Boot is off.
+UNPROTECTED = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 ESCAPES = re.compile(rb"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>])")
-PROMPT = r"Choose: $"
+# The menu, and what is asked before it. Messages of the system may come right behind them.
+PROMPT = r"Choose: "
+ASKS = r"^Code: "
 
 
 class Failed(Exception):
@@ -24,7 +28,7 @@ class Machine:
         self.folder = folder
         self.port = port
         self.tpm_folder = self.path("tpm")
-        self.medium = True
+        self.medium = self.has_tpm = True
         self.qemu = self.tpm = self.serial = None
         self.text = b""
 
@@ -37,9 +41,12 @@ class Machine:
         for name in ("tpm.sock", "serial.sock"):
             if os.path.exists(self.path(name)):
                 os.remove(self.path(name))
-        self.tpm = subprocess.Popen(
-            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.tpm_folder}", "--ctrl", f"type=unixio,path={self.path('tpm.sock')}", "--terminate"])
-        self.exists("tpm.sock")
+        chip = []
+        if self.has_tpm:
+            self.tpm = subprocess.Popen(
+                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.tpm_folder}", "--ctrl", f"type=unixio,path={self.path('tpm.sock')}", "--terminate"])
+            self.exists("tpm.sock")
+            chip = ["-chardev", f"socket,id=tpm,path={self.path('tpm.sock')}", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"]
         medium = ["-drive", f"if=virtio,format=raw,file={self.path('medium.raw')}"] if self.medium else []
         self.qemu = subprocess.Popen([
             "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64", "-smp", "1", "-m", "1536", "-machine", "q35,smm=on",
@@ -47,8 +54,7 @@ class Machine:
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}",
             "-drive", f"if=pflash,format=raw,unit=1,file={self.path('variables.fd')}",
             "-drive", f"if=virtio,format=raw,file={self.path('disk.raw')}", *medium,
-            "-chardev", f"socket,id=tpm,path={self.path('tpm.sock')}", "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
-            "-netdev", f"user,id=net,hostfwd=udp:127.0.0.1:{self.port}-:7443", "-device", "virtio-net-pci,netdev=net,romfile=",
+            *chip, "-netdev", f"user,id=net,hostfwd=udp:127.0.0.1:{self.port}-:7443", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-chardev", f"socket,id=serial,path={self.path('serial.sock')},server=on,wait=on", "-serial", "chardev:serial",
             "-display", "none", "-monitor", "none"])
         self.exists("serial.sock")
@@ -94,6 +100,27 @@ class Machine:
             with open(self.path("console.log"), "ab") as log:
                 log.write(read)
 
+    def goes_off(self, seconds):
+        """Reads the console until the machine is off: one that nobody reads would hold it up. Returns QEMU's exit code."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.serial], [], [], left)[0]:
+                raise Failed(f"it is not off after {seconds} s")
+            read = self.serial.recv(65536)
+            if not read:
+                return self.qemu.wait(60)
+            with open(self.path("console.log"), "ab") as log:
+                log.write(read)
+
+    def says(self, pattern):
+        """Whether it says that within a second."""
+        try:
+            self.expect(pattern, seconds=1)
+        except Failed:
+            return False
+        return True
+
     def type(self, text):
         self.serial.sendall(text.encode() + b"\r")
 
@@ -119,3 +146,14 @@ class Machine:
         line = next(line for line in listed.splitlines() if f'name="{name}"' in line)
         start, size = (int(re.search(rf"{word}= *(\d+)", line)[1]) * 512 for word in ("start", "size"))
         return start, size
+
+    def on_esp(self, *command):
+        """Runs one of mtools on the loader's partition of the disk, while the machine is off."""
+        start, _ = self.partition("esp")
+        return subprocess.run([command[0], "-i", f"{self.path('disk.raw')}@@{start}", *command[1:]], check=True, capture_output=True, timeout=60).stdout
+
+    def on_disk(self, at, size):
+        """Bytes of the disk, as they are at this moment."""
+        with open(self.path("disk.raw"), "rb") as disk:
+            disk.seek(at)
+            return disk.read(size)
