@@ -238,9 +238,19 @@ def chain(receipts):
     require(first["kind"] == "received" and "previous" not in first, "they do not begin with the received one")
     for before, after in zip(receipts, receipts[1:]):
         require(after.fields.get("previous") == before.sha256(), f"{after.kind} does not name {before.kind}")
+        fields = whole(after.fields)
         for field in ("manifest_sha256", "chunk_list", "totals", "source", "room", "agreement", "dataset"):
-            require(after.fields[field] == first[field], f"{after.kind} has another {field}")
+            require(fields[field] == first[field], f"{after.kind} has another {field}")
     return first
+
+
+def whole(fields):
+    """What a receipt says of all that was sent, where files were left out of what it attests."""
+    if "part_of" not in fields:
+        return fields
+    part_of, totals = fields["part_of"], fields["totals"]
+    return {**fields, "manifest_sha256": part_of["manifest_sha256"],
+            "totals": {name: totals[name] + part_of["left_out"][name] for name in totals}}
 
 
 # --- The log ---------------------------------------------------------------------------------------------------------
@@ -387,9 +397,16 @@ def bag(signers, folder):
     delivered = receipts[-1]
     if (beside / "acknowledged.json").exists():
         receipts.append(Receipt(signers, beside / "acknowledged.json"))
-    first = chain(receipts)
-    manifest = (folder / "source-manifest.jsonl").read_bytes()
-    require(hashlib.sha256(manifest).hexdigest() == first["manifest_sha256"], "its source manifest is not the receipts'")
+    chain(receipts)
+    released = receipts[1].fields
+    for receipt in receipts[2:]:
+        for field in ("manifest_sha256", "totals", "part_of"):
+            require(receipt.fields.get(field) == released.get(field), f"another {field} was {receipt.kind} than released")
+    name = "released-manifest.jsonl" if "part_of" in released else "source-manifest.jsonl"
+    manifest = (folder / name).read_bytes()
+    require(hashlib.sha256(manifest).hexdigest() == released["manifest_sha256"], "its list of files is not the receipts'")
+    if "part_of" in released:
+        part(signers, folder / name, released)
     entries = [json.loads(line) for line in manifest.splitlines()[1:]]
     declared = {f"data/{entry['path']}": entry["sha256"] for entry in entries if entry.get("kind", "file") == "file"}
     if (folder / "plaintext-sha256.txt").exists():
@@ -404,6 +421,16 @@ def bag(signers, folder):
     if says_archive:
         archive(signers, folder, tagmanifest, receipts[1])
     return receipts
+
+
+def part(signers, file, released):
+    """The list of what was released where files were left out: signed by the zone, and naming the list of everything."""
+    header = json.loads(signers.check(file, "sluse-receipt").splitlines()[0])
+    part_of, whole_list = released["part_of"], file.with_name("source-manifest.jsonl")
+    require(header["sluse"] == "part/1" and header["transfer"] == released["transfer"], "its list is of another transfer")
+    require(header["manifest"] == part_of["manifest_sha256"], "its list names another whole")
+    require((header["totals"], header["left_out"]) == (released["totals"], part_of["left_out"]), "its list has other sums")
+    require(not whole_list.exists(), "it holds a list that names what was left out")
 
 
 def archive(signers, folder, tagmanifest, released):

@@ -170,11 +170,11 @@ class Zone:
         """The daemon's processes: the supervisor, the roles, the nursery and its parsers."""
         found = [self.daemon.pid]
         for pid in found:
-            for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-                try:
+            try:
+                for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
                     found += map(int, children.read_text().split())
-                except OSError:
-                    continue  # it has ended
+            except OSError:
+                continue  # it has ended
         return found
 
     def cpu(self):

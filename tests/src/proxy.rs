@@ -27,6 +27,7 @@ struct Shared {
     drop_one_in: AtomicU64,
     relayed: AtomicU64,
     bytes_to_zone: AtomicU64,
+    bytes_from_zone: AtomicU64,
     backs: Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>,
 }
 
@@ -47,6 +48,7 @@ impl Proxy {
             drop_one_in: AtomicU64::new(0),
             relayed: AtomicU64::new(0),
             bytes_to_zone: AtomicU64::new(0),
+            bytes_from_zone: AtomicU64::new(0),
             backs: Mutex::default(),
         });
         let relay = Arc::clone(&shared);
@@ -77,6 +79,11 @@ impl Proxy {
     /// Bytes of UDP payload that went towards the zone.
     pub fn bytes_to_zone(&self) -> u64 {
         self.shared.bytes_to_zone.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of UDP payload that came from the zone.
+    pub fn bytes_from_zone(&self) -> u64 {
+        self.shared.bytes_from_zone.load(Ordering::SeqCst)
     }
 }
 
@@ -121,6 +128,7 @@ impl Shared {
         while !self.stop.load(Ordering::SeqCst) {
             let Ok(length) = back.recv(&mut buffer) else { continue };
             if !self.drops() {
+                self.bytes_from_zone.fetch_add(length as u64, Ordering::SeqCst);
                 // A datagram that cannot be sent is a lost one.
                 let _ = self.front.send_to(&buffer[..length], source);
             }

@@ -97,6 +97,7 @@ impl Raw {
             totals,
             plan_bytes: plan.len() as u64,
             plan_sha256: Sha256::of(plan),
+            delta: None,
         };
         self.ask(&offer, b"").await;
         for part in plan.chunks(sluse_protocol::limits::PART_BYTES) {

@@ -2,6 +2,7 @@
 
 use crate::command::{Ended, run, sluse};
 use crate::zone::text;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,6 +34,20 @@ impl Source {
     pub fn deliver(&self, path: &Path, dataset: &str) -> String {
         let sent = self.send(path, dataset, "delivered").expect(0).json();
         sent["transfer"].as_str().expect("a transfer's id").to_owned()
+    }
+
+    /// From here on it reaches the zone at `address`, a proxy's.
+    pub fn reach(&self, address: SocketAddr) {
+        let path = self.identity.join("identity.toml");
+        let settings = std::fs::read_to_string(&path).expect("the identity's settings");
+        let other: String = settings
+            .lines()
+            .map(|line| match line.starts_with("addresses") {
+                true => format!("addresses = [\"{address}\"]\n"),
+                false => format!("{line}\n"),
+            })
+            .collect();
+        std::fs::write(&path, other).expect("the identity's settings can be written");
     }
 
     /// The folder in which a transfer's receipts lie.

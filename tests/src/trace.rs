@@ -26,7 +26,7 @@ impl Fault {
     }
 }
 
-/// strace, attached to a role.
+/// strace, attached to a process.
 #[derive(Debug)]
 pub struct Trace {
     strace: Child,
@@ -38,6 +38,11 @@ impl Trace {
     pub fn attach(zone: &Zone, role: &str, call: &str, nth: usize, fault: Fault) -> Self {
         zone.wait_for_roles();
         let pid = zone.eventually("the role runs", || zone.process(role));
+        Self::attach_to(zone, pid, call, nth, fault)
+    }
+
+    /// The same for any process; threads that it begins later are traced too.
+    pub fn attach_to(zone: &Zone, pid: i32, call: &str, nth: usize, fault: Fault) -> Self {
         let output = zone.folder.path().join("strace.log");
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-o", text(&output), "-p", &pid.to_string()]);
@@ -48,7 +53,7 @@ impl Trace {
             let status = fs::read_to_string(thread.join("status")).unwrap_or_default();
             status.lines().any(|line| line == format!("TracerPid:\t{}", strace.id()))
         };
-        zone.eventually("the role is traced, which needs root", || {
+        zone.eventually("the process is traced, which needs root", || {
             let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
             threads.flatten().all(|thread| traced(&thread.path())).then_some(())
         });
@@ -61,7 +66,7 @@ impl Trace {
         log.contains("(INJECTED)") || log.contains("killed by SIGKILL")
     }
 
-    /// Lets go of the role.
+    /// Lets go of the process.
     pub fn detach(mut self) {
         use nix::sys::signal::{Signal, kill};
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.strace.id()).unwrap());

@@ -145,7 +145,16 @@ impl Zone {
 
     /// Enrols a source.
     pub fn enrol(&self, name: &str) -> Source {
-        let invite = self.invite(name);
+        self.enrol_with(name, &[])
+    }
+
+    /// Enrols the source by which a room exports.
+    pub fn enrol_of_room(&self, name: &str, room: &str) -> Source {
+        self.enrol_with(name, &["--room", room])
+    }
+
+    fn enrol_with(&self, name: &str, more: &[&str]) -> Source {
+        let invite = self.invite_with(name, more);
         let identity = self.folder.path().join(format!("identity-{name}"));
         let enrolling = sluse(&["enroll", text(&invite), "--identity", text(&identity)]);
         let enrolling = match &self.ends {
@@ -158,10 +167,15 @@ impl Zone {
 
     /// Makes an invite for a source.
     pub fn invite(&self, name: &str) -> PathBuf {
+        self.invite_with(name, &[])
+    }
+
+    fn invite_with(&self, name: &str, more: &[&str]) -> PathBuf {
         let invite = self.folder.path().join(format!("invite-{name}.toml"));
         // The one before was used, or is replaced by this one.
         let _ = fs::remove_file(&invite);
-        self.operate(&["source", "invite", name, "--out", text(&invite)]).expect(0);
+        let words = ["source", "invite", name, "--out", text(&invite)];
+        self.operate(&[&words[..], more].concat()).expect(0);
         invite
     }
 

@@ -54,7 +54,7 @@ systems_start() {
 
 install_tools() {
   local missing=()
-  for package in systemd-container mmdebstrap iproute2 nftables binutils openssh-client; do
+  for package in systemd-container mmdebstrap iproute2 nftables binutils openssh-client python3-aiosmtpd; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done
   ((${#missing[@]} == 0)) || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

@@ -1,5 +1,6 @@
 //! Certificates of outside authorities: enrolled once, mapped by their subject, revoked by lists, checked in every way.
 
+use sluse_tests::bundle::Maker;
 use sluse_tests::command::{Ended, run, sluse};
 use sluse_tests::data;
 use sluse_tests::pki::{Authority, Certified, Wanted, subject_of};
@@ -244,6 +245,25 @@ fn an_older_list_never_replaces_a_newer_one() {
     status(&source).expect(4);
     replace(&site.issuing.issue("again", &Wanted::default()), &good);
     status(&source).expect(0);
+}
+
+#[test]
+fn a_list_that_comes_as_an_update_is_in_force_at_once() {
+    let site = Site::start();
+    let good = site.issuing.issue("good", &Wanted::default());
+    let source = site.enrol("epic", &good);
+    let maker = Maker::new(site.zone.folder.path().join("maker"));
+    let settings = format!("[updates]\nkeys = [\"{}\"]\n", maker.key());
+    site.zone.configure(|before| before + &settings);
+    status(&source).expect(0);
+    site.issuing.revoke(&good);
+    let lists = site.root.list(DAY) + &site.issuing.list(DAY);
+    let bundle = maker.bundle("1.tar", "revocations", 1, &[("lists.pem", lists.as_bytes())]);
+    site.zone.operate(&["update", "import", text(&bundle)]).expect(0);
+    site.zone.eventually("it is shut out", || (status(&source).code == 4).then_some(()));
+    let other = maker.bundle("2.tar", "revocations", 2, &[("others.pem", lists.as_bytes())]);
+    let refused = site.zone.operate(&["update", "import", text(&other)]).expect(4);
+    assert!(refused.stderr.contains("(update-no-place)"), "{}", refused.stderr);
 }
 
 #[test]

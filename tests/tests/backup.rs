@@ -85,6 +85,7 @@ fn a_restored_zone_carries_on_names_what_is_newer_and_takes_again_what_was_in_qu
     let told = restore(&file, &identity, &zone.root(), &words).expect(0).json();
     assert_eq!((told["newer"].as_array().unwrap().len(), &told["newer"][0]["transfer"]), (1, &new.as_str().into()));
     assert!(told["attested"]["size"].as_u64() > told["audit"]["size"].as_u64(), "{told}");
+    assert_eq!(told["empty_rooms"], text(&zone.root().join("rooms")));
     run(sluse(&["zone", "check", "--zone", text(&zone.root())])).expect(0);
     let mode = |path: &str| fs::metadata(zone.root().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("signatures/ours.patterns"), mode("control/state.db")), (0o644, 0o600));

@@ -60,6 +60,7 @@ fn what_is_packed_broken_or_personal_is_found_and_no_number_is_written_anywhere(
     malware_is_found_in_every_packing(&zone, &source, &folder.join("malware"));
     what_is_forged_is_held_by_its_class(&zone, &source, &folder.join("forged"));
     persons_are_found_in_every_format(&zone, &source, &folder.join("persons"));
+    an_export_is_compared_with_its_manifest(&zone, &source, &folder.join("export"));
     assert!(numbers.len() > 10);
     fs::remove_dir_all(&folder).unwrap();
     no_number_is_written(&zone, &numbers);
@@ -88,6 +89,8 @@ fn what_is_forged_is_held_by_its_class(zone: &Zone, source: &Source, folder: &Pa
         ("locked.zip", "encrypted"),
         ("locked.7z", "encrypted"),
         ("locked-names.7z", "encrypted"),
+        ("deep.zip", "bomb"),
+        ("t\u{202e}vsc.csv", "path"),
         ("climb.zip", "path"),
         ("climb.tar", "path"),
         ("absolute.zip", "path"),
@@ -105,6 +108,10 @@ fn what_is_forged_is_held_by_its_class(zone: &Zone, source: &Source, folder: &Pa
         ("grows.xml", "malformed"),
         ("reads.xml", "malformed"),
         ("old.rar", "not-inspected"),
+        ("names.cpio", "not-inspected"),
+        ("frame.lz4", "not-inspected"),
+        ("files.cab", "not-inspected"),
+        ("cut.cram", "malformed"),
         ("tool.zip", "executable"),
         ("macros.zip", "executable"),
         ("acts.svg.gz", "active-content"),
@@ -128,10 +135,25 @@ fn persons_are_found_in_every_format(zone: &Zone, source: &Source, folder: &Path
     }
     for name in names(folder) {
         // A name, a letter and what stands beside a picture are no places made for numbers.
-        let by_review = ["name.zip", "letter.txt", "persons.png", "persons.jpeg"];
+        let by_review = ["name.zip", "letter.txt", "persons.png", "persons.jpeg", "made-3.cram"];
         let class = if by_review.contains(&name.as_str()) { "identifier-review" } else { "identifier" };
         assert!(found.get(&name).is_some_and(|classes| classes.contains(class)), "{name} {class}: {found:#?}");
     }
+}
+
+fn an_export_is_compared_with_its_manifest(zone: &Zone, source: &Source, folder: &Path) {
+    let (transfer, state) = decided(zone, source, folder);
+    assert_eq!(state, "held");
+    let shown = zone.operate(&["show", &transfer]).expect(0).stdout;
+    for told in [
+        "malformed (file-type): manifest.json: of the type Encounter it names 3 resources in 1 files; 2 in 1 files came",
+        "malformed (file-type): manifest.json: of the type Group it names 1 resources in 1 files; 0 in 0 files came",
+        "malformed (file-type): Device.000.ndjson: 1 resources in it are not of the type Device, as its manifest says",
+        "irregular (file-type): Location.000.ndjson: its manifest does not name it",
+    ] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    assert!(!found(zone, &transfer).contains_key("Condition.000.ndjson"), "{shown}");
 }
 
 /// Looks through all that the zone wrote (database, log, findings, documents, receipts) and told the source.

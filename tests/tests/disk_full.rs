@@ -1,8 +1,10 @@
-//! A full quarantine stops the transfer that met it, harms no other, and heals. Needs root, to mount a small tmpfs.
+//! A full quarantine stops the transfer that met it, harms no other, and heals; a full room too, and a delivery that hangs there is taken
+//! back. Needs root, to mount a small tmpfs.
 
+use sluse_tests::command::{run, sluse};
 use sluse_tests::data;
 use sluse_tests::small_disk::SmallDisk;
-use sluse_tests::zone::Zone;
+use sluse_tests::zone::{Zone, text};
 use std::fs;
 use std::process::Stdio;
 
@@ -52,4 +54,33 @@ fn a_disk_that_fills_up_in_the_middle_stops_that_transfer_and_heals_when_there_i
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let bag = zone.room().join("large").join(told["transfer"].as_str().unwrap());
     assert!(fs::read(bag.join("data/large.bin")).unwrap() == bytes);
+}
+
+#[test]
+fn a_delivery_that_hangs_in_a_full_room_is_taken_back_and_leaves_nothing() {
+    let zone = Zone::start();
+    let source = zone.source("lab");
+    let room = SmallDisk::mount(zone.room(), 8 << 20);
+    let (large, small) = (zone.folder.path().join("large.bin"), zone.folder.path().join("small.bin"));
+    fs::write(&large, data::noise(1, 24 << 20)).unwrap();
+    fs::write(&small, data::noise(2, 1 << 20)).unwrap();
+    let sent = source.send(&large, "large", "received").expect(0).json();
+    let transfer = sent["transfer"].as_str().unwrap().to_owned();
+    zone.eventually("health says that it hangs", || {
+        zone.operate(&["health", "--json"]).stdout.contains("retrying").then_some(())
+    });
+    assert_eq!(zone.show(&transfer)["info"]["status"]["state"], "delivering");
+    // While it is tried once more it is in other hands.
+    zone.eventually("it can be taken back", || {
+        let ended = zone.operate(&["cancel", &transfer, "--reason", "the room is too small"]);
+        assert!(ended.code == 0 || ended.stderr.contains("being delivered at this moment"), "{}", ended.stderr);
+        (ended.code == 0).then_some(())
+    });
+    zone.wait_for_state(&transfer, "cancelled");
+    let left: Vec<_> = data::tree(room.path()).into_iter().filter(|(_, file)| file.is_some()).collect();
+    assert!(left.is_empty() && !room.path().join("large").exists(), "{left:?}");
+    let told = run(sluse(&["status", &transfer, "--identity", text(&source.identity), "--json"])).expect(0).json();
+    assert_eq!((&told["state"], &told["reason"]["message"]), (&"cancelled".into(), &"the room is too small".into()));
+    zone.operate(&["audit", "verify"]).expect(0);
+    source.deliver(&small, "small");
 }

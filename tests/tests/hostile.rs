@@ -119,6 +119,7 @@ fn ten_million_entries_are_refused_before_any_is_read() {
                 totals,
                 plan_bytes: 400_000_000,
                 plan_sha256: sluse_protocol::digest::Sha256([0; 32]),
+                delta: None,
             },
             b"",
         )

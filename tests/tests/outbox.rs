@@ -13,78 +13,6 @@ use std::time::Duration;
 
 const NOW: &str = "complete = \"rename\"\nafter_hours = 0";
 
-/// The entries that were put away as delivered, with their transfers; each once.
-#[track_caller]
-fn delivered(outbox: &Outbox) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let place = outbox.folder.join("_delivered");
-    for record in fs::read_dir(place).into_iter().flatten().flatten() {
-        let names: Vec<String> = fs::read_dir(record.path())
-            .unwrap()
-            .flatten()
-            .map(|entry| entry.file_name().into_string().unwrap())
-            .collect();
-        let receipts = names.iter().find(|name| name.ends_with(".receipts"));
-        let Some(name) = names.iter().find(|name| !name.ends_with(".receipts")) else { continue };
-        let Some(receipts) = receipts else { continue };
-        let kinds = fs::read_dir(record.path().join(receipts)).unwrap().flatten();
-        let delivered = kinds.filter_map(|entry| {
-            entry.file_name().into_string().ok()?.strip_suffix(".delivered.json").map(str::to_owned)
-        });
-        if let Some(transfer) = delivered.last() {
-            assert!(found.insert(name.clone(), transfer).is_none(), "{name} was put away twice");
-        }
-    }
-    found
-}
-
-/// Every entry arrived once, byte for byte, with receipts that verify, and nothing else arrived.
-#[track_caller]
-fn check_all(zone: &Zone, outbox: &Outbox, sent: &BTreeMap<String, Vec<u8>>) {
-    let delivered = delivered(outbox);
-    assert_eq!(delivered.keys().collect::<Vec<_>>(), sent.keys().collect::<Vec<_>>());
-    for (name, transfer) in &delivered {
-        let folder = zone.room().join(name);
-        let bags: Vec<PathBuf> = fs::read_dir(&folder)
-            .unwrap()
-            .flatten()
-            .map(|bag| bag.path())
-            .filter(|bag| bag.join("data").exists())
-            .collect();
-        assert_eq!(bags, [folder.join(transfer)], "{name} arrived once");
-        assert!(fs::read(bags[0].join("data").join(name)).unwrap() == sent[name], "{name} arrived byte for byte");
-    }
-    let receipts: Vec<PathBuf> = fs::read_dir(outbox.folder.join("_delivered"))
-        .unwrap()
-        .flatten()
-        .flat_map(|record| fs::read_dir(record.path()).unwrap().flatten())
-        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".receipts"))
-        .flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten())
-        .map(|receipt| receipt.path())
-        .filter(|receipt| receipt.extension().is_some_and(|end| end == "json"))
-        .collect();
-    assert!(receipts.len() >= sent.len() * 3, "received, released and delivered of each");
-    for some in receipts.chunks(200) {
-        let mut command = sluse(&["receipt", "verify", "--signer", text(&zone.signers())]);
-        command.args(some);
-        run(command).expect(0);
-    }
-    let left: Vec<_> = fs::read_dir(&outbox.folder).unwrap().flatten().map(|entry| entry.file_name()).collect();
-    assert_eq!(left, ["_delivered"], "nothing is left behind");
-}
-
-#[track_caller]
-fn wait_for_all(outbox: &Outbox, count: usize) {
-    // Whatever takes long must at least go on.
-    let mut last = 0;
-    while last < count {
-        last = outbox.eventually(&format!("more than {last} of {count} are put away"), || {
-            let now = delivered(outbox).len();
-            (now > last).then_some(now)
-        });
-    }
-}
-
 #[test]
 fn everything_arrives_once_though_the_watcher_and_every_role_are_killed_and_the_zone_is_away() {
     let mut zone = Zone::start();
@@ -114,9 +42,9 @@ fn everything_arrives_once_though_the_watcher_and_every_role_are_killed_and_the_
             outbox.watch();
         }
     }
-    wait_for_all(&outbox, sent.len());
+    outbox.wait_for_all(sent.len());
     outbox.eventually("the outbox is empty", || (fs::read_dir(&outbox.folder).unwrap().count() == 1).then_some(()));
-    check_all(&zone, &outbox, &sent);
+    outbox.check_all(&zone, &sent);
     zone.operate(&["audit", "verify"]).expect(0);
 }
 
@@ -133,10 +61,10 @@ fn a_thousand_tiny_extracts_arrive_once_each() {
         sent.insert(name, bytes);
     }
     let begun = std::time::Instant::now();
-    wait_for_all(&outbox, sent.len());
+    outbox.wait_for_all(sent.len());
     eprintln!("1000 extracts: {} s", begun.elapsed().as_secs());
     outbox.eventually("the outbox is empty", || (fs::read_dir(&outbox.folder).unwrap().count() == 1).then_some(()));
-    check_all(&zone, &outbox, &sent);
+    outbox.check_all(&zone, &sent);
 }
 
 #[test]
@@ -189,9 +117,9 @@ fn a_quarantine_that_is_full_delays_what_is_in_the_outbox_and_loses_nothing() {
     });
     assert!(outbox.folder.join("large.csv").exists());
     fs::remove_file(&ballast).unwrap();
-    wait_for_all(&outbox, sent.len());
+    outbox.wait_for_all(sent.len());
     outbox.eventually("the outbox is empty", || (fs::read_dir(&outbox.folder).unwrap().count() == 1).then_some(()));
-    check_all(&zone, &outbox, &sent);
+    outbox.check_all(&zone, &sent);
 }
 
 #[test]

@@ -47,6 +47,19 @@ fn an_offer_outside_its_agreement_is_refused_with_a_code_and_a_hint() {
 }
 
 #[test]
+fn a_source_that_was_refused_leaves_no_connection_behind() {
+    let zone = Zone::start();
+    let mut source = zone.source("lab");
+    source.agreement = "no-such".into();
+    let file = zone.folder.path().join("data.csv");
+    fs::write(&file, data::csv(1, 100)).unwrap();
+    // More than one source may have, and in less time than it takes to notice that one is silent.
+    for _ in 0..24 {
+        assert_refused(&source.send(&file, "x", "received"), 4, "unknown-agreement");
+    }
+}
+
+#[test]
 fn too_many_files_are_refused() {
     let zone = Zone::start();
     zone.agree("few", "lab", |text| text.replace("max_files = 100_000", "max_files = 2")).expect(0);

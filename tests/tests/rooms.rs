@@ -88,6 +88,26 @@ fn a_room_acknowledges_and_the_source_the_auditor_and_the_room_hold_the_proof() 
 }
 
 #[test]
+fn who_sends_can_wait_for_the_rooms_word_and_gives_up_in_time() {
+    let case = Case::new();
+    let tree = case.zone.folder.path().join("extract");
+    let identity = text(&case.source.identity);
+    let words = ["send", text(&tree), "--identity", identity, "--agreement", "lab", "--dataset", "lab"];
+    let mut short = sluse(&words);
+    short.args(["--wait", "acknowledged", "--wait-timeout", "1s"]);
+    let ended = run(short).expect(6);
+    assert!(ended.stderr.contains("the transfer is delivered"), "{}", ended.stderr);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| case.source.send(&tree, "lab", "acknowledged"));
+        case.acknowledge().expect(0);
+        let sent = waiting.join().unwrap().expect(0).json();
+        assert_eq!((&sent["transfer"], &sent["state"]), (&case.transfer.as_str().into(), &"acknowledged".into()));
+    });
+    let receipt = case.source.receipts(&case.transfer).join("acknowledged.json");
+    run(sluse(&["receipt", "verify", text(&receipt), "--signer", text(&case.zone.signers())])).expect(0);
+}
+
+#[test]
 fn ssh_keygen_alone_acknowledges_what_lies_in_the_room() {
     let case = Case::new();
     let folder = case.zone.folder.path();

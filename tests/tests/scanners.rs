@@ -1,5 +1,6 @@
 //! ClamAV as a user has it: Debian's clamd on its Unix socket, with a signature folder of our own.
 
+use sluse_tests::bundle::Maker;
 use sluse_tests::data;
 use sluse_tests::source::Source;
 use sluse_tests::zone::{Zone, text};
@@ -83,6 +84,44 @@ fn clamd_finds_what_only_it_knows_and_is_named_in_the_receipts() {
     let sent = source.send(&bad, "by-rule", "delivered").expect(7).json();
     let shown = zone.operate(&["show", sent["transfer"].as_str().unwrap()]).expect(0).stdout;
     assert!(shown.contains("YARA.Hospital"), "{shown}");
+}
+
+#[test]
+fn databases_and_rules_that_updates_bring_are_clamds_at_once_and_each_kind_leaves_the_others() {
+    let (zone, _clamd) = zone_with_clamd();
+    let maker = Maker::new(zone.folder.path().join("maker"));
+    let databases = zone.folder.path().join("clamd/signatures");
+    let settings = format!("[updates]\nkeys = [\"{}\"]\nclamd_databases = \"{}\"\n", maker.key(), text(&databases));
+    zone.configure(|before| before + &settings);
+    let source = zone.enrol("edc");
+    let (by_database, by_rule) = (&b"a-mark-of-the-next-database"[..], &b"a-mark-of-the-next-rule"[..]);
+    let rule = "rule Next { strings: $mark = \"a-mark-of-the-next-rule\" condition: $mark }\n";
+    let hex: String = by_database.iter().map(|byte| format!("{byte:02x}")).collect();
+    let database = format!("Next.Mark:0:*:{hex}\n");
+    let import = |bundle: &Path| zone.operate(&["update", "import", text(bundle)]).expect(0);
+    let told = import(&maker.bundle("d.tar", "clamd", 1, &[("next.ndb", database.as_bytes())]));
+    assert!(told.stderr.contains("clamd reads them now"), "{told:?}");
+    import(&maker.bundle("r.tar", "yara", 1, &[("next.yar", rule.as_bytes())]));
+    let mut number = 0;
+    let mut finds = |mark: &[u8], name: &str| {
+        let file = zone.folder.path().join("next.csv");
+        // A row that is one: it is not held before clamd knows better.
+        fs::write(&file, [&data::csv(1, 1000)[..], b"S1,1,", mark, b",1.0\n"].concat()).unwrap();
+        zone.eventually(&format!("clamd knows {name}"), || {
+            number += 1;
+            let sent = source.send(&file, &format!("next-{number}"), "delivered");
+            let shown = || zone.operate(&["show", sent.json()["transfer"].as_str().unwrap()]).expect(0).stdout;
+            (sent.code == 7 && shown().contains(name)).then_some(())
+        });
+    };
+    finds(by_database, "Next.Mark");
+    finds(by_rule, "YARA.Next");
+    // What the site has there by itself stays, and what only the update before brought goes.
+    import(&maker.bundle("d2.tar", "clamd", 2, &[("other.ndb", database.as_bytes())]));
+    let mut names: Vec<_> = fs::read_dir(&databases).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["next.yar", "other.ndb", "rules.yar", "test.ndb"]);
+    finds(MARK, "Test.Mark");
 }
 
 #[test]
