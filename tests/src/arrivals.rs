@@ -2,7 +2,7 @@
 
 use crate::command::{run, sluse};
 use crate::outbox::Outbox;
-use crate::zone::{Zone, text};
+use crate::zone::{PATIENCE, Zone, eventually, text};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,11 @@ impl Outbox {
 
     /// Waits until so many entries were put away as delivered. Whatever takes long must at least go on.
     #[track_caller]
-    pub fn wait_for_all(&self, count: usize) {
+    pub fn wait_for_all(&self, zone: &Zone, count: usize) {
+        let log = || format!("{}\n{}\n{}", self.log(), zone.log(), zone.held());
         let mut last = self.delivered().len();
         while last < count {
-            last = self.eventually(&format!("more than {last} of {count} are put away"), || {
+            last = eventually(&format!("more than {last} of {count} are put away"), PATIENCE * 3, log, || {
                 let now = self.delivered().len();
                 (now > last).then_some(now)
             });

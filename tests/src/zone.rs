@@ -2,6 +2,7 @@
 
 use crate::command::{Ended, binaries, run, sluse};
 use crate::source::Source;
+use sluse_protocol::ids::TransferId;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -121,6 +122,14 @@ impl Zone {
     #[track_caller]
     pub fn eventually<T>(&self, what: &str, check: impl FnMut() -> Option<T>) -> T {
         eventually(what, PATIENCE, || self.log(), check)
+    }
+
+    /// What is held, and why the first of it is.
+    pub fn held(&self) -> String {
+        let list = self.operate(&["transfers", "--state", "held"]).stdout;
+        let first = list.lines().flat_map(str::split_whitespace).find(|word| word.parse::<TransferId>().is_ok());
+        let why = first.map_or_else(String::new, |transfer| self.operate(&["show", transfer]).stdout);
+        format!("{list}\n{why}")
     }
 
     /// Runs an operator's command.

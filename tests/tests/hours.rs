@@ -56,7 +56,7 @@ fn outside_its_hours_nothing_is_taken_and_a_watcher_waits_without_a_failure() {
 
     run_with(&mut zone, "[agreement.lab]\nhours = [\"Mon-Sun 00:00-24:00\"]");
     outbox.watch();
-    outbox.wait_for_all(6);
+    outbox.wait_for_all(&zone, 6);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn everything_arrives_once_though_the_watcher_and_every_role_are_killed_and_the_
             outbox.watch();
         }
     }
-    outbox.wait_for_all(sent.len());
+    outbox.wait_for_all(&zone, sent.len());
     outbox.eventually("the outbox is empty", || (fs::read_dir(&outbox.folder).unwrap().count() == 1).then_some(()));
     outbox.check_all(&zone, &sent);
     zone.operate(&["audit", "verify"]).expect(0);
@@ -61,7 +61,7 @@ fn a_thousand_tiny_extracts_arrive_once_each() {
         sent.insert(name, bytes);
     }
     let begun = std::time::Instant::now();
-    outbox.wait_for_all(sent.len());
+    outbox.wait_for_all(&zone, sent.len());
     eprintln!("1000 extracts: {} s", begun.elapsed().as_secs());
     outbox.eventually("the outbox is empty", || (fs::read_dir(&outbox.folder).unwrap().count() == 1).then_some(()));
     outbox.check_all(&zone, &sent);
@@ -117,7 +117,7 @@ fn a_quarantine_that_is_full_delays_what_is_in_the_outbox_and_loses_nothing() {
     });
     assert!(outbox.folder.join("large.csv").exists());
     fs::remove_file(&ballast).unwrap();
-    outbox.wait_for_all(sent.len());
+    outbox.wait_for_all(&zone, sent.len());
     outbox.eventually("the outbox is empty", || (fs::read_dir(&outbox.folder).unwrap().count() == 1).then_some(()));
     outbox.check_all(&zone, &sent);
 }

@@ -64,8 +64,8 @@ impl Host {
         self.sent.insert(name.to_owned(), bytes);
     }
 
-    fn wait_but_for(&self, few: usize) {
-        self.outbox.wait_for_all(self.sent.len() - few);
+    fn wait_but_for(&self, zone: &Zone, few: usize) {
+        self.outbox.wait_for_all(zone, self.sent.len() - few);
     }
 }
 
@@ -82,15 +82,15 @@ fn a_thousand_extracts_arrive_once_each_with_their_receipts_whatever_happens_mea
     host.outbox.watch();
 
     for (left, role) in [(270, "control"), (210, "inspect"), (150, "deliver"), (90, "receive")] {
-        host.wait_but_for(left);
+        host.wait_but_for(&zone, left);
         zone.eventually("there is one to kill", || zone.kill(role).then_some(()));
     }
-    host.wait_but_for(50);
+    host.wait_but_for(&zone, 50);
     host.outbox.kill();
     host.outbox.watch();
     host.put_growing(|host| {
         host.put(100);
-        host.wait_but_for(60);
+        host.wait_but_for(&zone, 60);
     });
 
     // The zone's disk is full.
@@ -102,7 +102,7 @@ fn a_thousand_extracts_arrive_once_each_with_their_receipts_whatever_happens_mea
     // An open file keeps its space.
     drop(file);
     fs::remove_file(&ballast).unwrap();
-    host.wait_but_for(100);
+    host.wait_but_for(&zone, 100);
 
     // The source is shut out, and enrolled again with a certificate that lives for seconds: it is renewed.
     let before = host.outbox.events().len();
@@ -138,12 +138,12 @@ fn a_thousand_extracts_arrive_once_each_with_their_receipts_whatever_happens_mea
 
     // The power goes, at the zone and at the source.
     host.put(149);
-    host.wait_but_for(100);
+    host.wait_but_for(&zone, 100);
     zone.crash();
     host.outbox.kill();
     zone.run();
     host.outbox.watch();
-    host.wait_but_for(0);
+    host.wait_but_for(&zone, 0);
     host.outbox
         .eventually("the outbox is empty", || (fs::read_dir(&host.outbox.folder).unwrap().count() == 1).then_some(()));
     assert_eq!(host.sent.len(), 1000);
