@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::finding::Class;
 use slused::inspect::engine::{Engine, FileFacts, Guarded, Verdict};
-use slused::inspect::jail::{Jail, Jailed, KEY_BYTES, Limits, Outside, Settings, Tools};
+use slused::inspect::jail::{Jail, Jailed, KEY_BYTES, Limits, MAX_PARSERS, Outside, Settings, Tools};
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
@@ -250,6 +250,24 @@ pub fn lifeline() {
     drop(scan);
     eventually("the parser is killed", || parsers(&jail).is_empty());
     goes_through(&one, "one that was dropped");
+}
+
+/// Where as many parsers are alive as there may be, a file waits for one of them to end; it is not called uninspected.
+pub fn one_more() {
+    let jail = jail(Limits::default());
+    let mut alive: Vec<_> = (0..MAX_PARSERS).map(|_| begin(&engine(&jail), "good", GOOD.len())).collect();
+    eventually("all are started", || parsers(&jail).len() == MAX_PARSERS);
+    let one_more = engine(&jail);
+    let mut scan = begin(&one_more, "good", GOOD.len());
+    scan.feed(GOOD);
+    // The nursery hears of each thing in its turn: it has taken the request by when this one is killed.
+    drop(alive.pop());
+    let verdict = scan.finish(&Sha256::of(GOOD));
+    assert!(matches!(verdict, Verdict::Read { bytes, .. } if bytes == GOOD.len() as u64), "{verdict:?}");
+    for mut scan in alive {
+        scan.feed(GOOD);
+        assert!(matches!(scan.finish(&Sha256::of(GOOD)), Verdict::Read { .. }));
+    }
 }
 
 /// Without a nursery nothing is called clean, and the role can tell that this is not the files' fault.

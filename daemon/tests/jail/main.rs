@@ -29,6 +29,7 @@ const TESTS: &[harness::Test] = &[
     ("a_parser_that_may_be_half_spent_is_not_given_the_next_file", facts::spent),
     ("a_transfer_that_loses_parser_after_parser_is_given_up", facts::gives_up),
     ("a_parser_ends_with_whoever_holds_its_lifeline", facts::lifeline),
+    ("whoever_asks_for_one_more_parser_than_there_may_be_waits_for_another_to_end", facts::one_more),
     ("where_the_nursery_is_gone_nothing_is_clean", facts::nursery_gone),
     ("inspect_is_connected_to_the_zones_engine_and_to_nothing_else", facts::engines_socket),
     ("the_products_parser_has_nothing_but_its_input_and_takes_no_nonsense", product::parser),

@@ -28,6 +28,6 @@ pub mod testing;
 
 pub use child::{Jail, Settings};
 pub use engine::{Jailed, Tools};
-pub use limits::Limits;
+pub use limits::{Limits, MAX_PARSERS};
 pub use messages::{FromParser, KEY_BYTES, ToParser};
 pub use nursery::Outside;
