@@ -55,6 +55,16 @@ pub enum NotKept {
     ExecutableBits,
 }
 
+/// What may be left in a room elsewhere of a delivery that was given up, since the room could not be reached to take it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remains {
+    /// Files of it, or parts of them: nothing there is a bag.
+    Files,
+    /// The whole bag, visible: whether it became so is not known.
+    Bag,
+}
+
 /// What is said of a bag that was delivered to a room elsewhere; in the *delivered* receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

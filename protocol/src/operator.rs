@@ -4,7 +4,7 @@
 use crate::agreement::{Ending, Lack};
 use crate::archive::Fixity;
 use crate::audit::Position;
-use crate::courier::{Elsewhere, Stored};
+use crate::courier::{Elsewhere, Remains, Stored};
 use crate::digest::Sha256;
 use crate::finding::{EngineReport, Report};
 use crate::ids::{AgreementId, RoomName, SourceName, TransferId, ZoneName};
@@ -525,6 +525,9 @@ pub struct TransferDetails {
     /// How it was stored, where the room is elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Stored>,
+    /// What may be left in its room elsewhere, where the delivery was given up since that could not be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remains: Option<Remains>,
     /// When key and bytes are to be destroyed, once it is settled.
     pub purge_after: Option<Timestamp>,
     /// That they are not, until somebody lifts it.

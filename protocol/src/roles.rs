@@ -5,7 +5,7 @@
 //! that was killed finds its work again when it comes back.
 
 use crate::archive::Fixity;
-use crate::courier::Stored;
+use crate::courier::{Remains, Stored};
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::finding::{EngineReport, Report};
@@ -599,6 +599,13 @@ pub enum WithdrawOutcome {
         /// A sentence.
         reason: String,
     },
+    /// The room elsewhere cannot be reached, and was not to be tried again.
+    Left {
+        /// What may be left there.
+        remains: Remains,
+        /// A sentence.
+        reason: String,
+    },
 }
 
 /// A bag whose room has yet to acknowledge it, or whose *acknowledged* receipt is not beside it.
@@ -705,6 +712,8 @@ pub enum DeliverReply {
         /// The room, where it is elsewhere: its courier takes it back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         elsewhere: Option<RoomName>,
+        /// Whether it is not tried again: of a room elsewhere that cannot be reached, what may be left there is told instead.
+        last: bool,
     },
     /// Remove a version that is not the current one and that nothing keeps in its room any more.
     Remove {

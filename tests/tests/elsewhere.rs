@@ -26,12 +26,20 @@ impl Case {
     }
 
     fn with(subsystem: &str, room: &[&str]) -> Self {
+        Self::of(subsystem, room, |text| text)
+    }
+
+    fn with_agreement(edit: impl FnOnce(String) -> String) -> Self {
+        Self::of(OPENSSH, &[], edit)
+    }
+
+    fn of(subsystem: &str, room: &[&str], edit: impl FnOnce(String) -> String) -> Self {
         let mut zone = Zone::prepare();
         zone.configure(|settings| settings.replace("[deliver]\n", "[deliver]\ncouriers = \"couriers\"\n"));
         zone.run();
         let words = ["room", "add", "hunt", "--names", "posix", "--elsewhere"];
         zone.operate(&[&words, room].concat()).expect(0);
-        zone.agree("lab", "lab", |text| text.replace("to = \"room\"", "to = \"hunt\"")).expect(0);
+        zone.agree("lab", "lab", |text| edit(text.replace("to = \"room\"", "to = \"hunt\""))).expect(0);
         let source = zone.enrol("lab");
         let server = SftpServer::start(zone.folder.path(), subsystem);
         let tree = zone.folder.path().join("extract");
@@ -268,4 +276,31 @@ fn something_else_under_the_bags_name_is_never_taken_for_it() {
     fs::remove_dir_all(case.bag(&transfer)).unwrap();
     case.zone.wait_for_state(&transfer, "delivered");
     case.is_as_it_was_sent(&transfer);
+}
+
+#[test]
+fn a_delivery_to_a_server_that_is_gone_for_good_ends_and_says_what_may_be_left_there() {
+    let case = Case::with_agreement(|text| text.replace("quarantine_days = 30", "quarantine_days = 0"));
+    let way = Way::to(case.server.port(), 1_500_000);
+    let _courier = Courier::start(&case.zone, "hunt", &case.server.configuration(way.port, "host_key", ""));
+    let transfer = case.send();
+    case.zone.eventually("the way is cut", || way.is_cut().then_some(()));
+    case.wait_for_trouble("deliver of");
+    case.zone.eventually("the delivery is to be taken back", || {
+        (case.zone.operate(&["cancel", &transfer, "--reason", "they closed"]).code == 0).then_some(())
+    });
+    // Nobody knows yet that they do not come back.
+    case.wait_for_trouble("withdraw of");
+    assert_eq!(case.zone.show(&transfer)["info"]["status"]["state"], "delivering");
+    let ended = ["room", "change", "hunt", "--until", "2026-01-01T00:00:00Z", "--reason", "they closed"];
+    case.zone.operate(&ended).expect(0);
+    case.zone.wait_for_state(&transfer, "purged");
+    let shown = case.zone.operate(&["show", &transfer]).expect(0).stdout;
+    assert!(shown.contains("cancelled") && shown.contains("files of it MAY BE LEFT"), "{shown}");
+    assert_eq!(case.zone.show(&transfer)["remains"], "files");
+    assert!(!is_empty(&case.server.room().join(".sluse-incoming")) && !case.bag(&transfer).exists());
+    let work = case.zone.root().join("deliver/elsewhere");
+    case.zone.eventually("nothing is remembered", || is_empty(&work).then_some(()));
+    case.zone.operate(&["audit", "verify"]).expect(0);
+    case.zone.operate(&["register", "reconcile"]).expect(0);
 }

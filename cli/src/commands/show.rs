@@ -5,7 +5,7 @@ use crate::operator::{Operator, unexpected};
 use crate::output::{Output, bytes};
 use crate::zone_folder::ZoneFolder;
 use serde::Serialize;
-use sluse_protocol::courier::{NotKept, Stored, Verified};
+use sluse_protocol::courier::{NotKept, Remains, Stored, Verified};
 use sluse_protocol::finding::Finding;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest, ReviewInfo, TransferDetails};
@@ -91,6 +91,9 @@ fn print(out: &Output, shown: &Shown) {
     if let Some(stored) = &details.stored {
         out.line(format!("stored     {}", of_stored(stored)));
     }
+    if let Some(remains) = details.remains {
+        out.line(format!("remains    {}", of_remains(remains, info.room.as_str())));
+    }
     if let Some(time) = details.purge_after {
         out.line(format!("purge      after {time}"));
     }
@@ -149,6 +152,15 @@ fn of_stored(stored: &Stored) -> String {
     let not_kept: Vec<&str> = stored.not_kept.iter().map(kept).collect();
     let lost = if not_kept.is_empty() { String::new() } else { format!("; not kept: {}", not_kept.join(", ")) };
     format!("by {}; {verified}{lost}", stored.by)
+}
+
+/// What may be left of a delivery that was given up, in a line.
+fn of_remains(remains: Remains, room: &str) -> String {
+    let what = match remains {
+        Remains::Files => "files of it MAY BE LEFT, not as a bag",
+        Remains::Bag => "the whole bag MAY STAND THERE, visible",
+    };
+    format!("room {room} could not be reached when the delivery was taken back: {what}")
 }
 
 /// What of a dataset is released, in a line.

@@ -2,22 +2,25 @@
 
 use super::acknowledgements;
 use super::archives;
-use super::deliveries::{self, PART_LIST, WHOLE_LIST};
+use super::deliveries::{PART_LIST, WHOLE_LIST};
 use super::failure::Failure;
 use super::live::LinkId;
 use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, Write, agreements, identities, transition};
+use super::store::{Who, Write, agreements, identities, rooms, transition};
 use super::syncs::{self, changes, keeping};
+use super::withdrawals;
 use super::work::{Choice, Task};
 use serde_json::json;
-use sluse_protocol::ids::{AgreementId, TransferId};
+use sluse_protocol::ids::{AgreementId, RoomName, TransferId};
 use sluse_protocol::limits::POLL_TIMEOUT;
+use sluse_protocol::policy;
 use sluse_protocol::roles::{DeliverReply, InspectReply};
 use sluse_protocol::sharing::{Size, Weights};
 use sluse_protocol::sync::CHANGES;
 use sluse_protocol::transfer::{Event, State};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// New identities are made when fewer than this are unused, …
@@ -131,8 +134,8 @@ fn take_over(control: &Control, choice: &Choice<'_>) -> Found {
 
 fn wrap(control: &Control, choice: &Choice<'_>) -> Found {
     let ours = Some(control.deliver_recipient.as_str());
-    let suspended = suspended(control)?;
-    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !is_withheld(transfer, &suspended);
+    let obstacles = Obstacles::now(control)?;
+    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !obstacles.withhold(transfer);
     let states = [State::Released, State::Delivering];
     let Some(transfer) = next(control, choice, &states, Task::Wrap, unwrapped)? else { return Ok(None) };
     let granted = control.store.write(|write| granted(control, write, &transfer.id))?;
@@ -161,22 +164,42 @@ fn granted(
         },
         State::Delivering
             if transfer.withdrawal.is_none()
-                && agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none() => {}
+                && agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none()
+                && rooms::find(&write.sql, &transfer.room)?
+                    .is_none_or(|room| policy::check_until(&room, write.now).is_ok()) => {}
         _ => return Ok(None),
     }
     let (grant, signature) = releases::grant(control, &write.sql, &transfer, write.now)?;
     Ok(Some((transfer, grant, signature)))
 }
 
-fn suspended(control: &Control) -> Result<Vec<AgreementId>, Failure> {
-    let all = control.store.read(agreements::all)?;
-    Ok(all.into_iter().filter(|stored| stored.suspended.is_some()).map(|stored| stored.agreement.id).collect())
+/// What keeps deliveries that were begun and interrupted from going on.
+struct Obstacles {
+    suspended: BTreeSet<AgreementId>,
+    /// Rooms elsewhere that are not reached any more.
+    ended: BTreeSet<RoomName>,
 }
 
-/// Whether a delivery that was begun and interrupted waits until its agreement is resumed, or is taken back. It is not held: its
-/// bag may stand in the room already.
-fn is_withheld(transfer: &Transfer, suspended: &[AgreementId]) -> bool {
-    transfer.state == State::Delivering && (suspended.contains(&transfer.agreement) || transfer.withdrawal.is_some())
+impl Obstacles {
+    fn now(control: &Control) -> Result<Self, Failure> {
+        let now = control.store.now();
+        let (agreements, rooms) = control.store.read(|sql| Ok((agreements::all(sql)?, rooms::all(sql)?)))?;
+        let suspended = agreements.into_iter().filter(|stored| stored.suspended.is_some());
+        let ended = rooms.into_iter().filter(|room| policy::check_until(room, now).is_err());
+        Ok(Self {
+            suspended: suspended.map(|stored| stored.agreement.id).collect(),
+            ended: ended.map(|room| room.name).collect(),
+        })
+    }
+
+    /// Whether a delivery that was begun and interrupted waits: until its agreement is resumed or its room is reached again, or to be taken
+    /// back. It is not held: its bag may stand in the room already.
+    fn withhold(&self, transfer: &Transfer) -> bool {
+        transfer.state == State::Delivering
+            && (transfer.withdrawal.is_some()
+                || self.suspended.contains(&transfer.agreement)
+                || self.ended.contains(&transfer.room))
+    }
 }
 
 fn purge(control: &Control, choice: &Choice<'_>) -> Found {
@@ -226,13 +249,13 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found {
 fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverReply, Vec<u8>)>, Failure> {
     let idle = || (DeliverReply::Idle, Vec::new());
     let Some(mut choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
-    if let Some((task, reply)) = deliveries::find_withdrawn(control, &choice)? {
+    if let Some((task, reply)) = withdrawals::find(control, &choice)? {
         choice.give(task, Size::Small);
         return Ok(Some((reply, Vec::new())));
     }
     let ours = Some(control.deliver_recipient.as_str());
-    let suspended = suspended(control)?;
-    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !is_withheld(transfer, &suspended);
+    let obstacles = Obstacles::now(control)?;
+    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !obstacles.withhold(transfer);
     let states = [State::Delivering, State::Released];
     if let Some(transfer) = next(control, &choice, &states, Task::Deliver, wrapped)? {
         let begun = control.store.write(|write| {

@@ -77,6 +77,7 @@ pub fn details(
         part: transfer.part,
         bag: transfer.bag.clone(),
         stored: transfer.stored.clone(),
+        remains: transfer.remains,
         purge_after: transfer.purge_after,
         retained: transfer.retained.clone(),
         reviews: reviews::seen_by(sql, transfer, viewer)?,

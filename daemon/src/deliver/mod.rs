@@ -177,9 +177,12 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                     return Err(RoleError::State("more archives than deliver can read".into()));
                 }
             }
-            DeliverReply::Withdraw { transfer, room_folder, dataset, elsewhere } => {
+            DeliverReply::Withdraw { transfer, room_folder, dataset, elsewhere, last } => {
                 let doing = Arc::clone(&deliver);
-                let withdraw = move || doing.withdraw(transfer, &room_folder, &dataset, elsewhere.as_ref());
+                let withdraw = move || match elsewhere {
+                    Some(room) => doing.withdraw_elsewhere(transfer, &room, &dataset, last),
+                    None => doing.withdraw(transfer, &room_folder, &dataset),
+                };
                 if looks.give(withdraw).is_err() {
                     return Err(RoleError::State("more deliveries to be taken back than deliver can".into()));
                 }
@@ -258,24 +261,64 @@ impl Deliver {
         self.link.tell_or_end(&DeliverRequest::Checked { transfer, outcome }, &[]);
     }
 
-    /// Takes back a delivery that was begun.
-    fn withdraw(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName, elsewhere: Option<&RoomName>) {
+    /// Takes back a delivery that was begun, in a room of this host.
+    fn withdraw(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName) {
         if self.link.is_lost() {
             return;
         }
-        let withdraw = || match elsewhere {
-            Some(room) => self.elsewhere.withdraw(room, dataset, &transfer),
-            None => delivery::withdraw(&self.rooms, room_folder, dataset, &transfer)
-                .map_err(DeliverError::io("taking a delivery back")),
+        let withdraw = || delivery::withdraw(&self.rooms, room_folder, dataset, &transfer);
+        let outcome = match catch_unwind(AssertUnwindSafe(withdraw)) {
+            Ok(Ok(false)) => WithdrawOutcome::Gone,
+            Ok(Ok(true)) => WithdrawOutcome::Visible,
+            Ok(Err(error)) => WithdrawOutcome::Fault { reason: format!("taking a delivery back: {error}") },
+            Err(_) => WithdrawOutcome::Fault { reason: "deliver crashed over it".into() },
+        };
+        self.withdrawn(transfer, outcome);
+    }
+
+    /// The same in a room elsewhere; where that fails for the last time, nothing of it is remembered here.
+    fn withdraw_elsewhere(&self, transfer: TransferId, room: &RoomName, dataset: &DatasetName, last: bool) {
+        if self.link.is_lost() {
+            return;
+        }
+        let withdraw = || match self.pending.has(&transfer) {
+            // It is known to be visible, and `control` is about to be told.
+            true => Ok(true),
+            false => self.elsewhere.withdraw(room, dataset, &transfer),
         };
         let outcome = match catch_unwind(AssertUnwindSafe(withdraw)) {
             Ok(Ok(false)) => WithdrawOutcome::Gone,
             Ok(Ok(true)) => WithdrawOutcome::Visible,
+            Ok(Err(error)) if last => {
+                WithdrawOutcome::Left { remains: self.elsewhere.remains(&transfer), reason: error.to_string() }
+            }
             Ok(Err(error)) => WithdrawOutcome::Fault { reason: error.to_string() },
             Err(_) => WithdrawOutcome::Fault { reason: "deliver crashed over it".into() },
         };
+        let left = matches!(outcome, WithdrawOutcome::Left { .. });
+        if self.withdrawn(transfer.clone(), outcome)
+            && left
+            && let Err(error) = self.elsewhere.forget(&transfer)
+        {
+            tracing::warn!(%transfer, %error, "a delivery that was given up is still remembered");
+        }
+    }
+
+    /// Tells how taking a delivery back ended; whether `control` took it down.
+    fn withdrawn(&self, transfer: TransferId, outcome: WithdrawOutcome) -> bool {
         tracing::info!(%transfer, ?outcome, "a delivery is taken back");
-        self.link.tell_or_end(&DeliverRequest::Withdrawn { transfer, outcome }, &[]);
+        match self.link.ask(&DeliverRequest::Withdrawn { transfer, outcome }, &[]) {
+            Ok((DeliverReply::Done, _)) => true,
+            Ok((answer, _)) => {
+                tracing::warn!(?answer, "control did not take down how a delivery was taken back");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "control was not told");
+                self.link.end();
+                false
+            }
+        }
     }
 
     /// Removes a version from its room.

@@ -27,6 +27,8 @@ enum Line {
     Sealed { path: Sha256, bytes: u64, sha256: Sha256 },
     /// All is there and was compared; what makes it visible comes next.
     Publishing { tagmanifest: Sha256 },
+    /// What is there is not what was sent: all of it is sent anew.
+    Useless,
 }
 
 /// The journal of one delivery.
@@ -36,6 +38,7 @@ pub struct Journal {
     file: Option<File>,
     sealed: BTreeMap<Sha256, (u64, Sha256)>,
     publishing: Option<Sha256>,
+    useless: bool,
 }
 
 impl Journal {
@@ -47,7 +50,7 @@ impl Journal {
         let path = Self::path(folder, &grant.transfer);
         let told = (grant.released_manifest(), &grant.room, &grant.room_recipient, grant.room_names);
         let content = Sha256::of(&serde_json::to_vec(&told)?);
-        let mut journal = Self { path, content, file: None, sealed: BTreeMap::new(), publishing: None };
+        let mut journal = Self { path, content, file: None, sealed: BTreeMap::new(), publishing: None, useless: false };
         match File::open(&journal.path) {
             Ok(file) => journal.read(file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -58,19 +61,18 @@ impl Journal {
 
     fn read(&mut self, file: File) -> io::Result<()> {
         let mut lines = BufReader::new(file);
-        let (mut line, mut whole) = (Vec::new(), 0);
-        let mut ours = false;
-        loop {
-            line.clear();
-            let count = (&mut lines).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
-            let Ok(read) = serde_json::from_slice(line.strip_suffix(b"\n").unwrap_or_default()) else { break };
+        let (mut whole, mut ours) = (0, false);
+        while let Some((read, count)) = next(&mut lines)? {
             match read {
                 Line::Begun { content } => ours = content == self.content,
                 Line::Sealed { path, bytes, sha256 } if ours && self.sealed.len() < MOST_SEALED => {
                     self.sealed.insert(path, (bytes, sha256));
                 }
                 Line::Publishing { tagmanifest } if ours => self.publishing = Some(tagmanifest),
-                Line::Sealed { .. } | Line::Publishing { .. } => {}
+                Line::Useless if ours => {
+                    (self.sealed, self.publishing, self.useless) = (BTreeMap::new(), None, true);
+                }
+                Line::Sealed { .. } | Line::Publishing { .. } | Line::Useless => {}
             }
             whole += count as u64;
         }
@@ -83,9 +85,27 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether nothing of this dataset was begun, as far as is known.
+    /// Whether nothing of this dataset was begun that can be gone on with, as far as is known.
     pub fn is_new(&self) -> bool {
-        self.file.is_none()
+        self.file.is_none() || self.useless
+    }
+
+    /// Whether a bag of the transfer may have become visible, whatever was sent of it since.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn may_be_visible(folder: &Path, transfer: &TransferId) -> io::Result<bool> {
+        let mut lines = match File::open(Self::path(folder, transfer)) {
+            Ok(file) => BufReader::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        while let Some((line, _)) = next(&mut lines)? {
+            if matches!(line, Line::Publishing { .. }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The list of the bag's own files of a bag of ours that may be visible.
@@ -98,9 +118,9 @@ impl Journal {
     /// # Errors
     /// When the disk fails.
     pub fn begin(&mut self) -> io::Result<()> {
-        if self.file.is_none() {
+        if self.is_new() {
             let file = File::create(&self.path)?;
-            self.file = Some(file);
+            (self.file, self.useless) = (Some(file), false);
             self.write(&Line::Begun { content: self.content })?;
             self.sync()?;
         }
@@ -126,6 +146,15 @@ impl Journal {
     /// When the disk fails.
     pub fn note_publishing(&self, tagmanifest: Sha256) -> io::Result<()> {
         self.write(&Line::Publishing { tagmanifest })?;
+        self.sync()
+    }
+
+    /// Notes, durably, that what is there cannot be gone on with.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn note_useless(&self) -> io::Result<()> {
+        self.write(&Line::Useless)?;
         self.sync()
     }
 
@@ -156,6 +185,14 @@ impl Journal {
     }
 }
 
+/// The next line that is whole, and its bytes.
+fn next(lines: &mut BufReader<File>) -> io::Result<Option<(Line, usize)>> {
+    let mut line = Vec::new();
+    let count = lines.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
+    let read = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok());
+    Ok(read.map(|read| (read, count)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,8 +217,14 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), whole);
         journal.note_sealed("data/b", 8, Sha256::of(b"b")).unwrap();
         assert_eq!(open().sealed("data/b"), Some((8, Sha256::of(b"b"))));
+        journal.note_publishing(Sha256::of(b"tags")).unwrap();
+        let may_be_visible = || Journal::may_be_visible(folder.path(), &grant.transfer).unwrap();
+        open().note_useless().unwrap();
+        let journal = open();
+        assert!(journal.is_new() && journal.publishing().is_none() && journal.sealed("data/b").is_none());
+        assert!(may_be_visible());
         Journal::forget(folder.path(), &grant.transfer).unwrap();
-        assert!(open().is_new());
+        assert!(open().is_new() && !may_be_visible());
     }
 
     #[test]

@@ -23,7 +23,7 @@ use journal::Journal;
 use shipment::{Parcel, Shipment, compare};
 use sluse_host::config::Zone;
 use sluse_host::files;
-use sluse_protocol::courier::{FileHead, LAST_FILE, NotKept, STEP_BYTES, Stored, Verified};
+use sluse_protocol::courier::{FileHead, LAST_FILE, NotKept, Remains, STEP_BYTES, Stored, Verified};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::{GrantStatement, ReleaseGrant};
 use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
@@ -93,7 +93,7 @@ impl Elsewhere {
         let (tagmanifest, not_kept) = match sent {
             Err(DeliverError::Differs) => {
                 // What is there cannot be gone on with.
-                Journal::forget(&self.folder, &granted.transfer).map_err(DeliverError::io(JOURNAL))?;
+                journal.note_useless().map_err(DeliverError::io(JOURNAL))?;
                 return Err(DeliverError::Fault("the room gives back other bytes than were sent".into()));
             }
             Err(error @ DeliverError::Integrity(_)) => {
@@ -162,6 +162,15 @@ impl Elsewhere {
             self.forget(transfer).map_err(DeliverError::io(JOURNAL))?;
         }
         Ok(visible)
+    }
+
+    /// What may be left in its room of a delivery that was begun, as far as is known here.
+    pub fn remains(&self, transfer: &TransferId) -> Remains {
+        // Where that cannot be read, nothing speaks against the most.
+        match Journal::may_be_visible(&self.folder, transfer) {
+            Ok(false) => Remains::Files,
+            Ok(true) | Err(_) => Remains::Bag,
+        }
     }
 
     /// Lays a receipt beside its bag.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::deliver::bag::Documents;
-use sluse_protocol::courier::{CourierReply, CourierRequest, FileHead, NotKept, Stored, Verified};
+use sluse_protocol::courier::{CourierReply, CourierRequest, FileHead, NotKept, Remains, Stored, Verified};
 use std::os::unix::net::UnixListener;
 use std::sync::MutexGuard;
 
@@ -20,6 +20,8 @@ struct Shelf {
     lost: Option<(usize, bool)>,
     /// Whether it changes what it is given.
     lies: bool,
+    /// Of which file it gives back other bytes.
+    spoils: Option<String>,
 }
 
 impl Shelf {
@@ -63,7 +65,11 @@ impl Shelf {
             CourierRequest::Read { path, offset } => {
                 let bag = self.visible.as_ref().unwrap_or(&self.incoming);
                 let bytes = &bag[path.as_str()][usize::try_from(offset).unwrap()..];
-                return (CourierReply::Bytes, bytes.iter().copied().take(100_000).collect());
+                let mut bytes: Vec<u8> = bytes.iter().copied().take(100_000).collect();
+                if self.spoils.as_deref() == Some(path.as_str()) {
+                    bytes.iter_mut().for_each(|byte| *byte ^= 1);
+                }
+                return (CourierReply::Bytes, bytes);
             }
             CourierRequest::Publish => {
                 if self.visible.is_none() {
@@ -253,4 +259,67 @@ fn of_a_dataset_that_is_not_what_was_sealed_nothing_stays_there_or_here() {
     assert!(matches!(error, DeliverError::Integrity(_)), "{error:?}");
     assert!(case.shelf().incoming.is_empty() && case.shelf().visible.is_none());
     assert_eq!(fs::read_dir(case.zone.layout().elsewhere()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_may_be_left_there_is_files_until_the_bag_may_have_become_visible() {
+    let case = Case::new(None);
+    let elsewhere = Elsewhere::open(&case.zone.zone).unwrap();
+    assert_eq!(elsewhere.remains(&case.transfer.id), Remains::Files, "nothing was begun");
+    // The last requests: files of the bag's own are compared, `bagit.txt` put, ended and read back, and it is made visible.
+    let mut seen = BTreeMap::new();
+    for at in 1.. {
+        let case = Case::new(None);
+        case.shelf().lost = Some((at, true));
+        let failed = case.deliver().is_err();
+        let (remains, visible) = (Elsewhere::open(&case.zone.zone).unwrap(), case.shelf().visible.is_some());
+        let remains = remains.remains(&case.transfer.id);
+        assert!(!visible || remains == Remains::Bag, "request {at}");
+        *seen.entry(format!("{remains:?}")).or_insert(0) += 1;
+        if !failed {
+            break;
+        }
+    }
+    assert!(seen["Files"] > seen["Bag"] && seen["Bag"] > 1, "{seen:?}");
+}
+
+#[test]
+fn a_target_that_gave_back_other_bytes_at_the_very_end_may_still_have_the_bag() {
+    let case = Case::new(None);
+    case.shelf().spoils = Some("bagit.txt".into());
+    let error = case.deliver().unwrap_err();
+    assert!(error.to_string().contains("gives back other bytes"), "{error}");
+    let elsewhere = Elsewhere::open(&case.zone.zone).unwrap();
+    assert_eq!(elsewhere.remains(&case.transfer.id), Remains::Bag);
+    case.shelf().spoils = None;
+    let (visible, _) = case.deliver().unwrap();
+    case.is_whole(&visible);
+}
+
+#[test]
+fn a_delivery_that_is_given_up_is_told_with_what_may_be_left_and_forgotten_here() {
+    let case = Case::new(None);
+    case.shelf().lost = Some((20, true));
+    case.deliver().unwrap_err();
+    let folder = case.zone.layout().elsewhere();
+    assert!(fs::read_dir(&folder).unwrap().count() > 0);
+    fs::remove_file(case.zone.layout().root().join("couriers/lab.sock")).unwrap();
+    let control = begin(&case.zone, signer());
+    let ask = |last| {
+        let (transfer, room_folder) = (case.transfer.id.clone(), "lab".into());
+        let elsewhere = Some("lab".parse().unwrap());
+        let dataset = "extract".parse().unwrap();
+        let reply = DeliverReply::Withdraw { transfer, room_folder, dataset, elsewhere, last };
+        control.tasks.send((reply, Vec::new())).unwrap();
+        match control.told() {
+            DeliverRequest::Withdrawn { outcome, .. } => outcome,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(matches!(ask(false), WithdrawOutcome::Fault { .. }));
+    assert!(fs::read_dir(&folder).unwrap().count() > 0);
+    assert!(matches!(ask(true), WithdrawOutcome::Left { remains: Remains::Files, .. }));
+    // The next answer comes after it was forgotten: withdrawals are done one after the other.
+    assert!(matches!(ask(false), WithdrawOutcome::Fault { .. }));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
 }
