@@ -687,6 +687,8 @@ pub enum DeliverReply {
         documents: Vec<String>,
         /// Whether it is a version of a dataset that is kept in sync, and `current` is to name it.
         version: bool,
+        /// Whether its room is elsewhere, as the grant says too: what hangs there keeps no room of this host waiting.
+        elsewhere: bool,
     },
     /// Read an archived bag again.
     Check {

@@ -112,11 +112,20 @@ fn next(
     task: fn(TransferId) -> Task,
     wanted: impl Fn(&Transfer) -> bool,
 ) -> Result<Option<Transfer>, Failure> {
-    let now = control.store.now();
     let allowed = |transfer: &Transfer| choice.allows(&task(transfer.id.clone()), transfer.totals.bytes);
-    let firsts = control.store.read(|sql| {
-        transfers::first_of_each_agreement(sql, states, now, |transfer| wanted(transfer) && allowed(transfer))
-    })?;
+    next_allowed(control, choice, states, task, |transfer| wanted(transfer) && allowed(transfer))
+}
+
+/// The same of those that are `allowed`.
+fn next_allowed(
+    control: &Control,
+    choice: &Choice<'_>,
+    states: &[State],
+    task: fn(TransferId) -> Task,
+    allowed: impl Fn(&Transfer) -> bool,
+) -> Result<Option<Transfer>, Failure> {
+    let now = control.store.now();
+    let firsts = control.store.read(|sql| transfers::first_of_each_agreement(sql, states, now, &allowed))?;
     let kind = firsts.first().map(|transfer| task(transfer.id.clone()).as_str());
     Ok(kind.and_then(|kind| choice.next(kind, firsts)))
 }
@@ -134,8 +143,8 @@ fn take_over(control: &Control, choice: &Choice<'_>) -> Found {
 
 fn wrap(control: &Control, choice: &Choice<'_>) -> Found {
     let ours = Some(control.deliver_recipient.as_str());
-    let obstacles = Obstacles::now(control)?;
-    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !obstacles.withhold(transfer);
+    let standing = Standing::now(control)?;
+    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !standing.withhold(transfer);
     let states = [State::Released, State::Delivering];
     let Some(transfer) = next(control, choice, &states, Task::Wrap, unwrapped)? else { return Ok(None) };
     let granted = control.store.write(|write| granted(control, write, &transfer.id))?;
@@ -173,22 +182,25 @@ fn granted(
     Ok(Some((transfer, grant, signature)))
 }
 
-/// What keeps deliveries that were begun and interrupted from going on.
-struct Obstacles {
+/// Which rooms are elsewhere, and what keeps deliveries that were begun and interrupted from going on.
+struct Standing {
     suspended: BTreeSet<AgreementId>,
+    elsewhere: BTreeSet<RoomName>,
     /// Rooms elsewhere that are not reached any more.
     ended: BTreeSet<RoomName>,
 }
 
-impl Obstacles {
+impl Standing {
     fn now(control: &Control) -> Result<Self, Failure> {
         let now = control.store.now();
         let (agreements, rooms) = control.store.read(|sql| Ok((agreements::all(sql)?, rooms::all(sql)?)))?;
         let suspended = agreements.into_iter().filter(|stored| stored.suspended.is_some());
-        let ended = rooms.into_iter().filter(|room| policy::check_until(room, now).is_err());
+        let elsewhere = rooms.iter().filter(|room| room.elsewhere.is_some());
+        let ended = rooms.iter().filter(|room| policy::check_until(room, now).is_err());
         Ok(Self {
             suspended: suspended.map(|stored| stored.agreement.id).collect(),
-            ended: ended.map(|room| room.name).collect(),
+            elsewhere: elsewhere.map(|room| room.name.clone()).collect(),
+            ended: ended.map(|room| room.name.clone()).collect(),
         })
     }
 
@@ -254,10 +266,14 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
         return Ok(Some((reply, Vec::new())));
     }
     let ours = Some(control.deliver_recipient.as_str());
-    let obstacles = Obstacles::now(control)?;
-    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !obstacles.withhold(transfer);
-    let states = [State::Delivering, State::Released];
-    if let Some(transfer) = next(control, &choice, &states, Task::Deliver, wrapped)? {
+    let standing = Standing::now(control)?;
+    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !standing.withhold(transfer);
+    let may_begin = |transfer: &Transfer| {
+        let (task, bytes) = (Task::Deliver(transfer.id.clone()), transfer.totals.bytes);
+        choice.allows_delivery(&task, bytes, standing.elsewhere.get(&transfer.room))
+    };
+    let (states, allowed) = ([State::Delivering, State::Released], |it: &Transfer| wrapped(it) && may_begin(it));
+    if let Some(transfer) = next_allowed(control, &choice, &states, Task::Deliver, allowed)? {
         let begun = control.store.write(|write| {
             let Some((transfer, grant, signature)) = granted(control, write, &transfer.id)? else { return Ok(None) };
             if transfer.wrapped_to.as_deref() != ours {
@@ -274,13 +290,15 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
         // Held, or another now: looked at anew, with what is suspended now.
         let Some((grant, signature, identity)) = begun else { return Ok(None) };
         let weights = weights(control, &transfer);
-        choice.hand_out(Task::Deliver(transfer.id.clone()), &transfer, weights);
+        let room = standing.elsewhere.get(&transfer.room).cloned();
+        choice.hand_out_delivery(Task::Deliver(transfer.id.clone()), &transfer, weights, room);
         let mut documents = bag_documents(&transfer);
         if changes::has_list(control, &transfer)? {
             documents.push(CHANGES.to_owned());
         }
         let version = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?.agreement.sync.is_some();
-        let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents, version };
+        let elsewhere = standing.elsewhere.contains(&transfer.room);
+        let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents, version, elsewhere };
         return Ok(Some((task, identity)));
     }
     let finders = [acknowledgements::find_due, keeping::find_due, archives::find_due];

@@ -69,7 +69,7 @@ const QUEUED: usize = 1024;
 /// Archived bags that wait to be read again: `control` hands them out one at a time.
 const CHECKS: usize = 4;
 
-/// Looks at rooms, of which `control` hands out one at a time, and deliveries to be taken back, which wait.
+/// Looks at rooms, of which `control` hands out one at a time, versions to be removed, and deliveries to be taken back, which wait.
 const LOOKS: usize = 1024;
 
 /// What the role works with.
@@ -141,6 +141,9 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
     let deliveries = Pool::start("delivery", sharing::WORKERS, QUEUED).map_err(RoleError::io("starting threads"))?;
+    // Of their own: a target that hangs keeps no room of this host waiting.
+    let away = Pool::start("delivery-away", sharing::WORKERS, QUEUED).map_err(RoleError::io("starting threads"))?;
+    let withdrawals = Pool::start("withdrawal", sharing::WORKERS, LOOKS).map_err(RoleError::io("starting threads"))?;
     let checks = Pool::start("archive-check", 1, CHECKS).map_err(RoleError::io("starting a thread"))?;
     // A thread of its own: a room that does not answer keeps nobody else waiting.
     let looks = Pool::start("look", 1, LOOKS).map_err(RoleError::io("starting a thread"))?;
@@ -158,10 +161,11 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                 // Where one is still at it there is another after it.
                 let _ = settling.give(move || doing.settle_elsewhere());
             }
-            DeliverReply::Deliver { transfer, grant, signature, documents, version } => {
+            DeliverReply::Deliver { transfer, grant, signature, documents, version, elsewhere } => {
                 let doing = Arc::clone(&deliver);
-                let given = deliveries
-                    .give(move || doing.task(&transfer, (&grant, &signature), (documents, version), &wrapped));
+                let workers = if elsewhere { &away } else { &deliveries };
+                let given =
+                    workers.give(move || doing.task(&transfer, (&grant, &signature), (documents, version), &wrapped));
                 if given.is_err() {
                     // Not to be forgotten: `control` hands out again what was in work when the link ends.
                     return Err(RoleError::State("more tasks than deliver can do".into()));
@@ -183,7 +187,7 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                     Some(room) => doing.withdraw_elsewhere(transfer, &room, &dataset, last),
                     None => doing.withdraw(transfer, &room_folder, &dataset),
                 };
-                if looks.give(withdraw).is_err() {
+                if withdrawals.give(withdraw).is_err() {
                     return Err(RoleError::State("more deliveries to be taken back than deliver can".into()));
                 }
             }
