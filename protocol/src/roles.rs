@@ -665,6 +665,8 @@ pub enum DeliverOutcome {
         /// A sentence.
         reason: String,
     },
+    /// It was ended by `Stop`; nothing of it became visible, as far as is known.
+    Stopped,
 }
 
 /// What `control` answers to `deliver`.
@@ -689,6 +691,12 @@ pub enum DeliverReply {
         version: bool,
         /// Whether its room is elsewhere, as the grant says too: what hangs there keeps no room of this host waiting.
         elsewhere: bool,
+    },
+    /// End the delivery of a transfer that is being made, at once: its agreement was suspended, or it is to be taken back. It ends as any
+    /// other, by `Delivered`; one that has ended meanwhile is fine.
+    Stop {
+        /// The transfer.
+        transfer: TransferId,
     },
     /// Read an archived bag again.
     Check {

@@ -193,9 +193,7 @@ fn a_server_that_stores_other_bytes_than_it_says_is_found_out() {
     case.wait_for_trouble("gives back other bytes than were sent");
     assert!(!case.bag(&transfer).exists());
     // Taken back, nothing of it is left there.
-    case.zone.eventually("the delivery is taken back", || {
-        (case.zone.operate(&["cancel", &transfer, "--reason", "the server lies"]).code == 0).then_some(())
-    });
+    case.zone.operate(&["cancel", &transfer, "--reason", "the server lies"]).expect(0);
     case.zone.wait_for_state(&transfer, "cancelled");
     case.zone.eventually("nothing is left", || is_empty(&case.server.room()).then_some(()));
 }
@@ -286,9 +284,7 @@ fn a_delivery_to_a_server_that_is_gone_for_good_ends_and_says_what_may_be_left_t
     let transfer = case.send();
     case.zone.eventually("the way is cut", || way.is_cut().then_some(()));
     case.wait_for_trouble("deliver of");
-    case.zone.eventually("the delivery is to be taken back", || {
-        (case.zone.operate(&["cancel", &transfer, "--reason", "they closed"]).code == 0).then_some(())
-    });
+    case.zone.operate(&["cancel", &transfer, "--reason", "they closed"]).expect(0);
     // Nobody knows yet that they do not come back.
     case.wait_for_trouble("withdraw of");
     assert_eq!(case.zone.show(&transfer)["info"]["status"]["state"], "delivering");
@@ -303,4 +299,36 @@ fn a_delivery_to_a_server_that_is_gone_for_good_ends_and_says_what_may_be_left_t
     case.zone.eventually("nothing is remembered", || is_empty(&work).then_some(()));
     case.zone.operate(&["audit", "verify"]).expect(0);
     case.zone.operate(&["register", "reconcile"]).expect(0);
+}
+
+#[test]
+fn what_comes_while_a_target_hangs_ends_the_attempt_at_once() {
+    let case = Case::new(OPENSSH);
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut courier = Courier::start(&case.zone, "hunt", &case.server.configuration(port, "host_key", ""));
+    let transfer = case.send();
+    let ended = |ended: &dyn Fn()| {
+        let (connection, _) = silent.accept().unwrap();
+        ended();
+        case.zone.eventually("the courier lets go of its target", || {
+            let mut gone = &connection;
+            connection.set_nonblocking(true).unwrap();
+            match std::io::Read::read(&mut gone, &mut [0; 1000]) {
+                Ok(0) => Some(()),
+                // Its own greeting comes first.
+                Ok(_) => None,
+                Err(error) => (error.kind() != std::io::ErrorKind::WouldBlock).then_some(()),
+            }
+        });
+    };
+    ended(&|| drop(case.zone.operate(&["agreement", "suspend", "lab", "--reason", "REK asks"]).expect(0)));
+    case.zone.operate(&["agreement", "resume", "lab", "--reason", "REK is content"]).expect(0);
+    ended(&|| drop(case.zone.operate(&["cancel", &transfer, "--reason", "not needed"]).expect(0)));
+    assert_eq!(case.zone.log().matches("a delivery was ended").count(), 2, "neither ended by itself: {}", case.zone.log());
+    courier.kill();
+    let _courier = case.courier();
+    case.zone.wait_for_state(&transfer, "cancelled");
+    assert!(is_empty(&case.server.room()));
 }

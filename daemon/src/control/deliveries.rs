@@ -131,6 +131,11 @@ pub fn delivered(
             control.work.failed(link, task, FaultCause::BadGrant, &reason, control.store.now());
             return Ok(None);
         }
+        DeliverOutcome::Stopped => {
+            control.work.put_back(link, &task);
+            control.store.wake.bump();
+            return Ok(None);
+        }
         DeliverOutcome::Integrity { reason } => fail(control, id, &reason).map(|()| None),
         DeliverOutcome::Visible { bag, tagmanifest, stored } => {
             visible(control, id, (&bag, &tagmanifest), stored.as_ref()).map(Some)

@@ -204,13 +204,16 @@ impl Standing {
         })
     }
 
+    /// Whether a delivery is to end that is being made.
+    fn ends(&self, transfer: &Transfer) -> bool {
+        transfer.state == State::Delivering
+            && (transfer.withdrawal.is_some() || self.suspended.contains(&transfer.agreement))
+    }
+
     /// Whether a delivery that was begun and interrupted waits: until its agreement is resumed or its room is reached again, or to be taken
     /// back. It is not held: its bag may stand in the room already.
     fn withhold(&self, transfer: &Transfer) -> bool {
-        transfer.state == State::Delivering
-            && (transfer.withdrawal.is_some()
-                || self.suspended.contains(&transfer.agreement)
-                || self.ended.contains(&transfer.room))
+        self.ends(transfer) || transfer.state == State::Delivering && self.ended.contains(&transfer.room)
     }
 }
 
@@ -261,12 +264,18 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found {
 fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverReply, Vec<u8>)>, Failure> {
     let idle = || (DeliverReply::Idle, Vec::new());
     let Some(mut choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
+    let standing = Standing::now(control)?;
+    for id in choice.deliveries() {
+        if standing.ends(&control.store.read(|sql| transfers::get(sql, &id))?) {
+            choice.stop(&id);
+            return Ok(Some((DeliverReply::Stop { transfer: id }, Vec::new())));
+        }
+    }
     if let Some((task, reply)) = withdrawals::find(control, &choice)? {
         choice.give(task, Size::Small);
         return Ok(Some((reply, Vec::new())));
     }
     let ours = Some(control.deliver_recipient.as_str());
-    let standing = Standing::now(control)?;
     let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !standing.withhold(transfer);
     let may_begin = |transfer: &Transfer| {
         let (task, bytes) = (Task::Deliver(transfer.id.clone()), transfer.totals.bytes);

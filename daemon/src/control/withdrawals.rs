@@ -25,27 +25,21 @@ use std::collections::BTreeMap;
 
 const DAY: i64 = 86_400;
 
-/// Has a delivery taken back that was begun and hangs: in a full room, or under an agreement that was suspended since. `deliver` removes
-/// what it wrote under a temporary name, and then the transfer is cancelled.
+/// Has a delivery taken back that was begun: it hangs in a full room, say, or nobody needs it any more. An attempt that is being made is
+/// ended; then `deliver` removes what it wrote under a temporary name, and the transfer is cancelled.
 ///
 /// # Errors
-/// While somebody works on it: it ends by itself then, or fails.
+/// When it is not being delivered any more, or the database fails.
 pub fn ask(control: &Control, who: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
     let by = match who {
         Who::Operator(name) => name.clone(),
         other => other.to_string(),
     };
-    let asked = control.work.unless_in_hands(&Task::Deliver(id.clone()), || {
-        control.store.write(|write| {
-            if transfers::get(&write.sql, id)?.state != State::Delivering {
-                return refuse(Code::WrongState, "the transfer is not being delivered any more");
-            }
-            note(write, who, id, Some(by), reason)
-        })
-    });
-    asked.unwrap_or_else(|| {
-        let refusal = Refusal::new(Code::WrongState, "it is being delivered at this moment");
-        Err(refusal.hint("It ends by itself or fails: try again when `sluse health` says that it failed.").into())
+    control.store.write(|write| {
+        if transfers::get(&write.sql, id)?.state != State::Delivering {
+            return refuse(Code::WrongState, "the transfer is not being delivered any more");
+        }
+        note(write, who, id, Some(by), reason)
     })
 }
 
@@ -95,7 +89,10 @@ pub fn find(control: &Control, choice: &Choice<'_>) -> Result<Option<(Task, Deli
     let now = control.store.now();
     control.store.read(|sql| {
         let begun = transfers::all_in(sql, &[State::Delivering])?;
-        let free = |it: &Transfer| it.withdrawal.is_some() && choice.allows(&Task::Withdraw(it.id.clone()), 0);
+        let free = |it: &Transfer| {
+            let (deliver, withdraw) = (Task::Deliver(it.id.clone()), Task::Withdraw(it.id.clone()));
+            it.withdrawal.is_some() && !choice.is_in_hands(&deliver) && choice.allows(&withdraw, 0)
+        };
         let Some(transfer) = begun.into_iter().find(free) else { return Ok(None) };
         let room = rooms::find(sql, &transfer.room)?
             .ok_or_else(|| Failure::broken(format!("the room of transfer {} is not there", transfer.id)))?;

@@ -138,6 +138,8 @@ struct Held {
     elsewhere: Option<RoomName>,
     /// Whether its bag was signed.
     signed: bool,
+    /// Whether the role was told to end it.
+    stopped: bool,
 }
 
 /// What may be handed out to one connection now; the choice is made while no one else chooses.
@@ -191,6 +193,11 @@ impl Work {
         inner.restarts.remove(task);
     }
 
+    /// A task was ended by the role since we said so: it is in nobody's hands, and has not failed.
+    pub fn put_back(&self, link: LinkId, task: &Task) {
+        self.lock().drop_from(link, task);
+    }
+
     /// A task failed by our fault and is to be tried again. One that the connection does not have changes nothing.
     pub fn failed(&self, link: LinkId, task: Task, cause: FaultCause, reason: &str, now: Timestamp) {
         let mut inner = self.lock();
@@ -232,13 +239,6 @@ impl Work {
         // What was in hands that were lost may have been done.
         let begun = in_hands || inner.troubles.contains_key(task) || inner.restarts.contains_key(task);
         (!begun).then(act)
-    }
-
-    /// Does something while no task can be handed out; `None` when `task` is in somebody's hands.
-    pub fn unless_in_hands<T>(&self, task: &Task, act: impl FnOnce() -> T) -> Option<T> {
-        let inner = self.lock();
-        let in_hands = inner.in_hands.values().any(|tasks| tasks.contains_key(task));
-        (!in_hands).then(act)
     }
 
     /// What failed and waits.
@@ -304,6 +304,26 @@ impl Choice<'_> {
         !in_hands.contains_key(task) && !self.inner.troubles.get(task).is_some_and(|trouble| waits(trouble.next))
     }
 
+    /// Deliveries that the connection has, and was not told to end.
+    pub fn deliveries(&self) -> Vec<TransferId> {
+        let in_hands = self.inner.in_hands.get(&self.link).into_iter().flatten();
+        let running = in_hands.filter(|(_, held)| !held.stopped);
+        running.filter_map(|(task, _)| if let Task::Deliver(id) = task { Some(id.clone()) } else { None }).collect()
+    }
+
+    /// Notes that the connection is told to end a delivery.
+    pub fn stop(&mut self, transfer: &TransferId) {
+        let held = self.inner.in_hands.get_mut(&self.link);
+        if let Some(held) = held.and_then(|tasks| tasks.get_mut(&Task::Deliver(transfer.clone()))) {
+            held.stopped = true;
+        }
+    }
+
+    /// Whether a task is in anybody's hands.
+    pub fn is_in_hands(&self, task: &Task) -> bool {
+        self.inner.in_hands.values().any(|tasks| tasks.contains_key(task))
+    }
+
     /// Whose turn it is: of the first transfer of each agreement, the one whose source, and of that whose agreement, had least of this
     /// kind of task so far, by weight.
     pub fn next(&self, kind: &str, firsts: Vec<Transfer>) -> Option<Transfer> {
@@ -335,7 +355,7 @@ impl Choice<'_> {
 
     fn hold(&mut self, task: Task, size: Size, elsewhere: Option<RoomName>) {
         if let Some(tasks) = self.inner.in_hands.get_mut(&self.link) {
-            tasks.insert(task, Held { since: self.now, size, elsewhere, signed: false });
+            tasks.insert(task, Held { since: self.now, size, elsewhere, signed: false, stopped: false });
         }
     }
 }
@@ -438,9 +458,8 @@ mod tests {
         work.open(link);
         let room = |name: &str| -> RoomName { name.parse().unwrap() };
         let deliver = |number| Task::Deliver(TransferId::new(at(0), [number; 5]));
-        let allows = |number, to: Option<&RoomName>| {
-            work.choose(link, at(0)).unwrap().allows_delivery(&deliver(number), 0, to)
-        };
+        let allows =
+            |number, to: Option<&RoomName>| work.choose(link, at(0)).unwrap().allows_delivery(&deliver(number), 0, to);
         for (number, to) in [(1, "one"), (2, "two"), (3, "three"), (4, "four")] {
             assert!(allows(number, Some(&room(to))));
             work.choose(link, at(0)).unwrap().hold(deliver(number), Size::Small, Some(room(to)));

@@ -32,6 +32,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 mod acknowledgements;
+mod attempts;
 mod bag;
 mod current;
 mod delivery;
@@ -55,6 +56,7 @@ mod tag_file;
 mod tags;
 
 use acknowledgements::Useless;
+use attempts::{Attempt, Attempts};
 use delivery::Visible;
 use elsewhere::Elsewhere;
 use error::DeliverError;
@@ -84,6 +86,7 @@ struct Deliver {
     /// The same of rooms elsewhere, which may take their time.
     settling_elsewhere: Mutex<()>,
     useless: Useless,
+    attempts: Attempts,
     link: Link<DeliverRequest, DeliverReply>,
 }
 
@@ -133,10 +136,21 @@ fn own_key(layout: &Layout) -> Result<Identity, RoleError> {
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     let Held { key, signers, rooms, pending, elsewhere } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let (settling, settling_elsewhere, useless) = (Mutex::default(), Mutex::default(), Useless::default());
-    let deliver =
-        Deliver { zone, key, signers, rooms, pending, elsewhere, settling, settling_elsewhere, useless, link };
-    let deliver = Arc::new(deliver);
+    let (settling, settling_elsewhere) = (Mutex::default(), Mutex::default());
+    let (useless, attempts) = (Useless::default(), Attempts::default());
+    let deliver = Arc::new(Deliver {
+        zone,
+        key,
+        signers,
+        rooms,
+        pending,
+        elsewhere,
+        settling,
+        settling_elsewhere,
+        useless,
+        attempts,
+        link,
+    });
     let recipient = deliver.key.to_public().to_string();
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
@@ -164,13 +178,17 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
             DeliverReply::Deliver { transfer, grant, signature, documents, version, elsewhere } => {
                 let doing = Arc::clone(&deliver);
                 let workers = if elsewhere { &away } else { &deliveries };
-                let given =
-                    workers.give(move || doing.task(&transfer, (&grant, &signature), (documents, version), &wrapped));
+                let attempt = doing.attempts.begin(&transfer);
+                let given = workers.give(move || {
+                    doing.task(&attempt, &transfer, (&grant, &signature), (documents, version), &wrapped);
+                    doing.attempts.end(&transfer, &attempt);
+                });
                 if given.is_err() {
                     // Not to be forgotten: `control` hands out again what was in work when the link ends.
                     return Err(RoleError::State("more tasks than deliver can do".into()));
                 }
             }
+            DeliverReply::Stop { transfer } => deliver.attempts.stop(&transfer),
             DeliverReply::Check { transfer, room_folder, bag, tagmanifest, totals } => {
                 let doing = Arc::clone(&deliver);
                 let check = move || {
@@ -215,7 +233,14 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
 }
 
 impl Deliver {
-    fn task(&self, transfer: &TransferId, grant: (&str, &str), bag: (Vec<String>, bool), wrapped: &[u8]) {
+    fn task(
+        &self,
+        attempt: &Attempt,
+        transfer: &TransferId,
+        grant: (&str, &str),
+        bag: (Vec<String>, bool),
+        wrapped: &[u8],
+    ) {
         if self.link.is_lost() {
             // Nobody would hear of it: `control` hands it out again.
             return;
@@ -228,7 +253,7 @@ impl Deliver {
                 return self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
             }
         };
-        let done = catch_unwind(AssertUnwindSafe(|| self.deliver(&grant, bag, wrapped)))
+        let done = catch_unwind(AssertUnwindSafe(|| self.deliver(attempt, &grant, bag, wrapped)))
             .unwrap_or_else(|_| Err(DeliverError::Fault("deliver crashed over it".into())));
         let outcome = match done {
             Ok(()) => return,
@@ -237,11 +262,17 @@ impl Deliver {
                 return self.link.end();
             }
             Err(DeliverError::Integrity(reason)) => DeliverOutcome::Integrity { reason },
-            Err(error @ (DeliverError::Fault(_) | DeliverError::Differs)) => {
+            // Closing its connection is what ended it, perhaps.
+            Err(_) if attempt.is_stopped() => DeliverOutcome::Stopped,
+            Err(error @ (DeliverError::Fault(_) | DeliverError::Differs | DeliverError::Stopped)) => {
                 DeliverOutcome::Fault { reason: error.to_string() }
             }
         };
-        tracing::error!(%transfer, ?outcome, "a dataset was not delivered");
+        if outcome == DeliverOutcome::Stopped {
+            tracing::info!(%transfer, "a delivery was ended");
+        } else {
+            tracing::error!(%transfer, ?outcome, "a dataset was not delivered");
+        }
         self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
     }
 
@@ -372,10 +403,12 @@ impl Deliver {
     /// `documents`: names of those that go into the bag; `version`: whether `current` is to name it.
     fn deliver(
         &self,
+        attempt: &Attempt,
         grant: &ReleaseGrant,
         (documents, version): (Vec<String>, bool),
         wrapped: &[u8],
     ) -> Result<(), DeliverError> {
+        attempt.goes_on()?;
         let granted = grant.statement();
         let identity = identity::unwrap(wrapped, &self.key, &granted.identity)
             .map_err(|error| DeliverError::Fault(format!("the transfer's identity: {error}")))?;
@@ -383,10 +416,10 @@ impl Deliver {
         let documents =
             FromControl { link: &self.link, signers: &self.signers, transfer: &granted.transfer, names: documents };
         let (visible, elsewhere) = if granted.elsewhere {
-            let (visible, stored) = self.elsewhere.deliver(&sealed, grant, &identity, &documents)?;
+            let (visible, stored) = self.elsewhere.deliver(attempt, &sealed, grant, &identity, &documents)?;
             (visible, Some(Sent { room: granted.room.clone(), dataset: granted.dataset.clone(), stored }))
         } else {
-            (delivery::deliver(&self.rooms, &sealed, grant, &identity, &documents)?, None)
+            (delivery::deliver(attempt, &self.rooms, &sealed, grant, &identity, &documents)?, None)
         };
         tracing::info!(transfer = %granted.transfer, "dataset delivered");
         let Visible { bag, tagmanifest } = visible;

@@ -121,7 +121,17 @@ fn task(zone: &TestZone, transfer: &TestTransfer, names: NameRule, key: &Signing
     let (grant, signature) = ReleaseGrant::sign(&cleared, statement(zone, transfer, names), key);
     let documents = ["receipts/received.json", "findings.json", "source-manifest.jsonl"].map(String::from).to_vec();
     let wrapped = identity::wrap(&transfer.identity, &zone.deliver.to_public()).unwrap();
-    (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents, version: false, elsewhere: false }, wrapped)
+    (
+        DeliverReply::Deliver {
+            transfer: transfer.id.clone(),
+            grant,
+            signature,
+            documents,
+            version: false,
+            elsewhere: false,
+        },
+        wrapped,
+    )
 }
 
 /// The same into a room that has a recipient.
@@ -130,7 +140,17 @@ fn task_to(zone: &TestZone, transfer: &TestTransfer, room_recipient: Option<Stri
     let statement = GrantStatement { room_recipient, ..statement(zone, transfer, NameRule::Posix) };
     let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, &signer());
     let documents = vec!["findings.json".to_owned(), "source-manifest.jsonl".to_owned()];
-    (DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents, version: false, elsewhere: false }, wrapped)
+    (
+        DeliverReply::Deliver {
+            transfer: transfer.id.clone(),
+            grant,
+            signature,
+            documents,
+            version: false,
+            elsewhere: false,
+        },
+        wrapped,
+    )
 }
 
 fn dataset() -> Vec<TestFile> {
@@ -530,7 +550,14 @@ impl Control {
         let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, &signer());
         let wrapped = identity::wrap(&transfer.identity, &zone.deliver.to_public()).unwrap();
         let documents = vec!["receipts/released.json".to_owned(), "findings.json".to_owned()];
-        let task = DeliverReply::Deliver { transfer: transfer.id.clone(), grant, signature, documents, version: false, elsewhere: false };
+        let task = DeliverReply::Deliver {
+            transfer: transfer.id.clone(),
+            grant,
+            signature,
+            documents,
+            version: false,
+            elsewhere: false,
+        };
         self.tasks.send((task, wrapped)).unwrap();
         let DeliverRequest::Delivered { outcome, .. } = self.told() else { panic!() };
         outcome

@@ -120,7 +120,16 @@ fn a_corrected_release_counts_once_and_only_what_was_delivered_has_files() {
     sums.add(&record(2), &outcome(Disclosed::Withdrawn, None));
     sums.add(&correction, &outcome(Disclosed::Delivered, None));
     sums.add(&record(4), &outcome(Disclosed::Underway, None));
-    let expected =
-        Sums { records: 4, corrections: 1, releases: 3, delivered: 1, underway: 1, withdrawn: 1, uncertain: 1, files: 3, bytes: 500 };
+    let expected = Sums {
+        records: 4,
+        corrections: 1,
+        releases: 3,
+        delivered: 1,
+        underway: 1,
+        withdrawn: 1,
+        uncertain: 1,
+        files: 3,
+        bytes: 500,
+    };
     assert_eq!(sums, expected);
 }

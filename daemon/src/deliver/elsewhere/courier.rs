@@ -1,5 +1,6 @@
 //! Asks a courier: one connection is one delivery.
 
+use crate::deliver::attempts::Attempt;
 use crate::deliver::error::DeliverError;
 use sluse_host::rpc::Client;
 use sluse_protocol::courier::{ANSWER_TIMEOUT, CourierReply, CourierRequest, FileHead, NotKept, STEP_BYTES};
@@ -19,6 +20,7 @@ const MAX_NAME: usize = 32;
 pub struct Courier {
     room: RoomName,
     client: Client<CourierRequest, CourierReply>,
+    stream: UnixStream,
     patience: Duration,
 }
 
@@ -39,9 +41,18 @@ impl Courier {
     /// When it is not there.
     pub fn connect(couriers: &Path, room: &RoomName) -> Result<Self, DeliverError> {
         let socket = couriers.join(format!("{room}.sock"));
-        let client = UnixStream::connect(socket).and_then(Client::new);
         let away = |error| DeliverError::Fault(format!("the courier of room {room} cannot be reached: {error}"));
-        Ok(Self { room: room.clone(), client: client.map_err(away)?, patience: ANSWER_TIMEOUT })
+        let stream = UnixStream::connect(socket).map_err(away)?;
+        let client = stream.try_clone().and_then(Client::new).map_err(away)?;
+        Ok(Self { room: room.clone(), client, stream, patience: ANSWER_TIMEOUT })
+    }
+
+    /// Has the connection closed when `attempt` is ended, so that no answer is waited for any more.
+    ///
+    /// # Errors
+    /// [`DeliverError::Stopped`], or when no descriptor is left.
+    pub fn end_with(&self, attempt: &Attempt) -> Result<(), DeliverError> {
+        attempt.bind(self.stream.try_clone().map_err(DeliverError::io("watching a courier"))?)
     }
 
     /// The same, for what somebody waits for: no answer may take longer than `patience`.

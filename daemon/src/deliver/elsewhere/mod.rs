@@ -10,6 +10,7 @@ mod courier;
 mod journal;
 mod shipment;
 
+use super::attempts::Attempt;
 use super::bag::{self, Documents};
 use super::delivery::{self, Visible};
 use super::error::DeliverError;
@@ -64,12 +65,13 @@ impl Elsewhere {
         Courier::connect(self.couriers.as_ref().ok_or_else(none)?, room)
     }
 
-    /// Delivers what `grant` releases from `sealed`.
+    /// Delivers what `grant` releases from `sealed`, for as long as `attempt` goes on.
     ///
     /// # Errors
-    /// When digests do not agree, or the way to the room fails; what was sent stays there, not visible, for the next attempt.
+    /// When digests do not agree, the way to the room fails, or the attempt was ended; what was sent stays there, not visible, for the next one.
     pub fn deliver(
         &self,
+        attempt: &Attempt,
         sealed: &Path,
         grant: &ReleaseGrant,
         identity: &Identity,
@@ -77,6 +79,7 @@ impl Elsewhere {
     ) -> Result<(Visible, Stored), DeliverError> {
         let granted = grant.statement();
         let courier = self.courier(&granted.room)?;
+        courier.end_with(attempt)?;
         let mut journal = Journal::open(&self.folder, granted).map_err(DeliverError::io(JOURNAL))?;
         let opened = courier.open(&granted.transfer, &granted.dataset, journal.is_new())?;
         let verified = if opened.reads_back { Verified::ReadBack } else { Verified::Sizes };
@@ -89,7 +92,7 @@ impl Elsewhere {
             return Ok(delivered(tagmanifest, courier.publish()?));
         }
         journal.begin().map_err(DeliverError::io(JOURNAL))?;
-        let sent = self.send(&courier, &journal, sealed, granted, identity, documents, opened.reads_back);
+        let sent = self.send(attempt, &courier, &journal, sealed, granted, identity, documents, opened.reads_back);
         let (tagmanifest, not_kept) = match sent {
             Err(DeliverError::Differs) => {
                 // What is there cannot be gone on with.
@@ -108,6 +111,7 @@ impl Elsewhere {
     #[expect(clippy::too_many_arguments, reason = "each is one thing that a delivery is made of")]
     fn send(
         &self,
+        attempt: &Attempt,
         courier: &Courier,
         journal: &Journal,
         sealed: &Path,
@@ -122,10 +126,11 @@ impl Elsewhere {
         let recipient = bag::recipient(granted)?;
         let lists = Lists::begin(&own, granted.room_names, recipient.is_some()).map_err(DeliverError::io(OWN))?;
         let shipment = Shipment { courier, journal, lists, recipient, reads_back, there: (0, 0), current: None };
-        let composed = bag::compose(&own, granted, dataset, manifest, documents, shipment)?;
+        let composed = bag::compose(&own, granted, dataset, manifest, documents, attempt.watch(shipment))?;
         let (last, before): (Vec<_>, Vec<_>) = composed.tags.iter().partition(|tag| tag.path == LAST_FILE);
         let ship = |tag: &Written| ship(courier, &own, tag, granted, reads_back);
         before.into_iter().try_for_each(ship)?;
+        attempt.goes_on()?;
         journal.note_publishing(composed.tagmanifest).map_err(DeliverError::io(JOURNAL))?;
         last.into_iter().try_for_each(ship)?;
         Ok((composed.tagmanifest, courier.publish()?))

@@ -126,7 +126,13 @@ impl Case {
         let (grant, signature) = ReleaseGrant::sign(&self.transfer.cleared(), statement, &signer());
         let grant = ReleaseGrant::verify(&grant, &signature, &signer().public()).unwrap();
         let elsewhere = Elsewhere::open(&self.zone.zone).unwrap();
-        elsewhere.deliver(&self.transfer.folder, &grant, &self.transfer.identity, &Few(["findings.json".into()]))
+        elsewhere.deliver(
+            &Attempt::default(),
+            &self.transfer.folder,
+            &grant,
+            &self.transfer.identity,
+            &Few(["findings.json".into()]),
+        )
     }
 
     /// The bag on the shelf is whole, and the one that was delivered.
@@ -342,4 +348,77 @@ fn four_targets_that_hang_keep_no_room_of_this_host_waiting() {
     }
     let outcome = control.deliver(&case.zone, &case.transfer, NameRule::Posix);
     assert!(matches!(outcome, DeliverOutcome::Visible { stored: None, .. }), "{outcome:?}");
+}
+
+#[test]
+fn an_attempt_at_a_target_that_hangs_ends_as_soon_as_it_is_told_to() {
+    let case = Case::new(None);
+    let socket = case.zone.layout().root().join("couriers/lab.sock");
+    fs::remove_file(&socket).unwrap();
+    let silent = UnixListener::bind(&socket).unwrap();
+    let control = begin(&case.zone, signer());
+    let statement = GrantStatement { elsewhere: true, ..statement(&case.zone, &case.transfer, NameRule::Posix) };
+    let (grant, signature) = ReleaseGrant::sign(&case.transfer.cleared(), statement, &signer());
+    let wrapped = identity::wrap(&case.transfer.identity, &case.zone.deliver.to_public()).unwrap();
+    let (transfer, documents) = (case.transfer.id.clone(), Vec::new());
+    let task = DeliverReply::Deliver { transfer, grant, signature, documents, version: false, elsewhere: true };
+    control.tasks.send((task, wrapped)).unwrap();
+    let (mut connection, _) = silent.accept().unwrap();
+    control.tasks.send((DeliverReply::Stop { transfer: case.transfer.id.clone() }, Vec::new())).unwrap();
+    let told = control.told();
+    assert!(matches!(told, DeliverRequest::Delivered { outcome: DeliverOutcome::Stopped, .. }), "{told:?}");
+    // The courier hears of it, and lets go of its target.
+    std::io::copy(&mut connection, &mut std::io::sink()).unwrap();
+    // One that is told again, or of which nothing is made, is no harm.
+    control.tasks.send((DeliverReply::Stop { transfer: case.transfer.id.clone() }, Vec::new())).unwrap();
+    let outcome = control.deliver(&case.zone, &case.transfer, NameRule::Posix);
+    assert!(matches!(outcome, DeliverOutcome::Visible { .. }), "{outcome:?}");
+}
+
+/// Documents at whose `nth` question the attempt is ended.
+struct Ending<'a>(&'a Attempts, &'a TransferId, [String; 1], Mutex<usize>);
+
+impl Documents for Ending<'_> {
+    fn names(&self) -> &[String] {
+        &self.2
+    }
+
+    fn bytes(&self, _: &str, offset: u64) -> Result<Vec<u8>, DeliverError> {
+        let mut left = self.3.lock().unwrap();
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.0.stop(self.1);
+        }
+        Ok(if offset == 0 { b"[]".to_vec() } else { Vec::new() })
+    }
+
+    fn sign(&self, _: &Sha256) -> Result<(String, String), DeliverError> {
+        panic!("nothing is archived")
+    }
+}
+
+#[test]
+fn of_an_attempt_that_is_ended_nothing_stays_in_a_room_of_this_host() {
+    let zone = TestZone::new();
+    let transfer = zone.sealed(ID, &dataset());
+    let statement = statement(&zone, &transfer, NameRule::Posix);
+    let (grant, signature) = ReleaseGrant::sign(&transfer.cleared(), statement, &signer());
+    let grant = ReleaseGrant::verify(&grant, &signature, &signer().public()).unwrap();
+    let rooms = Place::root(&zone.layout().root().join("rooms")).unwrap();
+    let attempts = Attempts::default();
+    let deliver = |nth| {
+        let attempt = attempts.begin(&transfer.id);
+        let documents = Ending(&attempts, &transfer.id, ["findings.json".into()], Mutex::new(nth));
+        let done = delivery::deliver(&attempt, &rooms, &transfer.folder, &grant, &transfer.identity, &documents);
+        attempts.end(&transfer.id, &attempt);
+        done
+    };
+    for nth in [1, 2] {
+        let ended = deliver(nth);
+        assert!(matches!(ended, Err(DeliverError::Stopped)), "{ended:?}");
+        let room = zone.layout().root().join("rooms/lab");
+        assert!(!room.join("extract").exists());
+        assert_eq!(fs::read_dir(room.join(".sluse-incoming")).unwrap().count(), 0);
+    }
+    deliver(1000).unwrap();
 }
