@@ -5,6 +5,7 @@
 //! whether a bag that stands there is ours. A file that is lost or torn costs the bytes that were sent.
 
 use serde::{Deserialize, Serialize};
+use sluse_protocol::courier::Verified;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::GrantStatement;
 use sluse_protocol::ids::TransferId;
@@ -26,9 +27,23 @@ enum Line {
     /// An encrypted file is there whole.
     Sealed { path: Sha256, bytes: u64, sha256: Sha256 },
     /// All is there and was compared; what makes it visible comes next.
-    Publishing { tagmanifest: Sha256 },
+    Publishing {
+        tagmanifest: Sha256,
+        /// How; not known of those that older versions noted.
+        #[serde(default)]
+        verified: Option<Verified>,
+    },
     /// What is there is not what was sent: all of it is sent anew.
     Useless,
+}
+
+/// A bag of ours that may be visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publishing {
+    /// The list of its own files.
+    pub tagmanifest: Sha256,
+    /// How the attempt that made it visible had compared what was stored.
+    pub verified: Verified,
 }
 
 /// The journal of one delivery.
@@ -37,7 +52,7 @@ pub struct Journal {
     content: Sha256,
     file: Option<File>,
     sealed: BTreeMap<Sha256, (u64, Sha256)>,
-    publishing: Option<Sha256>,
+    publishing: Option<Publishing>,
     useless: bool,
 }
 
@@ -68,7 +83,11 @@ impl Journal {
                 Line::Sealed { path, bytes, sha256 } if ours && self.sealed.len() < MOST_SEALED => {
                     self.sealed.insert(path, (bytes, sha256));
                 }
-                Line::Publishing { tagmanifest } if ours => self.publishing = Some(tagmanifest),
+                Line::Publishing { tagmanifest, verified } if ours => {
+                    // Never more than is known.
+                    let verified = verified.unwrap_or(Verified::Sizes);
+                    self.publishing = Some(Publishing { tagmanifest, verified });
+                }
                 Line::Useless if ours => {
                     (self.sealed, self.publishing, self.useless) = (BTreeMap::new(), None, true);
                 }
@@ -108,8 +127,8 @@ impl Journal {
         Ok(false)
     }
 
-    /// The list of the bag's own files of a bag of ours that may be visible.
-    pub fn publishing(&self) -> Option<Sha256> {
+    /// The bag of ours that may be visible.
+    pub fn publishing(&self) -> Option<Publishing> {
         self.publishing
     }
 
@@ -140,12 +159,12 @@ impl Journal {
         self.write(&Line::Sealed { path: Sha256::of(path.as_bytes()), bytes, sha256 })
     }
 
-    /// Notes, durably, that the bag is about to be made visible.
+    /// Notes, durably, that the bag is about to be made visible, and how all but its last file was compared.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn note_publishing(&self, tagmanifest: Sha256) -> io::Result<()> {
-        self.write(&Line::Publishing { tagmanifest })?;
+    pub fn note_publishing(&self, Publishing { tagmanifest, verified }: Publishing) -> io::Result<()> {
+        self.write(&Line::Publishing { tagmanifest, verified: Some(verified) })?;
         self.sync()
     }
 
@@ -198,6 +217,23 @@ mod tests {
     use super::*;
     use crate::deliver::tests::some_grant;
 
+    fn publishing() -> Publishing {
+        Publishing { tagmanifest: Sha256::of(b"tags"), verified: Verified::ReadBack }
+    }
+
+    #[test]
+    fn of_a_bag_that_an_older_version_noted_no_more_is_said_than_is_known() {
+        let (folder, grant) = (tempfile::tempdir().unwrap(), some_grant());
+        let mut journal = Journal::open(folder.path(), &grant).unwrap();
+        journal.begin().unwrap();
+        journal.note_publishing(publishing()).unwrap();
+        let path = folder.path().join(format!("{}.jsonl", grant.transfer));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace(",\"verified\":\"read-back\"", "")).unwrap();
+        let expected = Publishing { verified: Verified::Sizes, ..publishing() };
+        assert_eq!(Journal::open(folder.path(), &grant).unwrap().publishing(), Some(expected));
+    }
+
     #[test]
     fn what_a_crash_tore_is_forgotten_and_what_stands_before_it_is_not() {
         let (folder, grant) = (tempfile::tempdir().unwrap(), some_grant());
@@ -208,8 +244,8 @@ mod tests {
         journal.note_sealed("data/a", 7, Sha256::of(b"a")).unwrap();
         let path = folder.path().join(format!("{}.jsonl", grant.transfer));
         let whole = std::fs::read(&path).unwrap();
-        journal.note_publishing(Sha256::of(b"tags")).unwrap();
-        assert_eq!(open().publishing(), Some(Sha256::of(b"tags")));
+        journal.note_publishing(publishing()).unwrap();
+        assert_eq!(open().publishing(), Some(publishing()));
         let torn = std::fs::read(&path).unwrap();
         std::fs::write(&path, &torn[..torn.len() - 3]).unwrap();
         let journal = open();
@@ -217,7 +253,7 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), whole);
         journal.note_sealed("data/b", 8, Sha256::of(b"b")).unwrap();
         assert_eq!(open().sealed("data/b"), Some((8, Sha256::of(b"b"))));
-        journal.note_publishing(Sha256::of(b"tags")).unwrap();
+        journal.note_publishing(publishing()).unwrap();
         let may_be_visible = || Journal::may_be_visible(folder.path(), &grant.transfer).unwrap();
         open().note_useless().unwrap();
         let journal = open();
@@ -232,7 +268,7 @@ mod tests {
         let (folder, grant) = (tempfile::tempdir().unwrap(), some_grant());
         let mut journal = Journal::open(folder.path(), &grant).unwrap();
         journal.begin().unwrap();
-        journal.note_publishing(Sha256::of(b"tags")).unwrap();
+        journal.note_publishing(publishing()).unwrap();
         let other = GrantStatement { room_recipient: Some("age1other".into()), ..grant };
         let mut journal = Journal::open(folder.path(), &other).unwrap();
         assert!(journal.is_new() && journal.publishing().is_none());

@@ -20,7 +20,7 @@ use super::tag_file::Written;
 use super::tags;
 use age::x25519::Identity;
 use courier::{Courier, Opened};
-use journal::Journal;
+use journal::{Journal, Publishing};
 use shipment::{Parcel, Shipment, compare};
 use sluse_host::config::Zone;
 use sluse_host::files;
@@ -82,18 +82,17 @@ impl Elsewhere {
         courier.end_with(attempt)?;
         let mut journal = Journal::open(&self.folder, granted).map_err(DeliverError::io(JOURNAL))?;
         let opened = courier.open(&granted.transfer, &granted.dataset, journal.is_new())?;
-        let verified = if opened.reads_back { Verified::ReadBack } else { Verified::Sizes };
-        let delivered = |tagmanifest, not_kept| {
+        let delivered = |Publishing { tagmanifest, verified }, not_kept| {
             let bag = format!("{}/{}", granted.dataset, granted.transfer);
             (Visible { bag, tagmanifest }, Stored { by: opened.by.clone(), verified, not_kept })
         };
         if opened.visible {
-            let tagmanifest = already_there(&courier, &journal, &opened)?;
-            return Ok(delivered(tagmanifest, courier.publish()?));
+            let there = already_there(&courier, &journal, &opened)?;
+            return Ok(delivered(there, courier.publish()?));
         }
         journal.begin().map_err(DeliverError::io(JOURNAL))?;
         let sent = self.send(attempt, &courier, &journal, sealed, granted, identity, documents, opened.reads_back);
-        let (tagmanifest, not_kept) = match sent {
+        let (published, not_kept) = match sent {
             Err(DeliverError::Differs) => {
                 // What is there cannot be gone on with.
                 journal.note_useless().map_err(DeliverError::io(JOURNAL))?;
@@ -105,7 +104,7 @@ impl Elsewhere {
             }
             other => other?,
         };
-        Ok(delivered(tagmanifest, not_kept))
+        Ok(delivered(published, not_kept))
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is one thing that a delivery is made of")]
@@ -119,7 +118,7 @@ impl Elsewhere {
         identity: &Identity,
         documents: &dyn Documents,
         reads_back: bool,
-    ) -> Result<(Sha256, Vec<NotKept>), DeliverError> {
+    ) -> Result<(Publishing, Vec<NotKept>), DeliverError> {
         let dataset = delivery::open(sealed, granted, identity)?;
         let manifest = delivery::open_manifest(sealed, granted, identity)?;
         let own = self.own_files(&granted.transfer).map_err(DeliverError::io(OWN))?;
@@ -131,9 +130,11 @@ impl Elsewhere {
         let ship = |tag: &Written| ship(courier, &own, tag, granted, reads_back);
         before.into_iter().try_for_each(ship)?;
         attempt.goes_on()?;
-        journal.note_publishing(composed.tagmanifest).map_err(DeliverError::io(JOURNAL))?;
+        let verified = if reads_back { Verified::ReadBack } else { Verified::Sizes };
+        let publishing = Publishing { tagmanifest: composed.tagmanifest, verified };
+        journal.note_publishing(publishing).map_err(DeliverError::io(JOURNAL))?;
         last.into_iter().try_for_each(ship)?;
-        Ok((composed.tagmanifest, courier.publish()?))
+        Ok((publishing, courier.publish()?))
     }
 
     /// Removes what was sent of a bag that will never be.
@@ -212,12 +213,14 @@ impl Elsewhere {
 const JOURNAL: &str = "noting how far a delivery came";
 const OWN: &str = "making the bag's own files";
 
-/// That the visible bag is ours: the digest of the list of its own files.
-fn already_there(courier: &Courier, journal: &Journal, opened: &Opened) -> Result<Sha256, DeliverError> {
+/// That the visible bag is ours: the digest of the list of its own files; and how it was compared, which is what the attempt did that made
+/// it visible, and no more.
+fn already_there(courier: &Courier, journal: &Journal, opened: &Opened) -> Result<Publishing, DeliverError> {
     let other = || DeliverError::Fault("something else stands in the room under the bag's name".into());
-    let tagmanifest = journal.publishing().ok_or_else(other)?;
+    let Publishing { tagmanifest, verified } = journal.publishing().ok_or_else(other)?;
     if !opened.reads_back {
-        return Ok(tagmanifest);
+        // The last file may have been stored, and not been read.
+        return Ok(Publishing { tagmanifest, verified: Verified::Sizes });
     }
     let path: DataPath = tags::TAG_MANIFEST.parse().map_err(|_| other())?;
     let mut text = Vec::new();
@@ -228,7 +231,14 @@ fn already_there(courier: &Courier, journal: &Journal, opened: &Opened) -> Resul
             break;
         }
     }
-    (Sha256::of(&text) == tagmanifest).then_some(tagmanifest).ok_or_else(other)
+    if Sha256::of(&text) != tagmanifest {
+        return Err(other());
+    }
+    let (last, declaration) = (LAST_FILE.parse().map_err(|_| other())?, tags::BAGIT.1.as_bytes());
+    match compare(courier, &last, declaration.len() as u64, Sha256::of(declaration)) {
+        Err(DeliverError::Differs) => Err(other()),
+        compared => compared.map(|()| Publishing { tagmanifest, verified }),
+    }
 }
 
 /// Gives away one of the bag's own files, and compares it. It is sent whole: it says when this attempt was.

@@ -20,6 +20,8 @@ struct Shelf {
     lost: Option<(usize, bool)>,
     /// Whether it changes what it is given.
     lies: bool,
+    /// Whether it lets nobody read back.
+    blind: bool,
     /// Of which file it gives back other bytes.
     spoils: Option<String>,
 }
@@ -32,7 +34,8 @@ impl Shelf {
                 if anew {
                     self.incoming.clear();
                 }
-                CourierReply::Opened { visible: self.visible.is_some(), by: "shelf".into(), reads_back: true }
+                let (visible, reads_back) = (self.visible.is_some(), !self.blind);
+                CourierReply::Opened { visible, by: "shelf".into(), reads_back }
             }
             CourierRequest::Begin { file } => {
                 let there = self.incoming.entry(file.path.to_string()).or_default();
@@ -421,4 +424,50 @@ fn of_an_attempt_that_is_ended_nothing_stays_in_a_room_of_this_host() {
         assert_eq!(fs::read_dir(room.join(".sluse-incoming")).unwrap().count(), 0);
     }
     deliver(1000).unwrap();
+}
+
+/// A case in which the connection was lost right behind what makes the bag visible.
+fn lost_behind_the_rename(blind: bool) -> Case {
+    let requests = {
+        let case = Case::new(None);
+        case.shelf().blind = blind;
+        case.deliver().unwrap();
+        let requests = case.shelf().requests;
+        requests
+    };
+    let case = Case::new(None);
+    case.shelf().blind = blind;
+    case.shelf().lost = Some((requests, true));
+    case.deliver().unwrap_err();
+    assert!(case.shelf().visible.is_some(), "the last request makes it visible");
+    case.shelf().lost = None;
+    case
+}
+
+#[test]
+fn what_is_said_of_reading_back_is_what_the_attempt_did_that_made_the_bag_visible() {
+    for (before, after, expected) in [
+        (false, false, Verified::ReadBack),
+        (true, true, Verified::Sizes),
+        // Nobody has read it, whoever might since.
+        (true, false, Verified::Sizes),
+        // It was read, but for what may have come last.
+        (false, true, Verified::Sizes),
+    ] {
+        let case = lost_behind_the_rename(before);
+        case.shelf().blind = after;
+        let (visible, stored) = case.deliver().unwrap();
+        assert_eq!(stored.verified, expected, "{before} {after}");
+        case.is_whole(&visible);
+    }
+}
+
+#[test]
+fn a_declaration_that_nobody_compared_is_compared_before_the_bag_is_said_to_be_read_back() {
+    let case = lost_behind_the_rename(false);
+    case.shelf().spoils = Some("bagit.txt".into());
+    let error = case.deliver().unwrap_err();
+    assert!(error.to_string().contains("something else stands"), "{error}");
+    case.shelf().spoils = None;
+    assert_eq!(case.deliver().unwrap().1.verified, Verified::ReadBack);
 }
