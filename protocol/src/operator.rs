@@ -528,6 +528,9 @@ pub struct TransferDetails {
     /// What may be left in its room elsewhere, where the delivery was given up since that could not be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remains: Option<Remains>,
+    /// When the bag was removed from its room: of a version, once newer ones stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Timestamp>,
     /// When key and bytes are to be destroyed, once it is settled.
     pub purge_after: Option<Timestamp>,
     /// That they are not, until somebody lifts it.

@@ -85,7 +85,11 @@ fn print(out: &Output, shown: &Shown) {
         out.line(format!("review     {}", told(review)));
     }
     if let Some(bag) = &details.bag {
-        let place = if details.stored.is_some() { "elsewhere" } else { "in the room's folder" };
+        let place = match (&details.stored, details.removed) {
+            (_, Some(time)) => format!("removed from the room at {time}: newer versions stand there"),
+            (Some(_), None) => "elsewhere".to_owned(),
+            (None, None) => "in the room's folder".to_owned(),
+        };
         out.line(format!("bag        {bag}, {place}"));
     }
     if let Some(stored) = &details.stored {

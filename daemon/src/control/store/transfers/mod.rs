@@ -86,6 +86,8 @@ pub struct Transfer {
     pub withdrawal: Option<Withdrawal>,
     /// What may be left in its room elsewhere, where its delivery was given up.
     pub remains: Option<Remains>,
+    /// When its bag was removed from its room, since newer versions stand there.
+    pub removed: Option<Timestamp>,
     /// When it may be purged.
     pub purge_after: Option<Timestamp>,
     /// That it may not, although its time is over.
@@ -163,7 +165,7 @@ pub fn carried(totals: &Totals, delta: Option<&Delta>) -> u64 {
 
 const COLUMNS: &str = "id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, bytes, identity, \
     state, since, offered, durable, progressed, manifest_sha256, manifest_signature, chunk_list, seal_refusal, report, \
-    decision, part, reason, wrapped_to, bag, stored, delivered, acknowledgement, withdrawal, remains, purge_after, retained, \
+    decision, part, reason, wrapped_to, bag, stored, delivered, acknowledgement, withdrawal, remains, removed, purge_after, retained, \
     escalated, delta";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
@@ -210,6 +212,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
         acknowledgement: row::maybe_json(row, "acknowledgement")?,
         withdrawal: row::maybe_json(row, "withdrawal")?,
         remains: row::maybe_json(row, "remains")?,
+        removed: row::maybe_time(row, "removed")?,
         purge_after: row::maybe_time(row, "purge_after")?,
         retained: row::maybe_json(row, "retained")?,
         escalated: row::maybe_time(row, "escalated")?,
