@@ -326,7 +326,12 @@ fn what_comes_while_a_target_hangs_ends_the_attempt_at_once() {
     ended(&|| drop(case.zone.operate(&["agreement", "suspend", "lab", "--reason", "REK asks"]).expect(0)));
     case.zone.operate(&["agreement", "resume", "lab", "--reason", "REK is content"]).expect(0);
     ended(&|| drop(case.zone.operate(&["cancel", &transfer, "--reason", "not needed"]).expect(0)));
-    assert_eq!(case.zone.log().matches("a delivery was ended").count(), 2, "neither ended by itself: {}", case.zone.log());
+    assert_eq!(
+        case.zone.log().matches("a delivery was ended").count(),
+        2,
+        "neither ended by itself: {}",
+        case.zone.log()
+    );
     courier.kill();
     let _courier = case.courier();
     case.zone.wait_for_state(&transfer, "cancelled");

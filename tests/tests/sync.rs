@@ -331,7 +331,8 @@ fn versions_that_are_not_kept_leave_the_room_and_break_no_other() {
         sent[..2].iter().all(|transfer| zone.show(transfer)["removed"].is_string()).then_some(())
     });
     let shown = |transfer: &str| zone.operate(&["show", transfer]).expect(0).stdout;
-    let line = format!("edc/{}, removed from the room at {}", sent[0], zone.show(&sent[0])["removed"].as_str().unwrap());
+    let line =
+        format!("edc/{}, removed from the room at {}", sent[0], zone.show(&sent[0])["removed"].as_str().unwrap());
     assert!(shown(&sent[0]).contains(&line), "{}", shown(&sent[0]));
     assert!(shown(&sent[3]).contains("in the room's folder") && zone.show(&sent[3])["removed"].is_null());
     let incoming = zone.room().join(".sluse-incoming");
