@@ -289,8 +289,8 @@ impl Choice<'_> {
 
     /// What the connection has of the same kind.
     fn same(&self, task: &Task) -> impl Iterator<Item = &Held> {
-        let in_hands = self.inner.in_hands.get(&self.link).into_iter().flatten();
-        in_hands.filter(|(other, _)| other.as_str() == task.as_str()).map(|(_, held)| held)
+        let (in_hands, kind) = (self.inner.in_hands.get(&self.link), task.as_str());
+        in_hands.into_iter().flatten().filter(move |(other, _)| other.as_str() == kind).map(|(_, held)| held)
     }
 
     fn is_free(&self, task: &Task) -> bool {

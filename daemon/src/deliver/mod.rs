@@ -1,8 +1,9 @@
 //! The `deliver` role: faces the rooms. It listens on nothing, and opens only transfers whose identity was wrapped to its
 //! own key, with a grant that `control` signed.
 //!
-//! It asks `control` for work; [`delivery`] writes a dataset as a [`bag`] and makes it visible in one step, [`receipt`] lays
-//! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose. Bags that are archived it
+//! It asks `control` for work; [`delivery`] writes a dataset as a [`bag`] and makes it visible in one step, [`settling`] lays
+//! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose. What is taken out of rooms again:
+//! [`removals`]. Bags that are archived it
 //! reads again when `control` says so: [`fixity`]. It looks whether rooms have acknowledged: [`acknowledgements`].
 
 use crate::RoleError;
@@ -18,18 +19,13 @@ use sluse_host::config::Zone;
 use sluse_host::files;
 use sluse_host::layout::{Layout, transfer_folder};
 use sluse_protocol::grant::ReleaseGrant;
-use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
+use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
-use sluse_protocol::receipt::ReceiptKind;
-use sluse_protocol::roles::{
-    AwaitedBag, CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, RemoveOutcome, Role,
-    WithdrawOutcome,
-};
+use sluse_protocol::roles::{AwaitedBag, CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
 use sluse_protocol::sharing;
-use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 mod acknowledgements;
 mod attempts;
@@ -50,7 +46,9 @@ mod pending;
 mod place;
 mod read_back;
 mod receipt;
+mod removals;
 mod sealed_file;
+mod settling;
 mod stored_once;
 mod tag_file;
 mod tags;
@@ -296,81 +294,6 @@ impl Deliver {
         self.link.tell_or_end(&DeliverRequest::Checked { transfer, outcome }, &[]);
     }
 
-    /// Takes back a delivery that was begun, in a room of this host.
-    fn withdraw(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName) {
-        if self.link.is_lost() {
-            return;
-        }
-        let withdraw = || delivery::withdraw(&self.rooms, room_folder, dataset, &transfer);
-        let outcome = match catch_unwind(AssertUnwindSafe(withdraw)) {
-            Ok(Ok(false)) => WithdrawOutcome::Gone,
-            Ok(Ok(true)) => WithdrawOutcome::Visible,
-            Ok(Err(error)) => WithdrawOutcome::Fault { reason: format!("taking a delivery back: {error}") },
-            Err(_) => WithdrawOutcome::Fault { reason: "deliver crashed over it".into() },
-        };
-        self.withdrawn(transfer, outcome);
-    }
-
-    /// The same in a room elsewhere; where that fails for the last time, nothing of it is remembered here.
-    fn withdraw_elsewhere(&self, transfer: TransferId, room: &RoomName, dataset: &DatasetName, last: bool) {
-        if self.link.is_lost() {
-            return;
-        }
-        let withdraw = || match self.pending.has(&transfer) {
-            // It is known to be visible, and `control` is about to be told.
-            true => Ok(true),
-            false => self.elsewhere.withdraw(room, dataset, &transfer),
-        };
-        let outcome = match catch_unwind(AssertUnwindSafe(withdraw)) {
-            Ok(Ok(false)) => WithdrawOutcome::Gone,
-            Ok(Ok(true)) => WithdrawOutcome::Visible,
-            Ok(Err(error)) if last => {
-                WithdrawOutcome::Left { remains: self.elsewhere.remains(&transfer), reason: error.to_string() }
-            }
-            Ok(Err(error)) => WithdrawOutcome::Fault { reason: error.to_string() },
-            Err(_) => WithdrawOutcome::Fault { reason: "deliver crashed over it".into() },
-        };
-        let left = matches!(outcome, WithdrawOutcome::Left { .. });
-        if self.withdrawn(transfer.clone(), outcome)
-            && left
-            && let Err(error) = self.elsewhere.forget(&transfer)
-        {
-            tracing::warn!(%transfer, %error, "a delivery that was given up is still remembered");
-        }
-    }
-
-    /// Tells how taking a delivery back ended; whether `control` took it down.
-    fn withdrawn(&self, transfer: TransferId, outcome: WithdrawOutcome) -> bool {
-        tracing::info!(%transfer, ?outcome, "a delivery is taken back");
-        match self.link.ask(&DeliverRequest::Withdrawn { transfer, outcome }, &[]) {
-            Ok((DeliverReply::Done, _)) => true,
-            Ok((answer, _)) => {
-                tracing::warn!(?answer, "control did not take down how a delivery was taken back");
-                false
-            }
-            Err(error) => {
-                tracing::error!(%error, "control was not told");
-                self.link.end();
-                false
-            }
-        }
-    }
-
-    /// Removes a version from its room.
-    fn remove(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName) {
-        if self.link.is_lost() {
-            return;
-        }
-        let remove = || delivery::remove(&self.rooms, room_folder, dataset, &transfer);
-        let outcome = match catch_unwind(AssertUnwindSafe(remove)) {
-            Ok(Ok(())) => RemoveOutcome::Gone,
-            Ok(Err(error)) => RemoveOutcome::Fault { reason: format!("removing a version: {error}") },
-            Err(_) => RemoveOutcome::Fault { reason: "deliver crashed over it".into() },
-        };
-        tracing::info!(%transfer, ?outcome, "a version is removed from its room");
-        self.link.tell_or_end(&DeliverRequest::Removed { transfer, outcome }, &[]);
-    }
-
     /// Looks whether rooms have acknowledged.
     fn look(&self, bags: &[AwaitedBag]) {
         if self.link.is_lost() {
@@ -436,87 +359,6 @@ impl Deliver {
         }
         self.pending.add(&pending).map_err(DeliverError::io("remembering a delivery"))?;
         Ok(self.tell(&pending).map(drop)?)
-    }
-
-    /// Lays every receipt beside its bag that is not there yet, in rooms of this host.
-    fn settle_all(&self) -> Result<(), RoleError> {
-        // Held while they are looked for, too: what somebody settles meanwhile is not told again.
-        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = self.pending.all().map_err(RoleError::io("the folder of pending receipts"))?;
-        let here = all.iter().filter(|pending| pending.elsewhere.is_none());
-        Ok(here.into_iter().try_for_each(|pending| self.tell(pending).map(drop))?)
-    }
-
-    /// The same in rooms elsewhere, unless somebody is at it.
-    fn settle_elsewhere(&self) {
-        let _one_at_a_time = match self.settling_elsewhere.try_lock() {
-            Ok(lock) => lock,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        let all = match self.pending.all() {
-            Ok(all) => all,
-            Err(error) => return tracing::error!(%error, "the folder of pending receipts cannot be read"),
-        };
-        let mut away = BTreeSet::new();
-        for pending in &all {
-            // Of a room that did not answer the next receipt is not tried either.
-            let Some(room) = pending.elsewhere.as_ref().map(|sent| &sent.room).filter(|room| !away.contains(*room))
-            else {
-                continue;
-            };
-            match self.tell(pending) {
-                Ok(true) => {}
-                Ok(false) => drop(away.insert(room)),
-                Err(error) => {
-                    tracing::error!(%error, "control was not told of a delivery");
-                    return self.link.end();
-                }
-            }
-        }
-    }
-
-    /// Tells `control` of a visible bag and lays the receipt that it answers beside it; whether there is nothing left to do.
-    fn tell(&self, pending: &Pending) -> Result<bool, sluse_host::rpc::CallError> {
-        let Visible { bag, tagmanifest } = pending.visible();
-        let stored = pending.elsewhere.as_ref().map(|sent| sent.stored.clone());
-        let (transfer, outcome) = (pending.transfer.clone(), DeliverOutcome::Visible { bag, tagmanifest, stored });
-        let (answer, statement) = self.link.ask(&DeliverRequest::Delivered { transfer, outcome }, &[])?;
-        let transfer = &pending.transfer;
-        match answer {
-            DeliverReply::Receipt { signature } => {
-                let receipt = (statement.as_slice(), signature.as_str());
-                if let Err(error) = self.lay(pending, receipt) {
-                    // It is delivered all the same; the receipt is asked for again when there is nothing else to do.
-                    tracing::error!(%transfer, %error, "the delivered receipt is not in the room yet");
-                    return Ok(false);
-                }
-            }
-            DeliverReply::Refused(refusal) if refusal.is_temporary() => {
-                tracing::warn!(%transfer, code = %refusal.code, "control could not take a delivery down yet");
-                return Ok(false);
-            }
-            // The transfer is in a state in which there is no receipt: the task, if any, is handed out again.
-            _ => tracing::warn!(%transfer, "control has no receipt for a visible bag"),
-        }
-        let forgotten = match &pending.elsewhere {
-            Some(_) => self.elsewhere.forget(transfer),
-            None => Ok(()),
-        };
-        if let Err(error) = forgotten.and_then(|()| self.pending.remove(transfer)) {
-            tracing::warn!(%transfer, %error, "a settled delivery is still remembered");
-        }
-        Ok(true)
-    }
-
-    /// Lays the *delivered* receipt beside its bag.
-    fn lay(&self, pending: &Pending, receipt: (&[u8], &str)) -> Result<(), DeliverError> {
-        let kind = ReceiptKind::Delivered;
-        let Some(Sent { room, dataset, .. }) = &pending.elsewhere else {
-            return receipt::lay_beside(&self.rooms, &pending.room_folder, &pending.bag, kind, receipt, &self.signers);
-        };
-        receipt::check(kind, receipt, &self.signers)?;
-        self.elsewhere.lay((room, dataset, &pending.transfer), kind, receipt)
     }
 }
 
