@@ -299,6 +299,24 @@ fn a_delivery_to_a_server_that_is_gone_for_good_ends_and_says_what_may_be_left_t
     case.zone.eventually("nothing is remembered", || is_empty(&work).then_some(()));
     case.zone.operate(&["audit", "verify"]).expect(0);
     case.zone.operate(&["register", "reconcile"]).expect(0);
+    // An auditor without our software sees the same in the log and in the register.
+    let folder = case.zone.folder.path();
+    let (log, register) = (folder.join("log.jsonl"), folder.join("register.json"));
+    let exported = case.zone.operate(&["register", "export", "--format", "json"]).expect(0);
+    fs::write(&register, &exported.stdout).unwrap();
+    case.zone.operate(&["audit", "export", text(&log)]).expect(0);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/audit/check.py");
+    let check = || {
+        let signers = case.zone.signers();
+        let words: &[&dyn AsRef<std::ffi::OsStr>] =
+            &[&script, &"--signers", &signers, &"--zone", &"sluse", &"--log", &log, &"--register", &register];
+        program("python3", words, Path::new("/"), b"")
+    };
+    check().expect(0);
+    let mut other = exported.json();
+    other["records"][0]["outcome"]["remains"] = "bag".into();
+    fs::write(&register, other.to_string()).unwrap();
+    check().expect(1);
 }
 
 #[test]

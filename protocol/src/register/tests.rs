@@ -120,10 +120,11 @@ fn a_corrected_release_counts_once_and_only_what_was_delivered_has_files() {
     sums.add(&record(2), &outcome(Disclosed::Withdrawn, None));
     sums.add(&correction, &outcome(Disclosed::Delivered, None));
     sums.add(&record(4), &outcome(Disclosed::Underway, None));
+    sums.add(&record(5), &outcome(Disclosed::Uncertain, None));
     let expected = Sums {
-        records: 4,
+        records: 5,
         corrections: 1,
-        releases: 3,
+        releases: 4,
         delivered: 1,
         underway: 1,
         withdrawn: 1,
