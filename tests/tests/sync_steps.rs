@@ -120,7 +120,7 @@ impl Kept {
 }
 
 const RECEIVE: &[&str] = &["rename", "fdatasync", "fsync"];
-const CONTROL: &[&str] = &["pwrite64", "fdatasync", "rename"];
+const CONTROL: &[&str] = &["pwrite64", "rename"];
 const INSPECT: &[&str] = &["rename", "fsync", "unlinkat"];
 const DELIVER: &[&str] = &["renameat", "fsync"];
 
