@@ -140,6 +140,7 @@ fn of_stored(stored: &Stored) -> String {
     let verified = match stored.verified {
         Verified::ReadBack => "every file was read back",
         Verified::Sizes => "NOT READ BACK: the target says that each file has its length",
+        Verified::Receipt => "not read back: that zone has signed that it stands there",
     };
     let kept = |what: &NotKept| match what {
         NotKept::EmptyFolders => "empty folders",
@@ -148,7 +149,10 @@ fn of_stored(stored: &Stored) -> String {
     };
     let not_kept: Vec<&str> = stored.not_kept.iter().map(kept).collect();
     let lost = if not_kept.is_empty() { String::new() } else { format!("; not kept: {}", not_kept.join(", ")) };
-    format!("by {}; {verified}{lost}", stored.by)
+    let there = stored.zone.as_ref().map_or(String::new(), |there| {
+        format!("; zone {}, room {}, transfer {}, {}", there.zone, there.room, there.transfer, there.time)
+    });
+    format!("by {}; {verified}{there}{lost}", stored.by)
 }
 
 /// What of a dataset is released, in a line.

@@ -2,7 +2,7 @@
 
 use crate::deliver::error::DeliverError;
 use sluse_host::rpc::Client;
-use sluse_protocol::courier::{ANSWER_TIMEOUT, CourierReply, CourierRequest, FileHead, NotKept, STEP_BYTES};
+use sluse_protocol::courier::{ANSWER_TIMEOUT, AtZone, CourierReply, CourierRequest, FileHead, NotKept, STEP_BYTES};
 use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
 use sluse_protocol::path::DataPath;
 use std::os::unix::net::UnixStream;
@@ -30,6 +30,16 @@ pub struct Opened {
     pub by: String,
     /// Whether it lets us read back.
     pub reads_back: bool,
+    /// Whether it has all files listed first.
+    pub lists: bool,
+}
+
+/// What a courier says of a bag that it made visible.
+pub struct Published {
+    /// What the target did not keep.
+    pub not_kept: Vec<NotKept>,
+    /// Where it is another landing zone: what that has signed.
+    pub zone: Option<AtZone>,
 }
 
 impl Courier {
@@ -76,11 +86,16 @@ impl Courier {
     pub fn open(&self, transfer: &TransferId, dataset: &DatasetName, anew: bool) -> Result<Opened, DeliverError> {
         let (transfer, dataset) = (transfer.clone(), dataset.clone());
         match self.ask(&CourierRequest::Open { transfer, dataset, anew }, &[])? {
-            (CourierReply::Opened { visible, by, reads_back }, _) if is_name(&by) => {
-                Ok(Opened { visible, by, reads_back })
+            (CourierReply::Opened { visible, by, reads_back, lists }, _) if is_name(&by) => {
+                Ok(Opened { visible, by, reads_back, lists })
             }
             _ => Err(self.other()),
         }
+    }
+
+    /// See [`CourierRequest::List`].
+    pub fn list(&self, file: FileHead) -> Result<(), DeliverError> {
+        self.done(&CourierRequest::List { file }, &[])
     }
 
     /// See [`CourierRequest::Begin`].
@@ -116,12 +131,12 @@ impl Courier {
     }
 
     /// See [`CourierRequest::Publish`].
-    pub fn publish(&self) -> Result<Vec<NotKept>, DeliverError> {
+    pub fn publish(&self) -> Result<Published, DeliverError> {
         match self.ask(&CourierRequest::Publish, &[])? {
-            (CourierReply::Published { mut not_kept }, _) => {
+            (CourierReply::Published { mut not_kept, zone }, _) => {
                 not_kept.sort_unstable();
                 not_kept.dedup();
-                Ok(not_kept)
+                Ok(Published { not_kept, zone })
             }
             _ => Err(self.other()),
         }

@@ -9,6 +9,7 @@ use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::GrantStatement;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits::MAX_LINE_BYTES;
+use sluse_protocol::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -21,8 +22,12 @@ const MOST_SEALED: usize = 100_000;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "kebab-case", deny_unknown_fields)]
 enum Line {
-    /// The first one: of what is sent.
-    Begun { content: Sha256 },
+    /// The first one: of what is sent, and when it was granted first.
+    Begun {
+        content: Sha256,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        granted: Option<Timestamp>,
+    },
     /// An encrypted file is there whole.
     Sealed { path: Sha256, bytes: u64, sha256: Sha256 },
     /// All is there and was compared; what makes it visible comes next.
@@ -33,6 +38,7 @@ enum Line {
 pub struct Journal {
     path: PathBuf,
     content: Sha256,
+    granted: Timestamp,
     file: Option<File>,
     sealed: BTreeMap<Sha256, (u64, Sha256)>,
     publishing: Option<Sha256>,
@@ -47,7 +53,8 @@ impl Journal {
         let path = Self::path(folder, &grant.transfer);
         let told = (grant.released_manifest(), &grant.room, &grant.room_recipient, grant.room_names);
         let content = Sha256::of(&serde_json::to_vec(&told)?);
-        let mut journal = Self { path, content, file: None, sealed: BTreeMap::new(), publishing: None };
+        let granted = grant.time;
+        let mut journal = Self { path, content, granted, file: None, sealed: BTreeMap::new(), publishing: None };
         match File::open(&journal.path) {
             Ok(file) => journal.read(file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -65,7 +72,10 @@ impl Journal {
             let count = (&mut lines).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
             let Ok(read) = serde_json::from_slice(line.strip_suffix(b"\n").unwrap_or_default()) else { break };
             match read {
-                Line::Begun { content } => ours = content == self.content,
+                Line::Begun { content, granted } => {
+                    ours = content == self.content;
+                    self.granted = granted.filter(|_| ours).unwrap_or(self.granted);
+                }
                 Line::Sealed { path, bytes, sha256 } if ours && self.sealed.len() < MOST_SEALED => {
                     self.sealed.insert(path, (bytes, sha256));
                 }
@@ -88,6 +98,11 @@ impl Journal {
         self.file.is_none()
     }
 
+    /// When this dataset was granted first: each attempt has a grant of its own.
+    pub fn granted(&self) -> Timestamp {
+        self.granted
+    }
+
     /// The list of the bag's own files of a bag of ours that may be visible.
     pub fn publishing(&self) -> Option<Sha256> {
         self.publishing
@@ -101,7 +116,7 @@ impl Journal {
         if self.file.is_none() {
             let file = File::create(&self.path)?;
             self.file = Some(file);
-            self.write(&Line::Begun { content: self.content })?;
+            self.write(&Line::Begun { content: self.content, granted: Some(self.granted) })?;
             self.sync()?;
         }
         Ok(())
@@ -182,6 +197,17 @@ mod tests {
         assert_eq!(open().sealed("data/b"), Some((8, Sha256::of(b"b"))));
         Journal::forget(folder.path(), &grant.transfer).unwrap();
         assert!(open().is_new());
+    }
+
+    #[test]
+    fn a_later_attempt_knows_when_the_first_one_was_granted() {
+        let (folder, first) = (tempfile::tempdir().unwrap(), some_grant());
+        let later = GrantStatement { time: first.time.plus(60), ..some_grant() };
+        assert_eq!(Journal::open(folder.path(), &later).unwrap().granted(), later.time);
+        Journal::open(folder.path(), &first).unwrap().begin().unwrap();
+        assert_eq!(Journal::open(folder.path(), &later).unwrap().granted(), first.time);
+        let other = GrantStatement { room_recipient: Some("age1other".into()), ..later.clone() };
+        assert_eq!(Journal::open(folder.path(), &other).unwrap().granted(), later.time);
     }
 
     #[test]

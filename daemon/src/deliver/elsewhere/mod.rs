@@ -4,10 +4,11 @@
 //! to the [`Courier`] and lie nowhere in between. The order: what an earlier attempt left of something else is removed there; the
 //! dataset's files are given away, each compared when it is there; the bag's own files; then the [`Journal`] says, durably, that the bag
 //! is about to be visible; then it is made so. A bag that is visible is taken for ours only where the journal says so and the list of its
-//! own files is the one that the journal names.
+//! own files is the one that the journal names. A target that has all files listed first gets them as [`listed`] says.
 
 mod courier;
 mod journal;
+mod listed;
 mod shipment;
 
 use super::bag::{self, Documents};
@@ -18,17 +19,18 @@ use super::place::Place;
 use super::tag_file::Written;
 use super::tags;
 use age::x25519::Identity;
-use courier::{Courier, Opened};
+use courier::{Courier, Opened, Published};
 use journal::Journal;
 use shipment::{Parcel, Shipment, compare};
 use sluse_host::config::Zone;
 use sluse_host::files;
-use sluse_protocol::courier::{FileHead, LAST_FILE, NotKept, STEP_BYTES, Stored, Verified};
+use sluse_protocol::courier::{FileHead, LAST_FILE, STEP_BYTES, Stored, Verified};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::{GrantStatement, ReleaseGrant};
 use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
 use sluse_protocol::path::DataPath;
 use sluse_protocol::receipt::ReceiptKind;
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,18 +81,18 @@ impl Elsewhere {
         let courier = self.courier(&granted.room)?;
         let mut journal = Journal::open(&self.folder, granted).map_err(DeliverError::io(JOURNAL))?;
         let opened = courier.open(&granted.transfer, &granted.dataset, journal.is_new())?;
-        let verified = if opened.reads_back { Verified::ReadBack } else { Verified::Sizes };
-        let delivered = |tagmanifest, not_kept| {
-            let bag = format!("{}/{}", granted.dataset, granted.transfer);
-            (Visible { bag, tagmanifest }, Stored { by: opened.by.clone(), verified, not_kept })
-        };
         if opened.visible {
             let tagmanifest = already_there(&courier, &journal, &opened)?;
-            return Ok(delivered(tagmanifest, courier.publish()?));
+            return delivered(granted, opened, tagmanifest, courier.publish()?);
         }
         journal.begin().map_err(DeliverError::io(JOURNAL))?;
-        let sent = self.send(&courier, &journal, sealed, granted, identity, documents, opened.reads_back);
-        let (tagmanifest, not_kept) = match sent {
+        // Where all files are listed, an attempt is gone on with by a bag that is the same to the last byte, dates included.
+        let time = if opened.lists { journal.granted() } else { granted.time };
+        let granted = &GrantStatement { time, ..granted.clone() };
+        let task = Task { courier: &courier, journal: &journal, sealed, granted, identity, documents };
+        let own = self.own_files(&granted.transfer).map_err(DeliverError::io(OWN))?;
+        let sent = if opened.lists { listed::send(&task, &own) } else { send(&task, &own, opened.reads_back) };
+        let (tagmanifest, published) = match sent {
             Err(DeliverError::Differs) => {
                 // What is there cannot be gone on with.
                 Journal::forget(&self.folder, &granted.transfer).map_err(DeliverError::io(JOURNAL))?;
@@ -102,33 +104,7 @@ impl Elsewhere {
             }
             other => other?,
         };
-        Ok(delivered(tagmanifest, not_kept))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that a delivery is made of")]
-    fn send(
-        &self,
-        courier: &Courier,
-        journal: &Journal,
-        sealed: &Path,
-        granted: &GrantStatement,
-        identity: &Identity,
-        documents: &dyn Documents,
-        reads_back: bool,
-    ) -> Result<(Sha256, Vec<NotKept>), DeliverError> {
-        let dataset = delivery::open(sealed, granted, identity)?;
-        let manifest = delivery::open_manifest(sealed, granted, identity)?;
-        let own = self.own_files(&granted.transfer).map_err(DeliverError::io(OWN))?;
-        let recipient = bag::recipient(granted)?;
-        let lists = Lists::begin(&own, granted.room_names, recipient.is_some()).map_err(DeliverError::io(OWN))?;
-        let shipment = Shipment { courier, journal, lists, recipient, reads_back, there: (0, 0), current: None };
-        let composed = bag::compose(&own, granted, dataset, manifest, documents, shipment)?;
-        let (last, before): (Vec<_>, Vec<_>) = composed.tags.iter().partition(|tag| tag.path == LAST_FILE);
-        let ship = |tag: &Written| ship(courier, &own, tag, granted, reads_back);
-        before.into_iter().try_for_each(ship)?;
-        journal.note_publishing(composed.tagmanifest).map_err(DeliverError::io(JOURNAL))?;
-        last.into_iter().try_for_each(ship)?;
-        Ok((composed.tagmanifest, courier.publish()?))
+        delivered(granted, opened, tagmanifest, published)
     }
 
     /// Removes what was sent of a bag that will never be.
@@ -195,6 +171,54 @@ impl Elsewhere {
     }
 }
 
+/// What is delivered, and by whom.
+struct Task<'a> {
+    courier: &'a Courier,
+    journal: &'a Journal,
+    sealed: &'a Path,
+    granted: &'a GrantStatement,
+    identity: &'a Identity,
+    documents: &'a dyn Documents,
+}
+
+/// Gives the bag away and has it made visible; its own files are made in `own`.
+fn send(task: &Task<'_>, own: &Place, reads_back: bool) -> Result<(Sha256, Published), DeliverError> {
+    let Task { courier, journal, sealed, granted, identity, documents } = *task;
+    let dataset = delivery::open(sealed, granted, identity)?;
+    let manifest = delivery::open_manifest(sealed, granted, identity)?;
+    let recipient = bag::recipient(granted)?;
+    let lists = Lists::begin(own, granted.room_names, recipient.is_some()).map_err(DeliverError::io(OWN))?;
+    let shipment = Shipment { courier, journal, lists, recipient, reads_back, there: (0, 0), current: None };
+    let composed = bag::compose(own, granted, dataset, manifest, documents, shipment)?;
+    let (last, before): (Vec<_>, Vec<_>) = composed.tags.iter().partition(|tag| tag.path == LAST_FILE);
+    let ship = |tag: &Written| ship(courier, own, tag, granted, reads_back);
+    before.into_iter().try_for_each(ship)?;
+    journal.note_publishing(composed.tagmanifest).map_err(DeliverError::io(JOURNAL))?;
+    last.into_iter().try_for_each(ship)?;
+    Ok((composed.tagmanifest, courier.publish()?))
+}
+
+/// What is said of a bag that is visible.
+fn delivered(
+    granted: &GrantStatement,
+    opened: Opened,
+    tagmanifest: Sha256,
+    published: Published,
+) -> Result<(Visible, Stored), DeliverError> {
+    let Published { not_kept, zone } = published;
+    let verified = match (&zone, opened.reads_back) {
+        (Some(_), _) => Verified::Receipt,
+        // Its word is all that is known of what it stored.
+        (None, _) if opened.lists => {
+            return Err(DeliverError::Fault("the room's zone has signed nothing of what it was sent".into()));
+        }
+        (None, true) => Verified::ReadBack,
+        (None, false) => Verified::Sizes,
+    };
+    let bag = format!("{}/{}", granted.dataset, granted.transfer);
+    Ok((Visible { bag, tagmanifest }, Stored { by: opened.by, verified, not_kept, zone }))
+}
+
 const JOURNAL: &str = "noting how far a delivery came";
 const OWN: &str = "making the bag's own files";
 
@@ -225,11 +249,9 @@ fn ship(
     granted: &GrantStatement,
     reads_back: bool,
 ) -> Result<(), DeliverError> {
-    let path: DataPath = tag.path.parse().map_err(|_| DeliverError::Fault("a document has no usable name".into()))?;
-    let mut file = own.file(&tag.path).map_err(DeliverError::io(OWN))?;
-    let bytes = file.metadata().map_err(DeliverError::io(OWN))?.len();
-    let mtime = granted.time.unix();
-    courier.begin(FileHead { path: path.clone(), bytes, mtime, executable: false, resume: false })?;
+    let (mut file, head) = head(own, tag, granted)?;
+    let (path, bytes) = (head.path.clone(), head.bytes);
+    courier.begin(head)?;
     let (mut parcel, mut step) = (Parcel::new(0), vec![0; STEP_BYTES]);
     loop {
         let count = file.read(&mut step).map_err(DeliverError::io(OWN))?;
@@ -242,4 +264,12 @@ fn ship(
         return Err(DeliverError::Fault("one of the bag's own files changed while it was sent".into()));
     }
     if reads_back { compare(courier, &path, bytes, tag.digest) } else { Ok(()) }
+}
+
+/// One of the bag's own files, to be read.
+fn head(own: &Place, tag: &Written, granted: &GrantStatement) -> Result<(File, FileHead), DeliverError> {
+    let path: DataPath = tag.path.parse().map_err(|_| DeliverError::Fault("a document has no usable name".into()))?;
+    let file = own.file(&tag.path).map_err(DeliverError::io(OWN))?;
+    let bytes = file.metadata().map_err(DeliverError::io(OWN))?.len();
+    Ok((file, FileHead { path, bytes, mtime: granted.time.unix(), executable: false, resume: false }))
 }

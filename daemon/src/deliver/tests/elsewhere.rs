@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::deliver::bag::Documents;
-use sluse_protocol::courier::{CourierReply, CourierRequest, FileHead, NotKept, Stored, Verified};
+use sluse_protocol::courier::{AtZone, CourierReply, CourierRequest, FileHead, NotKept, Stored, Verified};
 use std::os::unix::net::UnixListener;
 use std::sync::MutexGuard;
 
@@ -20,6 +20,25 @@ struct Shelf {
     lost: Option<(usize, bool)>,
     /// Whether it changes what it is given.
     lies: bool,
+    /// Whether it is another zone, which has files listed, and what was listed.
+    lists: bool,
+    listed: Vec<FileHead>,
+    /// Whether it says so and signs nothing.
+    mute: bool,
+    /// Whether nothing can be sent to it.
+    away: bool,
+}
+
+/// What another zone signs.
+fn signed() -> AtZone {
+    AtZone {
+        zone: "trondheim".parse().unwrap(),
+        room: "room".parse().unwrap(),
+        transfer: "20261123-010000-7f3k9a2m".parse().unwrap(),
+        manifest_sha256: Sha256::of(b"manifest"),
+        time: Timestamp::from_unix(0),
+        receipt_sha256: Sha256::of(b"receipt"),
+    }
 }
 
 impl Shelf {
@@ -27,12 +46,26 @@ impl Shelf {
         let reply = match request {
             CourierRequest::Open { anew, .. } => {
                 self.writing = None;
-                if anew {
+                self.listed.clear();
+                // Another zone keeps nothing that is not whole, as far as we are concerned.
+                if anew || self.lists {
                     self.incoming.clear();
                 }
-                CourierReply::Opened { visible: self.visible.is_some(), by: "shelf".into(), reads_back: true }
+                let (visible, reads_back, lists) = (self.visible.is_some(), !self.lists, self.lists);
+                CourierReply::Opened { visible, by: "shelf".into(), reads_back, lists }
             }
+            CourierRequest::List { file } => {
+                assert!(self.lists && self.incoming.is_empty());
+                self.listed.push(file);
+                CourierReply::Done
+            }
+            CourierRequest::Begin { .. } if self.away => CourierReply::Failed { message: "it is away".into() },
             CourierRequest::Begin { file } => {
+                if self.lists {
+                    self.listed.sort_by(|one, other| one.path.cmp(&other.path));
+                    let next = &self.listed[self.incoming.len()];
+                    assert_eq!((&next.path, next.bytes, next.mtime), (&file.path, file.bytes, file.mtime));
+                }
                 let there = self.incoming.entry(file.path.to_string()).or_default();
                 if !file.resume || there.len() as u64 > file.bytes {
                     there.clear();
@@ -67,10 +100,12 @@ impl Shelf {
             }
             CourierRequest::Publish => {
                 if self.visible.is_none() {
+                    assert!(!self.lists || self.listed.len() == self.incoming.len());
                     self.visible = Some(std::mem::take(&mut self.incoming));
                     self.published += 1;
                 }
-                CourierReply::Published { not_kept: vec![NotKept::EmptyFolders] }
+                let zone = (self.lists && !self.mute).then(signed);
+                CourierReply::Published { not_kept: vec![NotKept::EmptyFolders], zone }
             }
             CourierRequest::Withdraw => {
                 self.incoming.clear();
@@ -112,7 +147,14 @@ impl Case {
     }
 
     fn deliver(&self) -> Result<(Visible, Stored), DeliverError> {
+        self.deliver_granted(0)
+    }
+
+    /// By a grant that was signed so many seconds later.
+    fn deliver_granted(&self, later: i64) -> Result<(Visible, Stored), DeliverError> {
+        let at = statement(&self.zone, &self.transfer, NameRule::Posix).time.plus(later);
         let statement = GrantStatement {
+            time: at,
             elsewhere: true,
             room_recipient: self.recipient.clone(),
             ..statement(&self.zone, &self.transfer, NameRule::Posix)
@@ -223,6 +265,62 @@ fn the_same_holds_where_files_are_encrypted_to_the_room() {
 }
 
 #[test]
+fn another_zone_has_all_files_listed_and_gets_them_in_that_order_whatever_request_is_lost() {
+    for done in [false, true] {
+        for at in 1.. {
+            let case = Case::new(None);
+            (case.shelf().lists, case.shelf().lost) = (true, Some((at, done)));
+            let first = case.deliver();
+            let cut = case.shelf().requests >= at;
+            case.shelf().lost = None;
+            assert_eq!(first.is_err(), cut, "request {at}: {first:?}");
+            let (visible, stored) = first.unwrap_or_else(|_| case.deliver().unwrap());
+            case.is_whole(&visible);
+            assert_eq!((stored.verified, stored.zone), (Verified::Receipt, Some(signed())));
+            let put = case.shelf().put;
+            assert_eq!(case.deliver().unwrap().0, visible);
+            assert_eq!(case.shelf().put, put, "what stands there is not sent again");
+            if !cut {
+                assert!(at > 50, "{at} requests are too few");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn another_zone_is_offered_the_same_bag_in_each_attempt_though_each_has_a_grant_of_its_own() {
+    let case = Case::new(None);
+    let offered = |later: i64| {
+        (case.shelf().lists, case.shelf().away) = (true, true);
+        case.deliver_granted(later).unwrap_err();
+        let mut listed = case.shelf().listed.clone();
+        listed.sort_by(|one, other| one.path.cmp(&other.path));
+        listed
+    };
+    let first = offered(0);
+    assert_eq!(first, offered(60));
+    assert!(first.iter().any(|file| file.path.as_str() == "tagmanifest-sha256.txt"), "all of it was listed");
+}
+
+#[test]
+fn what_another_zone_has_not_signed_is_not_delivered() {
+    let case = Case::new(None);
+    (case.shelf().lists, case.shelf().mute) = (true, true);
+    let error = case.deliver().unwrap_err();
+    assert!(error.to_string().contains("has signed nothing"), "{error}");
+}
+
+#[test]
+fn another_zone_gets_no_files_that_it_could_not_inspect() {
+    let case = Case::new(Some(age::x25519::Identity::generate().to_public().to_string()));
+    case.shelf().lists = true;
+    let error = case.deliver().unwrap_err();
+    assert!(error.to_string().contains("no key of its own"), "{error}");
+    assert!(case.shelf().listed.is_empty());
+}
+
+#[test]
 fn a_target_that_changes_what_it_is_given_makes_nothing_visible_and_is_sent_all_of_it_anew() {
     let case = Case::new(None);
     case.shelf().lies = true;
@@ -248,9 +346,12 @@ fn a_bag_that_nobody_noted_is_not_taken_for_ours() {
 
 #[test]
 fn of_a_dataset_that_is_not_what_was_sealed_nothing_stays_there_or_here() {
-    let case = Case::of(None, |zone| zone.sealed_with_wrong_digest(ID));
-    let error = case.deliver().unwrap_err();
-    assert!(matches!(error, DeliverError::Integrity(_)), "{error:?}");
-    assert!(case.shelf().incoming.is_empty() && case.shelf().visible.is_none());
-    assert_eq!(fs::read_dir(case.zone.layout().elsewhere()).unwrap().count(), 0);
+    for lists in [false, true] {
+        let case = Case::of(None, |zone| zone.sealed_with_wrong_digest(ID));
+        case.shelf().lists = lists;
+        let error = case.deliver().unwrap_err();
+        assert!(matches!(error, DeliverError::Integrity(_)), "{error:?}");
+        assert!(case.shelf().incoming.is_empty() && case.shelf().visible.is_none());
+        assert_eq!(fs::read_dir(case.zone.layout().elsewhere()).unwrap().count(), 0);
+    }
 }
