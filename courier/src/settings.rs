@@ -1,7 +1,8 @@
 //! The courier's configuration: one room's target.
 
 use sluse_host::config::{self, ConfigError, MAX_CONFIG_BYTES};
-use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, flag, number, text};
+use sluse_protocol::ids::AgreementId;
+use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, flag, number, parsed, text};
 use std::path::{Path, PathBuf};
 
 /// One room's target.
@@ -20,6 +21,8 @@ pub enum Way {
     Sftp(Sftp),
     /// An S3-compatible store.
     S3(S3),
+    /// Another landing zone.
+    Zone(Zone),
 }
 
 impl Way {
@@ -28,6 +31,7 @@ impl Way {
         match self {
             Self::Sftp(_) => "sftp",
             Self::S3(_) => "s3",
+            Self::Zone(_) => "zone",
         }
     }
 }
@@ -68,6 +72,15 @@ pub struct S3 {
     pub authority: Option<PathBuf>,
 }
 
+/// `[zone]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    /// The folder that `sluse enroll` made: as which source we send there. What became of deliveries is kept in it.
+    pub identity: PathBuf,
+    /// The agreement there under which is sent.
+    pub agreement: AgreementId,
+}
+
 impl Settings {
     /// Reads a configuration file.
     ///
@@ -87,6 +100,7 @@ impl Settings {
                 s3.secret_key = private(handed_over.as_deref(), &folder, &s3.secret_key);
                 s3.authority = s3.authority.as_ref().map(|authority| folder.join(authority));
             }
+            Way::Zone(zone) => zone.identity = folder.join(&zone.identity),
         }
         Ok(settings)
     }
@@ -111,12 +125,31 @@ fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
             count();
             s3(fields)
         });
+        let another = file.may_table("zone", |fields| {
+            count();
+            zone(fields)
+        });
         if named != 1 {
-            file.wrong_at("s3", "there must be one of `[sftp]` and `[s3]`", "docs/elsewhere.md has both");
+            let hint = "docs/elsewhere.md has one of each";
+            file.wrong_at("s3", "there must be one of `[sftp]`, `[s3]` and `[zone]`", hint);
         }
-        let way = over_ssh.map(Way::Sftp).or(store.map(Way::S3));
-        Some(Settings { way: way?, reads_back: reads_back.unwrap_or(true) })
+        if another.is_some() && reads_back.is_some() {
+            file.wrong_at(
+                "read_back",
+                "another zone gives nothing back",
+                "remove it: receipts tell what that zone signed",
+            );
+        }
+        let default = another.is_none();
+        let way = over_ssh.map(Way::Sftp).or(store.map(Way::S3)).or(another.map(Way::Zone));
+        Some(Settings { way: way?, reads_back: reads_back.unwrap_or(default) })
     })
+}
+
+fn zone(fields: &Fields<'_>) -> Option<Zone> {
+    let identity = fields.need("identity", "\"identity\"", path);
+    let agreement = fields.need("agreement", "\"from-st-olav\"", parsed);
+    Some(Zone { identity: identity?, agreement: agreement? })
 }
 
 fn sftp(fields: &Fields<'_>) -> Option<Sftp> {
@@ -210,6 +243,16 @@ mod tests {
             assert!(settings(&good.replace("https://s3.example.org", bad)).is_err(), "{bad}");
         }
         assert!(settings(&store.replace("https://s3.example.org", "http://127.0.0.1:9000")).is_ok());
+    }
+
+    #[test]
+    fn another_zone_is_sent_to_under_an_agreement_and_gives_nothing_back() {
+        let zone = "[zone]\nidentity = \"identity\"\nagreement = \"from-st-olav\"\n";
+        let read = settings(zone).unwrap();
+        assert_eq!((read.way.speaks(), read.reads_back), ("zone", false));
+        assert!(settings(&format!("read_back = true\n{zone}")).is_err());
+        assert!(settings(&format!("{zone}{GOOD}")).is_err(), "two ways");
+        assert!(settings(&zone.replace("from-st-olav", "")).is_err());
     }
 
     #[test]
