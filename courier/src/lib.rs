@@ -6,6 +6,7 @@
 //! [`serve`] answers that socket; a [`target::Target`] is one way to reach a room: [`sftp`], [`s3`].
 
 pub mod command_line;
+pub mod http;
 pub mod leash;
 pub mod s3;
 pub mod serve;
