@@ -3,7 +3,7 @@
 //! whether it arrived as it was, and when it becomes visible is `deliver`'s to say, over a Unix socket
 //! ([`sluse_protocol::courier`]).
 //!
-//! [`serve`] answers that socket; a [`target::Target`] is one way to reach a room: [`sftp`], [`s3`].
+//! [`serve`] answers that socket; a [`target::Target`] is one way to reach a room: [`sftp`], [`s3`], [`tsd`].
 
 pub mod command_line;
 pub mod http;
@@ -13,3 +13,4 @@ pub mod serve;
 pub mod settings;
 pub mod sftp;
 pub mod target;
+pub mod tsd;

@@ -3,7 +3,7 @@
 use crate::leash::Leash;
 use crate::settings::{Settings, Way};
 use crate::target::{Bag, Target, Told, Trouble};
-use crate::{s3, sftp};
+use crate::{s3, sftp, tsd};
 use sluse_host::rpc;
 use sluse_protocol::courier::{CourierReply, CourierRequest, FileHead, STEP_BYTES};
 use sluse_protocol::path::DataPath;
@@ -80,8 +80,8 @@ impl Session {
                 let mut target = connect(&self.settings, Bag { transfer, dataset }, &self.leash)?;
                 let visible = target.open(anew)?;
                 self.target = Some(target);
-                let (by, reads_back) = (self.settings.way.speaks().to_owned(), self.settings.reads_back);
-                Ok((CourierReply::Opened { visible, by, reads_back }, Vec::new()))
+                let (by, verifies) = (self.settings.way.speaks().to_owned(), self.settings.verifies);
+                Ok((CourierReply::Opened { visible, by, verifies }, Vec::new()))
             }
             CourierRequest::Begin { file } => {
                 let durable = self.target()?.begin(file)?;
@@ -115,11 +115,12 @@ impl Session {
 fn connect(settings: &Settings, bag: Bag, leash: &Arc<Leash>) -> Told<Box<dyn Target>> {
     match &settings.way {
         Way::S3(way) => Ok(Box::new(s3::Room::connect(way, bag, Arc::clone(leash))?)),
-        Way::Sftp(way) => Ok(Box::new(sftp::Room::connect(way, bag, settings.reads_back, leash)?)),
+        Way::Sftp(way) => Ok(Box::new(sftp::Room::connect(way, bag, settings.reads_back(), leash)?)),
+        Way::Tsd(way) => Ok(Box::new(tsd::Room::connect(way, &bag, Arc::clone(leash))?)),
     }
 }
 
-/// Tries the target out: a file of a bag that never becomes visible is stored, read back and removed.
+/// Tries the target out: a file of a bag that never becomes visible is stored, read back where it may be, and removed.
 ///
 /// # Errors
 /// What the target cannot do.
@@ -139,7 +140,7 @@ pub fn check(settings: &Settings) -> Told<()> {
         target.begin(head)?;
         target.put(0, bytes)?;
         target.end()?;
-        if settings.reads_back && target.read(&path, 0)? != bytes {
+        if settings.reads_back() && target.read(&path, 0)? != bytes {
             return Err(Trouble::new("the target gives back other bytes than were stored"));
         }
         Ok(())

@@ -41,6 +41,9 @@ pub enum Verified {
     ReadBack,
     /// The target does not let us read: it says that each file has its length.
     Sizes,
+    /// The target does not let us read: as each piece of a file came it told the digest of what it has, which was the piece's; and it says
+    /// that each file has its length.
+    PieceDigests,
 }
 
 /// What of a dataset a target did not keep.
@@ -59,7 +62,7 @@ pub enum NotKept {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stored {
-    /// What the target speaks: `sftp`, `s3`.
+    /// What the target speaks: `sftp`, `s3`, `tsd`.
     pub by: String,
     /// How what it stored was compared.
     pub verified: Verified,
@@ -145,8 +148,8 @@ pub enum CourierReply {
         visible: bool,
         /// What the target speaks.
         by: String,
-        /// Whether it lets us read back.
-        reads_back: bool,
+        /// How what it stores is compared: whether it lets us read back, and else what the courier has it say.
+        verifies: Verified,
     },
     /// A file was begun.
     Begun {

@@ -21,5 +21,6 @@ pub mod site;
 pub mod small_disk;
 pub mod source;
 pub mod trace;
+pub mod tsd;
 pub mod uploads;
 pub mod zone;

@@ -140,6 +140,9 @@ fn of_stored(stored: &Stored) -> String {
     let verified = match stored.verified {
         Verified::ReadBack => "every file was read back",
         Verified::Sizes => "NOT READ BACK: the target says that each file has its length",
+        Verified::PieceDigests => {
+            "NOT READ BACK: the target told the digest of each piece as it came, and says that each file has its length"
+        }
     };
     let kept = |what: &NotKept| match what {
         NotKept::EmptyFolders => "empty folders",

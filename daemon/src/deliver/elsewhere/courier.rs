@@ -2,7 +2,7 @@
 
 use crate::deliver::error::DeliverError;
 use sluse_host::rpc::Client;
-use sluse_protocol::courier::{ANSWER_TIMEOUT, CourierReply, CourierRequest, FileHead, NotKept, STEP_BYTES};
+use sluse_protocol::courier::{ANSWER_TIMEOUT, CourierReply, CourierRequest, FileHead, NotKept, STEP_BYTES, Verified};
 use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
 use sluse_protocol::path::DataPath;
 use std::os::unix::net::UnixStream;
@@ -28,8 +28,15 @@ pub struct Opened {
     pub visible: bool,
     /// What the target speaks.
     pub by: String,
+    /// How what it stores is compared.
+    pub verifies: Verified,
+}
+
+impl Opened {
     /// Whether it lets us read back.
-    pub reads_back: bool,
+    pub fn reads_back(&self) -> bool {
+        self.verifies == Verified::ReadBack
+    }
 }
 
 impl Courier {
@@ -76,9 +83,7 @@ impl Courier {
     pub fn open(&self, transfer: &TransferId, dataset: &DatasetName, anew: bool) -> Result<Opened, DeliverError> {
         let (transfer, dataset) = (transfer.clone(), dataset.clone());
         match self.ask(&CourierRequest::Open { transfer, dataset, anew }, &[])? {
-            (CourierReply::Opened { visible, by, reads_back }, _) if is_name(&by) => {
-                Ok(Opened { visible, by, reads_back })
-            }
+            (CourierReply::Opened { visible, by, verifies }, _) if is_name(&by) => Ok(Opened { visible, by, verifies }),
             _ => Err(self.other()),
         }
     }

@@ -23,7 +23,7 @@ use journal::Journal;
 use shipment::{Parcel, Shipment, compare};
 use sluse_host::config::Zone;
 use sluse_host::files;
-use sluse_protocol::courier::{FileHead, LAST_FILE, NotKept, STEP_BYTES, Stored, Verified};
+use sluse_protocol::courier::{FileHead, LAST_FILE, NotKept, STEP_BYTES, Stored};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::{GrantStatement, ReleaseGrant};
 use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
@@ -79,7 +79,7 @@ impl Elsewhere {
         let courier = self.courier(&granted.room)?;
         let mut journal = Journal::open(&self.folder, granted).map_err(DeliverError::io(JOURNAL))?;
         let opened = courier.open(&granted.transfer, &granted.dataset, journal.is_new())?;
-        let verified = if opened.reads_back { Verified::ReadBack } else { Verified::Sizes };
+        let verified = opened.verifies;
         let delivered = |tagmanifest, not_kept| {
             let bag = format!("{}/{}", granted.dataset, granted.transfer);
             (Visible { bag, tagmanifest }, Stored { by: opened.by.clone(), verified, not_kept })
@@ -89,7 +89,7 @@ impl Elsewhere {
             return Ok(delivered(tagmanifest, courier.publish()?));
         }
         journal.begin().map_err(DeliverError::io(JOURNAL))?;
-        let sent = self.send(&courier, &journal, sealed, granted, identity, documents, opened.reads_back);
+        let sent = self.send(&courier, &journal, sealed, granted, identity, documents, opened.reads_back());
         let (tagmanifest, not_kept) = match sent {
             Err(DeliverError::Differs) => {
                 // What is there cannot be gone on with.
@@ -202,7 +202,7 @@ const OWN: &str = "making the bag's own files";
 fn already_there(courier: &Courier, journal: &Journal, opened: &Opened) -> Result<Sha256, DeliverError> {
     let other = || DeliverError::Fault("something else stands in the room under the bag's name".into());
     let tagmanifest = journal.publishing().ok_or_else(other)?;
-    if !opened.reads_back {
+    if !opened.reads_back() {
         return Ok(tagmanifest);
     }
     let path: DataPath = tags::TAG_MANIFEST.parse().map_err(|_| other())?;

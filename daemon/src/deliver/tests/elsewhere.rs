@@ -30,7 +30,11 @@ impl Shelf {
                 if anew {
                     self.incoming.clear();
                 }
-                CourierReply::Opened { visible: self.visible.is_some(), by: "shelf".into(), reads_back: true }
+                CourierReply::Opened {
+                    visible: self.visible.is_some(),
+                    by: "shelf".into(),
+                    verifies: Verified::ReadBack,
+                }
             }
             CourierRequest::Begin { file } => {
                 let there = self.incoming.entry(file.path.to_string()).or_default();
