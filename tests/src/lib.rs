@@ -2,6 +2,7 @@
 
 pub mod arrivals;
 pub mod bundle;
+pub mod clock;
 pub mod command;
 pub mod data;
 pub mod dicom;
