@@ -22,6 +22,7 @@ pub mod forward;
 pub mod gather;
 pub mod intake;
 pub mod keys;
+mod places;
 pub mod pull;
 pub mod settings;
 pub mod sftp;

@@ -300,10 +300,24 @@ fn strangers_are_turned_away_and_nobody_sees_what_is_anothers() {
 }
 
 #[test]
+fn who_opens_connections_and_says_nothing_keeps_nobody_out() {
+    let (zone, source) = zone();
+    let mut uploads = Uploads::new(&zone, &source, "never");
+    uploads.gateway.configure(|config| config.replace("idle = \"5s\"", "idle = \"5s\"\nconnections = 8"));
+    uploads.gateway.run_intake();
+    let silent: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(uploads.https).unwrap()).collect();
+    let address = begin(&uploads, A_CSV, 3);
+    assert_eq!(status(&bring(&uploads, &address, 0, b"abc")), 204);
+    let hung_up_on = || uploads.gateway.log().contains("hung up on one").then_some(());
+    uploads.gateway.eventually("it is told", hung_up_on);
+    drop(silent);
+}
+
+#[test]
 fn requests_that_cannot_be_taken_are_told_why() {
     let (zone, source) = zone();
     let mut uploads = Uploads::new(&zone, &source, "never");
-    uploads.gateway.configure(|config| config.replace("idle = \"5s\"", "idle = \"1s\"\nmax_bytes = 100\nuploads = 2"));
+    uploads.gateway.configure(|config| config.replace("idle = \"5s\"", "idle = \"1s\"\nmax_bytes = 100\nuploads = 4"));
     uploads.gateway.run_intake();
     let post = |words: &[&str]| status(&uploads.curl(&[&["-X", "POST"], words].concat(), "/uploads"));
     let outside = "Upload-Metadata: filename Li4vYS5jc3Y=";
@@ -341,7 +355,10 @@ fn requests_that_cannot_be_taken_are_told_why() {
     assert_eq!(status(&told), 408, "{told:?}");
     assert_eq!(offset(&uploads, &address).as_deref(), Some("3"));
     begin(&uploads, "Upload-Metadata: filename Yg==", 10);
-    assert_eq!(post(&["-H", "Upload-Metadata: filename Yw==", "-H", "Upload-Length: 10"]), 503);
+    let third = ["-H", "Upload-Metadata: filename Yw==", "-H", "Upload-Length: 10"];
+    assert_eq!(post(&third), 503, "half of what there is");
+    let others = uploads.curl_as(OTHER_TOKEN, &[&["-X", "POST"], &third[..]].concat(), "/uploads");
+    assert_eq!(status(&others), 201, "who has another account does not feel that");
     let plain = uploads.gateway.config();
     uploads.gateway.configure(|config| {
         config
