@@ -27,6 +27,7 @@ pub mod pull;
 pub mod settings;
 pub mod sftp;
 pub mod spool;
+pub mod status;
 mod system;
 pub mod upload;
 
