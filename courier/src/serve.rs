@@ -3,7 +3,7 @@
 use crate::leash::Leash;
 use crate::settings::{Settings, Way};
 use crate::target::{Bag, Target, Told, Trouble};
-use crate::{s3, sftp};
+use crate::{s3, sftp, tsd, zone};
 use sluse_host::rpc;
 use sluse_protocol::courier::{CourierReply, CourierRequest, FileHead, STEP_BYTES};
 use sluse_protocol::path::DataPath;
@@ -80,9 +80,11 @@ impl Session {
                 let mut target = connect(&self.settings, Bag { transfer, dataset }, &self.leash)?;
                 let visible = target.open(anew)?;
                 self.target = Some(target);
-                let (by, reads_back) = (self.settings.way.speaks().to_owned(), self.settings.reads_back);
-                Ok((CourierReply::Opened { visible, by, reads_back }, Vec::new()))
+                let (by, verifies) = (self.settings.way.speaks().to_owned(), self.settings.verifies);
+                let lists = matches!(self.settings.way, Way::Zone(_));
+                Ok((CourierReply::Opened { visible, by, verifies, lists }, Vec::new()))
             }
+            CourierRequest::List { file } => self.target()?.list(file).map(done),
             CourierRequest::Begin { file } => {
                 let durable = self.target()?.begin(file)?;
                 Ok((CourierReply::Begun { durable }, Vec::new()))
@@ -96,8 +98,9 @@ impl Session {
                 Ok((CourierReply::Bytes, bytes))
             }
             CourierRequest::Publish => {
-                let not_kept = self.target()?.publish()?;
-                Ok((CourierReply::Published { not_kept }, Vec::new()))
+                let target = self.target()?;
+                let (not_kept, zone) = (target.publish()?, target.signed());
+                Ok((CourierReply::Published { not_kept, zone }, Vec::new()))
             }
             CourierRequest::Lay { name } => self.target()?.lay(&name, body).map(done),
             CourierRequest::Withdraw => {
@@ -115,15 +118,21 @@ impl Session {
 fn connect(settings: &Settings, bag: Bag, leash: &Arc<Leash>) -> Told<Box<dyn Target>> {
     match &settings.way {
         Way::S3(way) => Ok(Box::new(s3::Room::connect(way, bag, Arc::clone(leash))?)),
-        Way::Sftp(way) => Ok(Box::new(sftp::Room::connect(way, bag, settings.reads_back, leash)?)),
+        Way::Sftp(way) => Ok(Box::new(sftp::Room::connect(way, bag, settings.reads_back(), leash)?)),
+        Way::Tsd(way) => Ok(Box::new(tsd::Room::connect(way, &bag, Arc::clone(leash))?)),
+        Way::Zone(way) => Ok(Box::new(zone::Room::connect(way, bag, Arc::clone(leash))?)),
     }
 }
 
-/// Tries the target out: a file of a bag that never becomes visible is stored, read back and removed.
+/// Tries the target out: a file of a bag that never becomes visible is stored, read back where it may be, and removed. Another zone is only
+/// asked whether it knows us: nothing that is sent there can be taken back.
 ///
 /// # Errors
 /// What the target cannot do.
 pub fn check(settings: &Settings) -> Told<()> {
+    if let Way::Zone(way) = &settings.way {
+        return zone::check(way);
+    }
     let none = |_| Trouble::new("a name of the check's is none");
     let bag = Bag {
         transfer: "20000101-000000-00000000".parse().map_err(none)?,
@@ -139,7 +148,7 @@ pub fn check(settings: &Settings) -> Told<()> {
         target.begin(head)?;
         target.put(0, bytes)?;
         target.end()?;
-        if settings.reads_back && target.read(&path, 0)? != bytes {
+        if settings.reads_back() && target.read(&path, 0)? != bytes {
             return Err(Trouble::new("the target gives back other bytes than were stored"));
         }
         Ok(())

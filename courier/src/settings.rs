@@ -1,7 +1,10 @@
 //! The courier's configuration: one room's target.
 
+use crate::tsd::Import;
 use sluse_host::config::{self, ConfigError, MAX_CONFIG_BYTES};
-use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, flag, number, text};
+use sluse_protocol::courier::Verified;
+use sluse_protocol::ids::AgreementId;
+use sluse_protocol::toml_text::{self, Fields, Problem, Read, Value, Wrong, flag, number, parsed, text};
 use std::path::{Path, PathBuf};
 
 /// One room's target.
@@ -9,8 +12,8 @@ use std::path::{Path, PathBuf};
 pub struct Settings {
     /// How it is reached.
     pub way: Way,
-    /// Whether it lets us read back what we stored.
-    pub reads_back: bool,
+    /// How what we stored there is compared.
+    pub verifies: Verified,
 }
 
 /// How a target is reached.
@@ -20,6 +23,10 @@ pub enum Way {
     Sftp(Sftp),
     /// An S3-compatible store.
     S3(S3),
+    /// A project at TSD.
+    Tsd(Tsd),
+    /// Another landing zone.
+    Zone(Zone),
 }
 
 impl Way {
@@ -28,6 +35,8 @@ impl Way {
         match self {
             Self::Sftp(_) => "sftp",
             Self::S3(_) => "s3",
+            Self::Tsd(_) => "tsd",
+            Self::Zone(_) => "zone",
         }
     }
 }
@@ -68,6 +77,39 @@ pub struct S3 {
     pub authority: Option<PathBuf>,
 }
 
+/// `[tsd]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tsd {
+    /// `https://` and the host, with the port where it is another.
+    pub endpoint: String,
+    /// The project, `p11`.
+    pub project: String,
+    /// The group in whose import the room is.
+    pub group: String,
+    /// The room's folder there.
+    pub folder: String,
+    /// The file of the key.
+    pub api_key: PathBuf,
+    /// PEM: the certificates by which TSD's own must be good.
+    pub authority: Option<PathBuf>,
+}
+
+impl Tsd {
+    /// Whose import it is.
+    pub fn import(&self) -> Import {
+        Import { project: self.project.clone(), group: self.group.clone() }
+    }
+}
+
+/// `[zone]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    /// The folder that `sluse enroll` made: as which source we send there. What became of deliveries is kept in it.
+    pub identity: PathBuf,
+    /// The agreement there under which is sent.
+    pub agreement: AgreementId,
+}
+
 impl Settings {
     /// Reads a configuration file.
     ///
@@ -87,8 +129,18 @@ impl Settings {
                 s3.secret_key = private(handed_over.as_deref(), &folder, &s3.secret_key);
                 s3.authority = s3.authority.as_ref().map(|authority| folder.join(authority));
             }
+            Way::Tsd(tsd) => {
+                tsd.api_key = private(handed_over.as_deref(), &folder, &tsd.api_key);
+                tsd.authority = tsd.authority.as_ref().map(|authority| folder.join(authority));
+            }
+            Way::Zone(zone) => zone.identity = folder.join(&zone.identity),
         }
         Ok(settings)
+    }
+
+    /// Whether the target lets us read back what we stored.
+    pub fn reads_back(&self) -> bool {
+        self.verifies == Verified::ReadBack
     }
 }
 
@@ -111,12 +163,40 @@ fn settings(text: &str) -> Result<Settings, Vec<Problem>> {
             count();
             s3(fields)
         });
+        let project = file.may_table("tsd", |fields| {
+            count();
+            tsd(fields)
+        });
+        let another = file.may_table("zone", |fields| {
+            count();
+            zone(fields)
+        });
         if named != 1 {
-            file.wrong_at("s3", "there must be one of `[sftp]` and `[s3]`", "docs/elsewhere.md has both");
+            let hint = "docs/elsewhere.md has each";
+            file.wrong_at("s3", "there must be one of `[sftp]`, `[s3]`, `[tsd]` and `[zone]`", hint);
         }
-        let way = over_ssh.map(Way::Sftp).or(store.map(Way::S3));
-        Some(Settings { way: way?, reads_back: reads_back.unwrap_or(true) })
+        if project.is_some() && reads_back == Some(true) {
+            file.wrong_at("read_back", "TSD lets nobody read what was imported", "leave it out: receipts say so");
+        }
+        if another.is_some() && reads_back.is_some() {
+            let hint = "leave it out: receipts tell what that zone signed";
+            file.wrong_at("read_back", "another zone gives nothing back", hint);
+        }
+        let verifies = match (&project, &another, reads_back) {
+            (Some(_), ..) => Verified::PieceDigests,
+            (None, Some(_), _) => Verified::Receipt,
+            (None, None, Some(false)) => Verified::Sizes,
+            (None, None, _) => Verified::ReadBack,
+        };
+        let way = over_ssh.map(Way::Sftp).or(store.map(Way::S3)).or(project.map(Way::Tsd)).or(another.map(Way::Zone));
+        Some(Settings { way: way?, verifies })
     })
+}
+
+fn zone(fields: &Fields<'_>) -> Option<Zone> {
+    let identity = fields.need("identity", "\"identity\"", path);
+    let agreement = fields.need("agreement", "\"from-st-olav\"", parsed);
+    Some(Zone { identity: identity?, agreement: agreement? })
 }
 
 fn sftp(fields: &Fields<'_>) -> Option<Sftp> {
@@ -144,15 +224,54 @@ fn s3(fields: &Fields<'_>) -> Option<S3> {
     let access_key = fields.need("access_key", "\"AKIA…\"", word);
     let secret_key = fields.need("secret_key", "\"secret\"", path);
     let authority = fields.may("authority", "\"store.pem\"", path);
-    let endpoint = endpoint?;
-    if endpoint.starts_with("https://") && authority.is_none() {
-        let hint = "name the certificates by which the store's own must be good, as PEM";
-        fields.wrong_at("endpoint", "is HTTPS, and there is no `authority`", hint);
-        return None;
-    }
+    let endpoint = with_authority(fields, endpoint?, authority.is_some())?;
     let region = region.unwrap_or_else(|| "us-east-1".into());
     let (prefix, bucket, access_key) = (prefix.unwrap_or_default(), bucket?, access_key?);
     Some(S3 { endpoint, region, bucket, prefix, access_key, secret_key: secret_key?, authority })
+}
+
+fn tsd(fields: &Fields<'_>) -> Option<Tsd> {
+    let endpoint = fields.may("endpoint", "\"https://api.tsd.usit.no\"", endpoint);
+    let project = fields.need("project", "\"p11\"", plain);
+    let group = fields.may("group", "\"p11-member-group\"", plain);
+    let folder = fields.may("folder", "\"sluse\"", folders);
+    let api_key = fields.need("api_key", "\"tsd.key\"", path);
+    let authority = fields.may("authority", "\"tsd.pem\"", path);
+    let endpoint = endpoint.unwrap_or_else(|| "https://api.tsd.usit.no".into());
+    let endpoint = with_authority(fields, endpoint, authority.is_some())?;
+    let (project, folder) = (project?, folder.unwrap_or_default());
+    let group = group.unwrap_or_else(|| format!("{project}-member-group"));
+    Some(Tsd { endpoint, project, group, folder, api_key: api_key?, authority })
+}
+
+fn with_authority(fields: &Fields<'_>, endpoint: String, named: bool) -> Option<String> {
+    if endpoint.starts_with("https://") && !named {
+        let hint = "name the certificates by which the server's own must be good, as PEM";
+        fields.wrong_at("endpoint", "is HTTPS, and there is no `authority`", hint);
+        return None;
+    }
+    Some(endpoint)
+}
+
+/// A project or a group, as it stands in an address.
+fn plain(value: &Value<'_>) -> Read<String> {
+    let name = text(100)(value)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(Wrong::new(value, "has other characters than letters, digits and -").into());
+    }
+    Ok(name)
+}
+
+/// Folders as they stand in an address.
+fn folders(value: &Value<'_>) -> Read<String> {
+    let folders = text(500)(value)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    let dots = |name: &str| name == "." || name == "..";
+    if !folders.chars().all(plain) || folders.split('/').any(dots) {
+        return Err(Wrong::new(value, "has other characters than letters, digits and . _ - /, or dots alone").into());
+    }
+    Ok(folders)
 }
 
 /// HTTPS to any host; HTTP to this one, where somebody else may carry it on.
@@ -194,7 +313,27 @@ mod tests {
     fn what_is_not_said_is_as_documented() {
         let settings = settings(GOOD).unwrap();
         let Way::Sftp(sftp) = settings.way else { panic!() };
-        assert_eq!((sftp.port, sftp.folder.as_str(), settings.reads_back), (22, ".", true));
+        assert_eq!((sftp.port, sftp.folder.as_str(), settings.verifies), (22, ".", Verified::ReadBack));
+        let blind = settings_of(&format!("read_back = false\n{GOOD}"));
+        assert_eq!(blind.verifies, Verified::Sizes);
+    }
+
+    fn settings_of(text: &str) -> Settings {
+        super::settings(text).unwrap()
+    }
+
+    #[test]
+    fn a_project_at_tsd_is_its_member_groups_import_and_is_never_read_back() {
+        let good = "[tsd]\nproject = \"p11\"\napi_key = \"k\"\nauthority = \"a.pem\"\n";
+        let settings = settings_of(good);
+        assert_eq!(settings.verifies, Verified::PieceDigests);
+        let Way::Tsd(tsd) = settings.way else { panic!() };
+        assert_eq!((tsd.endpoint.as_str(), tsd.group.as_str()), ("https://api.tsd.usit.no", "p11-member-group"));
+        assert!(super::settings(&format!("read_back = true\n{good}")).is_err());
+        assert!(super::settings(&good.replace("authority", "# authority")).is_err());
+        for bad in ["folder = \"../x\"", "folder = \"a b\"", "group = \"a/b\"", "group = \"\""] {
+            assert!(super::settings(&format!("{good}{bad}\n")).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -210,6 +349,16 @@ mod tests {
             assert!(settings(&good.replace("https://s3.example.org", bad)).is_err(), "{bad}");
         }
         assert!(settings(&store.replace("https://s3.example.org", "http://127.0.0.1:9000")).is_ok());
+    }
+
+    #[test]
+    fn another_zone_is_sent_to_under_an_agreement_and_gives_nothing_back() {
+        let zone = "[zone]\nidentity = \"identity\"\nagreement = \"from-st-olav\"\n";
+        let read = settings(zone).unwrap();
+        assert_eq!((read.way.speaks(), read.verifies), ("zone", Verified::Receipt));
+        assert!(settings(&format!("read_back = true\n{zone}")).is_err());
+        assert!(settings(&format!("{zone}{GOOD}")).is_err(), "two ways");
+        assert!(settings(&zone.replace("from-st-olav", "")).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One way to reach a room.
 
-use sluse_protocol::courier::{FileHead, NotKept};
+use sluse_protocol::courier::{AtZone, FileHead, NotKept};
 use sluse_protocol::ids::{DatasetName, TransferId};
 use sluse_protocol::path::DataPath;
 
@@ -47,6 +47,14 @@ pub trait Target: Send {
     /// See the trait.
     fn open(&mut self, anew: bool) -> Told<bool>;
 
+    /// One of the bag's files, before the first is begun: of a target that has them listed.
+    ///
+    /// # Errors
+    /// See the trait; always where the target has nothing listed.
+    fn list(&mut self, _file: FileHead) -> Told<()> {
+        Err(Trouble::new("this target has nothing listed"))
+    }
+
     /// Begins a file; so many of its bytes are there.
     ///
     /// # Errors
@@ -82,6 +90,11 @@ pub trait Target: Send {
     /// # Errors
     /// See the trait.
     fn publish(&mut self) -> Told<Vec<NotKept>>;
+
+    /// Where it is another landing zone: what that has signed of the visible bag.
+    fn signed(&self) -> Option<AtZone> {
+        None
+    }
 
     /// A file beside the visible bag.
     ///

@@ -1,9 +1,12 @@
 //! `sluse-gateway`: the words of its command line, and what each does.
 
 use crate::settings::Settings;
+use crate::spool::Spool;
+use crate::status::{self, Status, Told};
 use crate::{Error, forward, intake, keys};
 use clap::{Parser, Subcommand};
 use sluse_protocol::refusal::Exit;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Takes data from systems that cannot speak Sluse's protocol, and sends it to a landing zone.
@@ -33,6 +36,15 @@ enum Command {
     Keys(Args),
     /// Only check the configuration
     Check(Args),
+    /// How the gateway stands: what is gathered, waits or is damaged. Ends with 0 when all is well, with 70 when somebody should see
+    /// to something, with 6 when the process that sends does not run
+    Status {
+        #[command(flatten)]
+        args: Args,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -43,18 +55,20 @@ struct Args {
 }
 
 impl Cli {
-    /// Does it.
+    /// Does it; how it ended.
     ///
     /// # Errors
     /// When the configuration is wrong, or the process cannot start or go on.
-    pub fn run(&self) -> Result<(), Error> {
+    pub fn run(&self) -> Result<Exit, Error> {
         match &self.command {
-            Command::All(args) => crate::all::run(&args.config, args.load()?),
-            Command::Intake(args) => intake::run(args.load()?),
-            Command::Forward { args, events } => forward::run(&args.load()?, *events),
-            Command::Keys(args) => keys::make(&args.load()?),
-            Command::Check(args) => args.load().map(drop),
+            Command::All(args) => crate::all::run(&args.config, args.load()?)?,
+            Command::Intake(args) => intake::run(args.load()?)?,
+            Command::Forward { args, events } => forward::run(&args.load()?, *events)?,
+            Command::Keys(args) => keys::make(&args.load()?)?,
+            Command::Check(args) => drop(args.load()?),
+            Command::Status { args, json } => return tell(&args.load()?, *json),
         }
+        Ok(Exit::Done)
     }
 
     /// Prints why it ended.
@@ -84,6 +98,13 @@ impl Cli {
     pub fn exit(error: &Error) -> Exit {
         error.exit()
     }
+}
+
+fn tell(settings: &Settings, json: bool) -> Result<Exit, Error> {
+    let status = Status::read(&Spool::at(&settings.spool))?;
+    let Told { lines, exit } = status::tell(status.as_ref(), sluse_host::clock::now(), json)?;
+    std::io::stdout().lock().write_all(lines.as_bytes()).map_err(Error::fault("writing to standard output"))?;
+    Ok(exit)
 }
 
 impl Args {

@@ -5,6 +5,7 @@
 //! the flow's quiet time, if it has one; not while a file of it is unfinished, and not without files. After a restart the same parcels come in
 //! again, and the quiet time begins anew: nothing here must outlive the process.
 
+mod open;
 mod pool;
 
 use crate::spool::{Ends, FileId, Label, Listed, Says, Tail};
@@ -15,6 +16,8 @@ use sluse_protocol::path::DataPath;
 use sluse_protocol::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+pub use open::{InInboxes, Open};
 
 /// Files of one dataset: with more a group is closed, and what follows is another version.
 pub const MAX_FILES: usize = 100_000;

@@ -22,10 +22,12 @@ pub mod forward;
 pub mod gather;
 pub mod intake;
 pub mod keys;
+mod places;
 pub mod pull;
 pub mod settings;
 pub mod sftp;
 pub mod spool;
+pub mod status;
 mod system;
 pub mod upload;
 

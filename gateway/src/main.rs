@@ -2,14 +2,13 @@
 
 use clap::Parser as _;
 use sluse_gateway::command_line::Cli;
-use sluse_protocol::refusal::Exit;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     sluse_host::logging::start(None);
     match cli.run() {
-        Ok(()) => ExitCode::from(Exit::Done as u8),
+        Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
             Cli::report(&error);
             ExitCode::from(Cli::exit(&error) as u8)

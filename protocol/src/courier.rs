@@ -3,12 +3,15 @@
 //!
 //! A courier has the network and the credential of one target; it has no key of the zone and keeps no state. `deliver` has neither
 //! network nor credential: it builds the bag, gives it away file by file over a Unix socket, has it read back, compares, and only then
-//! has it made visible. A connection is one delivery: [`CourierRequest::Open`] comes first, and requests are answered in order.
+//! has it made visible. A connection is one delivery: [`CourierRequest::Open`] comes first, and requests are answered in order. A target
+//! that must know all files before the first byte, as another landing zone does, has them listed first, and then takes them in the order of
+//! their paths.
 //!
 //! Paths are those of files in the bag, `/` between components, checked as [`crate::path::DataPath`]; a frame's body is at most
 //! [`STEP_BYTES`].
 
-use crate::ids::{DatasetName, TransferId};
+use crate::digest::Sha256;
+use crate::ids::{DatasetName, RoomName, TransferId, ZoneName};
 use crate::path::DataPath;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -41,6 +44,29 @@ pub enum Verified {
     ReadBack,
     /// The target does not let us read: it says that each file has its length.
     Sizes,
+    /// The target does not let us read: as each piece of a file came it told the digest of what it has, which was the piece's; and it says
+    /// that each file has its length.
+    PieceDigests,
+    /// The target is another landing zone, which has signed that it stands in a room of its own: see [`AtZone`].
+    Receipt,
+}
+
+/// What another landing zone has signed of a bag that was sent to it: its *delivered* receipt, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AtZone {
+    /// That zone.
+    pub zone: ZoneName,
+    /// Its room.
+    pub room: RoomName,
+    /// The transfer by which the bag came there.
+    pub transfer: TransferId,
+    /// SHA-256 of the manifest by which it was sent: each file of the bag with its SHA-256.
+    pub manifest_sha256: Sha256,
+    /// When it stood in that room.
+    pub time: Timestamp,
+    /// SHA-256 of the receipt's statement.
+    pub receipt_sha256: Sha256,
 }
 
 /// What of a dataset a target did not keep.
@@ -55,17 +81,30 @@ pub enum NotKept {
     ExecutableBits,
 }
 
+/// What may be left in a room elsewhere of a delivery that was given up, since the room could not be reached to take it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remains {
+    /// Files of it, or parts of them: nothing there is a bag.
+    Files,
+    /// The whole bag, visible: whether it became so is not known.
+    Bag,
+}
+
 /// What is said of a bag that was delivered to a room elsewhere; in the *delivered* receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stored {
-    /// What the target speaks: `sftp`, `s3`.
+    /// What the target speaks: `sftp`, `s3`, `tsd`, `zone`.
     pub by: String,
     /// How what it stored was compared.
     pub verified: Verified,
     /// What it did not keep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_kept: Vec<NotKept>,
+    /// Where it is another landing zone: what that has signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<AtZone>,
 }
 
 /// A file that is given away.
@@ -96,6 +135,11 @@ pub enum CourierRequest {
         dataset: DatasetName,
         /// Remove first what an earlier attempt left: it was of something else, or was not as it should be.
         anew: bool,
+    },
+    /// Of a target that has files listed first: one of them, in any order, before the first is begun. Answered by `Done`.
+    List {
+        /// The file.
+        file: FileHead,
     },
     /// Begin a file of the bag that is not visible yet; one that was begun and not ended is given up. Answered by `Begun`.
     Begin {
@@ -145,8 +189,11 @@ pub enum CourierReply {
         visible: bool,
         /// What the target speaks.
         by: String,
-        /// Whether it lets us read back.
-        reads_back: bool,
+        /// How what it stores is compared: whether it lets us read back, and else what the courier has it say.
+        verifies: Verified,
+        /// Whether it has all files listed before the first is begun, and then takes them in ascending order of their paths.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lists: bool,
     },
     /// A file was begun.
     Begun {
@@ -159,6 +206,9 @@ pub enum CourierReply {
     Published {
         /// What the target did not keep.
         not_kept: Vec<NotKept>,
+        /// Where it is another landing zone: what that has signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        zone: Option<AtZone>,
     },
     /// Nothing of the bag is there, unless it is visible.
     Withdrawn {

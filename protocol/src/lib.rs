@@ -42,6 +42,7 @@ pub mod sync;
 pub mod time;
 pub mod toml_text;
 pub mod transfer;
+pub mod tsd_names;
 pub mod types;
 pub mod update;
 pub mod wire;

@@ -76,5 +76,9 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(8);
 /// One role's answer to another role's request. Long polls answer empty-handed before this.
 pub const ROLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long it is tried to take a delivery back from a room elsewhere that cannot be reached, seconds: a server that is repaired within a
+/// day is left nothing. Where what the room is reached by has ended, it is tried once.
+pub const WITHDRAWAL_PATIENCE: i64 = 86_400;
+
 /// The longest that a long poll waits before it answers empty-handed.
 pub const POLL_TIMEOUT: Duration = Duration::from_secs(20);

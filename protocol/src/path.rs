@@ -133,7 +133,7 @@ pub(crate) fn check_component(name: &str) -> Result<(), PathProblem> {
     Ok(())
 }
 
-/// How a room takes names that a Windows desktop cannot hold.
+/// How a room takes names that a Windows desktop, or what the room is reached by, cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NameRule {
@@ -144,6 +144,8 @@ pub enum NameRule {
     WindowsMap,
     /// Any name that Linux holds.
     Posix,
+    /// Refuse what TSD's file API would not keep as it is ([`crate::tsd_names`]).
+    TsdRefuse,
 }
 
 /// Characters of the longest path that Windows programs can be trusted with (MAX_PATH is 260, the bag's own folders and

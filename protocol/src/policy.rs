@@ -13,6 +13,7 @@ use crate::path::{self, DataPath, NameRule};
 use crate::refusal::{Code, Refusal};
 use crate::review::{self, Review, Tally};
 use crate::time::Timestamp;
+use crate::tsd_names;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -237,6 +238,18 @@ fn check_size(agreement: &Agreement, facts: &OfferFacts<'_>) -> Result<(), Refus
 /// Names, of files and of the folders above them, that a plan may have: what bounds the memory of [`PathCheck`].
 const MAX_NAMES: usize = 2 * limits::MAX_ENTRIES as usize;
 
+/// An empty folder is none there, whatever its name.
+fn tsd_keeps(number: u64, path: &DataPath, kind: Kind) -> Result<(), Refusal> {
+    match tsd_names::check(path) {
+        Err(unkept) if kind == Kind::File => {
+            let message =
+                format!("entry {number} of the plan: TSD, where the room is, does not keep its name: {unkept}");
+            Err(Refusal::new(Code::ForbiddenPath, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks a plan's paths one after the other, in their order. Where Windows names are asked for it remembers a hash of each
 /// name, at most [`MAX_NAMES`] of 8 bytes, so about 40 MB.
 #[derive(Debug)]
@@ -264,13 +277,14 @@ impl PathCheck {
     ///
     /// # Errors
     /// The refusal; its message names no path, since the source's own command line knows which one it was: entry `number`.
-    pub fn path(&mut self, number: u64, path: &DataPath, _kind: Kind) -> Result<(), Refusal> {
+    pub fn path(&mut self, number: u64, path: &DataPath, kind: Kind) -> Result<(), Refusal> {
         if self.forbidden.iter().any(|pattern| pattern.matches(path.as_str())) {
             let message = format!("entry {number} of the plan has a path that the agreement forbids");
             return Err(Refusal::new(Code::ForbiddenPath, message));
         }
         let held = match self.names {
             NameRule::Posix => return Ok(()),
+            NameRule::TsdRefuse => return tsd_keeps(number, path, kind),
             NameRule::WindowsRefuse => path.clone(),
             NameRule::WindowsMap => path::map_windows(path),
         };

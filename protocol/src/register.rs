@@ -5,6 +5,7 @@
 //! of a release later ([`Outcome`]) is no part of it: that is in the log and in receipts, and is told with the record.
 
 use crate::agreement::{Agreement, Identifiability, LegalBasis, Output, Reference, Rek};
+use crate::courier::Remains;
 use crate::digest::Sha256;
 use crate::document::Totals;
 use crate::ids::{AgreementId, DatasetName, RoomName, SourceName, TransferId, ZoneName};
@@ -233,6 +234,8 @@ pub enum Disclosed {
     Delivered,
     /// It did not get there: held again, cancelled or failed.
     Withdrawn,
+    /// It may stand in its room, which is elsewhere and could not be reached when the delivery was taken back.
+    Uncertain,
 }
 
 /// What became of a release, as the zone knows it when asked.
@@ -249,6 +252,9 @@ pub struct Outcome {
     pub bag: Option<String>,
     /// SHA-256 of the bag's `tagmanifest-sha256.txt`.
     pub tagmanifest: Option<Sha256>,
+    /// What may be left in its room elsewhere, where the delivery was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remains: Option<Remains>,
     /// When the zone's own copy is to be destroyed.
     pub deletion_due: Option<Timestamp>,
     /// When it was.

@@ -143,7 +143,8 @@ impl<G: Ord + Clone, K: Ord + Clone, T> FairQueue<G, K, T> {
     }
 }
 
-/// Transfers that a role inspects, or delivers, at the same time; each has threads of its own that decrypt besides.
+/// Transfers that a role inspects, or delivers to rooms of this host, or to rooms elsewhere, at the same time; each has threads of its own
+/// that decrypt besides.
 pub const WORKERS: usize = 4;
 
 /// How long a transfer keeps a worker, roughly: seconds, minutes, longer.
@@ -183,6 +184,25 @@ pub fn may_begin(size: Size, in_work: impl IntoIterator<Item = Size>) -> bool {
     let in_work: Vec<Size> = in_work.into_iter().collect();
     let with = |least: Size| in_work.iter().filter(|other| **other >= least).count() + usize::from(size >= least);
     [Size::Small, Size::Medium, Size::Large].into_iter().all(|least| with(least) <= least.most() || size < least)
+}
+
+/// Whether a delivery of this size to `room`, where that is elsewhere, may begin while those are in work. Rooms of this host and rooms
+/// elsewhere have [`WORKERS`] each, so that a target that hangs keeps no room of this host waiting. Of those elsewhere a room has one; and a
+/// second as long as that leaves one for others, and one of the two is small: one target that hangs keeps no other room waiting, and a
+/// large delivery no small one to the same room.
+pub fn may_deliver<R: PartialEq>(size: Size, room: Option<&R>, in_work: &[(Size, Option<R>)]) -> bool {
+    let beside: Vec<&(Size, Option<R>)> =
+        in_work.iter().filter(|(_, other)| other.is_some() == room.is_some()).collect();
+    if !may_begin(size, beside.iter().map(|(size, _)| *size)) {
+        return false;
+    }
+    let to_room: Vec<Size> =
+        beside.iter().filter(|(_, other)| room.is_some() && other.as_ref() == room).map(|(size, _)| *size).collect();
+    match to_room.as_slice() {
+        [] => true,
+        [other] => beside.len() + 1 < WORKERS && size.min(*other) == Size::Small,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -132,6 +132,7 @@ pub const TRANSITIONS: &[(State, Event, &[Actor], State)] = {
         (Released, E::Cancel, &[Operator], Cancelled),
         (Delivering, E::Delivered, &[Deliver], Delivered),
         (Delivering, E::Cancel, &[Operator], Cancelled),
+        (Delivering, E::Expire, &[Control], Expired),
         (Delivering, E::Fail, &[Deliver, Control], Failed),
         (Delivered, E::Acknowledge, &[Room], Acknowledged),
         (Delivered, E::Purge, &[Control], Purged),

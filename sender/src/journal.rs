@@ -28,7 +28,8 @@ pub(crate) struct Subject {
     pub agreement: AgreementId,
     pub dataset: DatasetName,
     pub plan: Sha256,
-    /// Of a dataset that is kept in sync, what the version follows: the same files again later are another version.
+    /// Of a dataset that is kept in sync, what the version follows: the same files again later are another version. Of another, what
+    /// whoever sends it sets it apart by.
     pub follows: Option<String>,
 }
 

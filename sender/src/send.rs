@@ -38,6 +38,8 @@ pub struct Options {
     pub dataset: DatasetName,
     /// Whether an unchanged dataset whose transfer has ended is sent as a new one.
     pub again: Again,
+    /// What sets this dataset apart: the same files under another word are another transfer.
+    pub apart: Option<String>,
     /// Whether the dataset is kept in sync: of a version only what is new travels, and of an unchanged one nothing.
     pub sync: bool,
     /// How far the transfer is followed.
@@ -56,6 +58,7 @@ impl Options {
             agreement,
             dataset,
             again: Again::Never,
+            apart: None,
             sync: false,
             wait: Wait::Received,
             wait_timeout: Duration::from_secs(3600),
@@ -173,7 +176,8 @@ impl Sending<'_> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Option<Handed>, Error> {
         let (agreement, dataset) = (self.options.agreement.clone(), self.options.dataset.clone());
-        let subject = way.mark(Subject { agreement, dataset, plan: self.plan.sha256(), follows: None });
+        let apart = self.options.apart.clone();
+        let subject = way.mark(Subject { agreement, dataset, plan: self.plan.sha256(), follows: apart });
         let difference = match way {
             Way::Difference(difference) => Some(difference),
             Way::Whole(_) | Way::Unchanged(_) => None,

@@ -41,6 +41,7 @@ impl Case {
             agreement: "trial".parse().unwrap(),
             dataset: "study".parse().unwrap(),
             again: Again::Never,
+            apart: None,
             sync: false,
             wait: Wait::Received,
             wait_timeout: Duration::from_secs(2),

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A process that is killed at the end.
 #[derive(Debug)]
-struct Killed(Child);
+pub(crate) struct Killed(pub(crate) Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -296,7 +296,7 @@ impl Store {
 }
 
 /// Makes two authorities, and a certificate of the first one's for this host.
-fn certify(folder: &Path) {
+pub(crate) fn certify(folder: &Path) {
     fs::write(folder.join("names"), "subjectAltName = IP:127.0.0.1\n").expect("a file");
     let openssl = |words: &str| {
         let words: Vec<&str> = words.split_whitespace().collect();

@@ -1,5 +1,6 @@
 //! A gateway of the real `sluse-gateway`, its two processes apart so that each can be killed.
 
+use crate::clock::Clock;
 use crate::command::{binaries, program, run};
 use crate::source::Source;
 use crate::zone::{PATIENCE, Zone, eventually, text};
@@ -19,6 +20,8 @@ pub struct Gateway {
     pub dicom: SocketAddr,
     /// Where else it must listen before it is said to run.
     pub listens: Vec<SocketAddr>,
+    /// The clock that its processes go by, where it is not this host's.
+    pub clock: Option<Clock>,
     intake: Option<Child>,
     forward: Option<Child>,
 }
@@ -29,7 +32,7 @@ impl Gateway {
         let folder = zone.folder.path().join("gateway");
         fs::create_dir_all(folder.join("spool")).expect("a spool");
         let dicom = free_port();
-        let gateway = Self { folder, dicom, listens: vec![dicom], intake: None, forward: None };
+        let gateway = Self { folder, dicom, listens: vec![dicom], clock: None, intake: None, forward: None };
         let (identity, agreement) = (text(&source.identity), &source.agreement);
         let lines = format!(
             "[gateway]\nspool = \"spool\"\npublic_key = \"spool.pub\"\nprivate_key = \"spool.key\"\n\
@@ -75,6 +78,7 @@ impl Gateway {
     pub fn run_intake(&mut self) {
         let mut command = self.command("intake");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.append("gateway.log"));
+        self.clock.iter().for_each(|clock| clock.rule(&mut command));
         self.intake = Some(command.spawn().expect("sluse-gateway starts"));
         for address in &self.listens {
             self.eventually("the gateway listens", || std::net::TcpStream::connect(address).ok());
@@ -86,6 +90,7 @@ impl Gateway {
         let mut command = self.command("forward");
         command.arg("--events").stdin(Stdio::null());
         command.stdout(self.append("events.jsonl")).stderr(self.append("gateway.log"));
+        self.clock.iter().for_each(|clock| clock.rule(&mut command));
         self.forward = Some(command.spawn().expect("sluse-gateway starts"));
     }
 

@@ -2,6 +2,7 @@
 
 pub mod arrivals;
 pub mod bundle;
+pub mod clock;
 pub mod command;
 pub mod data;
 pub mod dicom;
@@ -21,5 +22,6 @@ pub mod site;
 pub mod small_disk;
 pub mod source;
 pub mod trace;
+pub mod tsd;
 pub mod uploads;
 pub mod zone;

@@ -6,7 +6,7 @@ use crate::zone::text;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// An inbox of a gateway, and a client's key to it.
 #[derive(Debug)]
@@ -84,6 +84,15 @@ impl Inbox {
         command.args(["-P", &self.address.port().to_string(), &format!("{user}@{}", self.address.ip())]);
         command.current_dir(&self.folder).stdin(Stdio::null());
         command
+    }
+
+    /// A session that lasts for as long as somebody may write to it.
+    pub fn session(&self) -> Child {
+        let mut command = Command::new("ssh");
+        command.args(self.options(&self.key)).args(["-p", &self.address.port().to_string(), "-s"]);
+        command.args([&format!("lab@{}", self.address.ip()), "sftp"]);
+        command.current_dir(&self.folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("ssh (tests/run installs it)")
     }
 
     /// The client's key.

@@ -37,26 +37,31 @@ impl Zone {
         Self::prepare_on("127.0.0.1")
     }
 
+    /// The same with a name of its own, where there is another zone.
+    pub fn prepare_as(name: &str) -> Self {
+        Self::initialise(name, Self::temporary(), free_address(), None)
+    }
+
     /// The same on another address of this host.
     pub fn prepare_on(host: &str) -> Self {
-        Self::initialise(Self::temporary(), free_address_on(host), None)
+        Self::initialise("sluse", Self::temporary(), free_address_on(host), None)
     }
 
     /// The same at the far end of a path; sources are at the near one.
     pub fn prepare_at(path: &crate::path::Path) -> Self {
         // A port that is free here is free in the namespace, where nothing else runs.
         let address = SocketAddr::new(path.far_address, free_address().port());
-        Self::initialise(Self::temporary(), address, Some((path.near.clone(), path.far.clone())))
+        Self::initialise("sluse", Self::temporary(), address, Some((path.near.clone(), path.far.clone())))
     }
 
     fn temporary() -> tempfile::TempDir {
         tempfile::Builder::new().prefix("sluse-test-").tempdir().expect("a temporary folder")
     }
 
-    fn initialise(folder: tempfile::TempDir, address: SocketAddr, ends: Option<(String, String)>) -> Self {
+    fn initialise(name: &str, folder: tempfile::TempDir, address: SocketAddr, ends: Option<(String, String)>) -> Self {
         let zone = Self { folder, address, daemon: None, ends };
         let (root, listen) = (zone.root(), address.to_string());
-        let init = ["zone", "init", text(&root), "--name", "sluse", "--listen", &listen, "--advertise", &listen];
+        let init = ["zone", "init", text(&root), "--name", name, "--listen", &listen, "--advertise", &listen];
         run(sluse(&init)).expect(0);
         zone
     }

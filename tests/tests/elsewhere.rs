@@ -26,12 +26,20 @@ impl Case {
     }
 
     fn with(subsystem: &str, room: &[&str]) -> Self {
+        Self::of(subsystem, room, |text| text)
+    }
+
+    fn with_agreement(edit: impl FnOnce(String) -> String) -> Self {
+        Self::of(OPENSSH, &[], edit)
+    }
+
+    fn of(subsystem: &str, room: &[&str], edit: impl FnOnce(String) -> String) -> Self {
         let mut zone = Zone::prepare();
         zone.configure(|settings| settings.replace("[deliver]\n", "[deliver]\ncouriers = \"couriers\"\n"));
         zone.run();
         let words = ["room", "add", "hunt", "--names", "posix", "--elsewhere"];
         zone.operate(&[&words, room].concat()).expect(0);
-        zone.agree("lab", "lab", |text| text.replace("to = \"room\"", "to = \"hunt\"")).expect(0);
+        zone.agree("lab", "lab", |text| edit(text.replace("to = \"room\"", "to = \"hunt\""))).expect(0);
         let source = zone.enrol("lab");
         let server = SftpServer::start(zone.folder.path(), subsystem);
         let tree = zone.folder.path().join("extract");
@@ -185,9 +193,7 @@ fn a_server_that_stores_other_bytes_than_it_says_is_found_out() {
     case.wait_for_trouble("gives back other bytes than were sent");
     assert!(!case.bag(&transfer).exists());
     // Taken back, nothing of it is left there.
-    case.zone.eventually("the delivery is taken back", || {
-        (case.zone.operate(&["cancel", &transfer, "--reason", "the server lies"]).code == 0).then_some(())
-    });
+    case.zone.operate(&["cancel", &transfer, "--reason", "the server lies"]).expect(0);
     case.zone.wait_for_state(&transfer, "cancelled");
     case.zone.eventually("nothing is left", || is_empty(&case.server.room()).then_some(()));
 }
@@ -268,4 +274,81 @@ fn something_else_under_the_bags_name_is_never_taken_for_it() {
     fs::remove_dir_all(case.bag(&transfer)).unwrap();
     case.zone.wait_for_state(&transfer, "delivered");
     case.is_as_it_was_sent(&transfer);
+}
+
+#[test]
+fn a_delivery_to_a_server_that_is_gone_for_good_ends_and_says_what_may_be_left_there() {
+    let case = Case::with_agreement(|text| text.replace("quarantine_days = 30", "quarantine_days = 0"));
+    let way = Way::to(case.server.port(), 1_500_000);
+    let _courier = Courier::start(&case.zone, "hunt", &case.server.configuration(way.port, "host_key", ""));
+    let transfer = case.send();
+    case.zone.eventually("the way is cut", || way.is_cut().then_some(()));
+    case.wait_for_trouble("deliver of");
+    case.zone.operate(&["cancel", &transfer, "--reason", "they closed"]).expect(0);
+    // Nobody knows yet that they do not come back.
+    case.wait_for_trouble("withdraw of");
+    assert_eq!(case.zone.show(&transfer)["info"]["status"]["state"], "delivering");
+    let ended = ["room", "change", "hunt", "--until", "2026-01-01T00:00:00Z", "--reason", "they closed"];
+    case.zone.operate(&ended).expect(0);
+    case.zone.wait_for_state(&transfer, "purged");
+    let shown = case.zone.operate(&["show", &transfer]).expect(0).stdout;
+    assert!(shown.contains("cancelled") && shown.contains("files of it MAY BE LEFT"), "{shown}");
+    assert_eq!(case.zone.show(&transfer)["remains"], "files");
+    assert!(!is_empty(&case.server.room().join(".sluse-incoming")) && !case.bag(&transfer).exists());
+    let work = case.zone.root().join("deliver/elsewhere");
+    case.zone.eventually("nothing is remembered", || is_empty(&work).then_some(()));
+    case.zone.operate(&["audit", "verify"]).expect(0);
+    case.zone.operate(&["register", "reconcile"]).expect(0);
+    // An auditor without our software sees the same in the log and in the register.
+    let folder = case.zone.folder.path();
+    let (log, register) = (folder.join("log.jsonl"), folder.join("register.json"));
+    let exported = case.zone.operate(&["register", "export", "--format", "json"]).expect(0);
+    fs::write(&register, &exported.stdout).unwrap();
+    case.zone.operate(&["audit", "export", text(&log)]).expect(0);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/audit/check.py");
+    let check = || {
+        let signers = case.zone.signers();
+        let words: &[&dyn AsRef<std::ffi::OsStr>] =
+            &[&script, &"--signers", &signers, &"--zone", &"sluse", &"--log", &log, &"--register", &register];
+        program("python3", words, Path::new("/"), b"")
+    };
+    check().expect(0);
+    let mut other = exported.json();
+    other["records"][0]["outcome"]["remains"] = "bag".into();
+    fs::write(&register, other.to_string()).unwrap();
+    check().expect(1);
+}
+
+#[test]
+fn what_comes_while_a_target_hangs_ends_the_attempt_at_once() {
+    let case = Case::new(OPENSSH);
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut courier = Courier::start(&case.zone, "hunt", &case.server.configuration(port, "host_key", ""));
+    let transfer = case.send();
+    let ended = |ended: &dyn Fn()| {
+        let (connection, _) = silent.accept().unwrap();
+        ended();
+        case.zone.eventually("the courier lets go of its target", || {
+            let mut gone = &connection;
+            connection.set_nonblocking(true).unwrap();
+            match std::io::Read::read(&mut gone, &mut [0; 1000]) {
+                Ok(0) => Some(()),
+                // Its own greeting comes first.
+                Ok(_) => None,
+                Err(error) => (error.kind() != std::io::ErrorKind::WouldBlock).then_some(()),
+            }
+        });
+    };
+    ended(&|| drop(case.zone.operate(&["agreement", "suspend", "lab", "--reason", "REK asks"]).expect(0)));
+    case.zone.operate(&["agreement", "resume", "lab", "--reason", "REK is content"]).expect(0);
+    ended(&|| drop(case.zone.operate(&["cancel", &transfer, "--reason", "not needed"]).expect(0)));
+    // Neither came to its end by itself.
+    let told = || (case.zone.log().matches("a delivery was ended").count() == 2).then_some(());
+    case.zone.eventually("both were ended", told);
+    courier.kill();
+    let _courier = case.courier();
+    case.zone.wait_for_state(&transfer, "cancelled");
+    assert!(is_empty(&case.server.room()));
 }

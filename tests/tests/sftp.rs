@@ -417,7 +417,24 @@ fn a_client_that_says_nothing_or_nonsense_is_hung_up_on_and_others_are_served() 
         let _ = stream.read_to_end(&mut answer);
         assert!(answer.is_empty() || answer.starts_with(b"SSH-2.0-Sluse\r\n"));
     }
-    let silent: Vec<_> = (0..15).map(|_| std::net::TcpStream::connect(place.inbox.address).unwrap()).collect();
+    // More than may be served.
+    let silent: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(place.inbox.address).unwrap()).collect();
     place.inbox.sftp("pwd").expect(0);
     drop(silent);
+}
+
+#[test]
+fn an_account_has_as_many_connections_as_it_is_given() {
+    let mut place = Place::quiet(&format!("{RENAME}\nconnections = 1"), ED25519);
+    place.gateway.run_intake();
+    place.inbox.wait(&place.gateway);
+    let mut first = place.inbox.session();
+    let logged_in = || place.gateway.log().contains("logged in").then_some(());
+    place.gateway.eventually("a client has logged in", logged_in);
+    assert_ne!(place.inbox.sftp("pwd").code, 0);
+    assert!(place.gateway.log().contains("too many connections of this account"), "{}", place.gateway.log());
+    // It ends when nobody can write to it any more.
+    drop(first.stdin.take());
+    first.wait().unwrap();
+    place.gateway.eventually("its place is free", || (place.inbox.sftp("pwd").code == 0).then_some(()));
 }

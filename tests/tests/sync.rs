@@ -2,7 +2,7 @@
 
 use sluse_protocol::digest::ChunkDigest;
 use sluse_protocol::sync::pieces::Cutter;
-use sluse_tests::command::{Ended, run, sluse};
+use sluse_tests::command::{Ended, program, run, sluse};
 use sluse_tests::data;
 use sluse_tests::outbox::Outbox;
 use sluse_tests::proxy::Proxy;
@@ -112,6 +112,20 @@ fn twelve_versions_stand_in_the_room_as_each_of_them_was() {
     for (transfer, kept) in &sent {
         stands(&zone, transfer, kept);
     }
+    // So says a tool that is not ours, of each of them.
+    let python = std::env::var("SLUSE_PYTHON").expect("tests/run makes a Python with bagit and rocrate, and names it");
+    let validate = |transfer: &str| {
+        program(&python, &[&"-m", &"bagit", &"--validate", &bag(&zone, transfer)], zone.folder.path(), b"")
+    };
+    for (transfer, _) in &sent {
+        validate(transfer).expect(0);
+    }
+    let table = bag(&zone, &sent[3].0).join("data/forms/labs.csv");
+    let bytes = fs::read(&table).unwrap();
+    change_one_row(&table, 99);
+    assert_ne!(validate(&sent[3].0).code, 0, "it sees a changed row");
+    fs::write(&table, bytes).unwrap();
+    validate(&sent[3].0).expect(0);
     let changes = fs::read_to_string(bag(&zone, &sent[11].0).join("changes.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = changes.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["from"], sent[10].0.as_str());
@@ -312,6 +326,15 @@ fn versions_that_are_not_kept_leave_the_room_and_break_no_other() {
     }
     stands(&zone, &sent[3], &tree);
     assert_eq!(fs::read_to_string(room.join("current")).unwrap().trim_end(), sent[3]);
+    // Who asks for one that is gone is told so, and when it went.
+    zone.eventually("it is told that they were removed", || {
+        sent[..2].iter().all(|transfer| zone.show(transfer)["removed"].is_string()).then_some(())
+    });
+    let shown = |transfer: &str| zone.operate(&["show", transfer]).expect(0).stdout;
+    let line =
+        format!("edc/{}, removed from the room at {}", sent[0], zone.show(&sent[0])["removed"].as_str().unwrap());
+    assert!(shown(&sent[0]).contains(&line), "{}", shown(&sent[0]));
+    assert!(shown(&sent[3]).contains("in the room's folder") && zone.show(&sent[3])["removed"].is_null());
     let incoming = zone.room().join(".sluse-incoming");
     zone.eventually("nothing is left of them", || fs::read_dir(&incoming).unwrap().next().is_none().then_some(()));
     zone.operate(&["audit", "verify"]).expect(0);

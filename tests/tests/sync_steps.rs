@@ -1,5 +1,5 @@
-//! Each step by which a version of a dataset that is kept in sync becomes one, cut off and failed: in `inspect`, which puts it together, in
-//! `deliver`, which places it and names it the current one, and in the source's `sluse send --sync`. Afterwards each version stands in the room as
+//! Each step by which a version of a dataset that is kept in sync becomes one, cut off and failed: in `receive`, which takes the difference,
+//! in `control`, which decides of it, in `inspect`, which puts it together, in `deliver`, which places it and names it the current one, and in the source's `sluse send --sync`. Afterwards each version stands in the room as
 //! it was sent, once, and travelled as its difference. Needs root, to trace roles.
 
 use sluse_tests::command::run;
@@ -68,6 +68,7 @@ impl Kept {
 
     /// Each version stands in the room as it was, and nothing else does.
     fn all_stand(&self) {
+        self.zone.wait_for_roles();
         let room = self.zone.room().join("edc");
         for (transfer, bytes) in &self.sent {
             assert!(fs::read(room.join(transfer).join("data/labs.csv")).unwrap() == *bytes, "{transfer}");
@@ -77,6 +78,9 @@ impl Kept {
         assert_eq!(listed, self.sent.len());
         let incoming = self.zone.room().join(".sluse-incoming");
         assert_eq!(fs::read_dir(incoming).unwrap().count(), 0, "no half bag is left");
+        let listed = self.zone.operate(&["transfers", "--json"]).expect(0).json();
+        let listed = listed["transfers"].as_array().or_else(|| listed.as_array()).unwrap();
+        assert_eq!(listed.len(), self.sent.len(), "each version came as one transfer: {listed:?}");
         self.zone.operate(&["audit", "verify"]).expect(0);
     }
 
@@ -115,8 +119,25 @@ impl Kept {
     }
 }
 
+const RECEIVE: &[&str] = &["rename", "fdatasync", "fsync"];
+const CONTROL: &[&str] = &["pwrite64", "rename"];
 const INSPECT: &[&str] = &["rename", "fsync", "unlinkat"];
 const DELIVER: &[&str] = &["renameat", "fsync"];
+
+#[test]
+fn receive_is_killed_before_each_step_of_taking_a_difference() {
+    Kept::start().sweep("receive", RECEIVE, Fault::Death);
+}
+
+#[test]
+fn each_step_of_taking_a_difference_fails() {
+    Kept::start().sweep("receive", RECEIVE, Fault::Error);
+}
+
+#[test]
+fn control_is_killed_before_each_step_of_deciding_of_a_version() {
+    Kept::start().sweep("control", CONTROL, Fault::Death);
+}
 
 #[test]
 fn inspect_is_killed_before_each_step_of_putting_a_version_together() {

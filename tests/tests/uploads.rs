@@ -1,6 +1,6 @@
 //! Uploads by HTTPS: what tuspy and curl bring arrives in the room, once, whoever is killed or full meanwhile.
 
-use sluse_tests::command::{Ended, program};
+use sluse_tests::command::{Ended, program, run, sluse};
 use sluse_tests::small_disk::SmallDisk;
 use sluse_tests::source::Source;
 use sluse_tests::trace::{Fault, Trace};
@@ -9,6 +9,7 @@ use sluse_tests::zone::{Zone, text};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 const BYTES: &str = "Content-Type: application/offset+octet-stream";
 
@@ -245,6 +246,61 @@ fn bytes_that_are_not_those_of_the_checksum_do_not_count() {
 }
 
 #[test]
+fn what_waits_for_a_word_or_cannot_be_read_is_told_until_somebody_saw_to_it() {
+    let (zone, source) = zone();
+    let mut uploads = Uploads::new(&zone, &source, "never");
+    let ask = |uploads: &Uploads, words: &[&str]| {
+        let config = uploads.gateway.config();
+        run(sluse(&[&["gateway", "--status", "--config", text(&config)], words].concat()))
+    };
+    assert!(ask(&uploads, &[]).expect(6).stdout.contains("never ran"));
+    uploads.gateway.run_intake();
+    let address = begin(&uploads, IN_NIGHTLY, 3);
+    assert_eq!(status(&bring(&uploads, &address, 0, b"abc")), 204);
+    let damaged = begin(&uploads, A_BIN, 3);
+    let before: Vec<_> = parcels(&uploads);
+    assert_eq!(status(&bring(&uploads, &damaged, 0, b"abc")), 204);
+    // As if nothing had come for two days, and a disk had failed.
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    for path in &before {
+        fs::File::options().append(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+    let broken = parcels(&uploads).into_iter().find(|path| !before.contains(path)).unwrap();
+    let mut bytes = fs::read(&broken).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&broken, bytes).unwrap();
+    uploads.gateway.run_forward();
+    let problems = |uploads: &Uploads| {
+        let told = ask(uploads, &["--json"]);
+        (told.code != 6).then(|| (told.code, told.json()))
+    };
+    let (code, told) = uploads.gateway.eventually("it is told", || problems(&uploads).filter(|told| told.0 == 70));
+    let (late, stays) = (&told["status"]["late"][0], &told["status"]["stay"][0]);
+    assert_eq!((code, &told["runs"], &told["status"]["late_datasets"]), (70, &true.into(), &1.into()), "{told}");
+    assert_eq!((&late["flow"], &late["files"], &late["bytes"]), (&"ct".into(), &1.into(), &3.into()), "{told}");
+    assert_eq!((stays["parcel"].as_str(), &stays["why"]), (name(&broken), &"unreadable".into()), "{told}");
+    let lines = ask(&uploads, &[]).expect(70).stdout;
+    assert!(lines.contains("1 datasets wait for a word") && lines.contains("cannot be read"), "{lines}");
+    assert!(!lines.contains("nightly") && !lines.contains("a.csv"), "{lines}");
+    let logged = || uploads.gateway.log().contains("wait for a word that they are complete").then_some(());
+    uploads.gateway.eventually("the log has it", logged);
+    fs::remove_file(&broken).unwrap();
+    assert_eq!(status(&uploads.curl(&["-X", "POST"], "/datasets/nightly/complete")), 204);
+    uploads.gateway.wait_for_delivered(1);
+    uploads.gateway.eventually("all is well", || problems(&uploads).filter(|told| told.0 == 0));
+    uploads.gateway.wait_until_empty();
+}
+
+/// The parcels that arrived.
+fn parcels(uploads: &Uploads) -> Vec<PathBuf> {
+    fs::read_dir(uploads.gateway.spool().join("arrived")).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn name(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
+}
+
+#[test]
 fn a_full_spool_is_told_to_the_client_and_heals_when_there_is_room() {
     let (zone, source) = zone();
     let mut uploads = Uploads::new(&zone, &source, "never");
@@ -300,10 +356,24 @@ fn strangers_are_turned_away_and_nobody_sees_what_is_anothers() {
 }
 
 #[test]
+fn who_opens_connections_and_says_nothing_keeps_nobody_out() {
+    let (zone, source) = zone();
+    let mut uploads = Uploads::new(&zone, &source, "never");
+    uploads.gateway.configure(|config| config.replace("idle = \"5s\"", "idle = \"5s\"\nconnections = 8"));
+    uploads.gateway.run_intake();
+    let silent: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(uploads.https).unwrap()).collect();
+    let address = begin(&uploads, A_CSV, 3);
+    assert_eq!(status(&bring(&uploads, &address, 0, b"abc")), 204);
+    let hung_up_on = || uploads.gateway.log().contains("hung up on one").then_some(());
+    uploads.gateway.eventually("it is told", hung_up_on);
+    drop(silent);
+}
+
+#[test]
 fn requests_that_cannot_be_taken_are_told_why() {
     let (zone, source) = zone();
     let mut uploads = Uploads::new(&zone, &source, "never");
-    uploads.gateway.configure(|config| config.replace("idle = \"5s\"", "idle = \"1s\"\nmax_bytes = 100\nuploads = 2"));
+    uploads.gateway.configure(|config| config.replace("idle = \"5s\"", "idle = \"1s\"\nmax_bytes = 100\nuploads = 4"));
     uploads.gateway.run_intake();
     let post = |words: &[&str]| status(&uploads.curl(&[&["-X", "POST"], words].concat(), "/uploads"));
     let outside = "Upload-Metadata: filename Li4vYS5jc3Y=";
@@ -341,7 +411,10 @@ fn requests_that_cannot_be_taken_are_told_why() {
     assert_eq!(status(&told), 408, "{told:?}");
     assert_eq!(offset(&uploads, &address).as_deref(), Some("3"));
     begin(&uploads, "Upload-Metadata: filename Yg==", 10);
-    assert_eq!(post(&["-H", "Upload-Metadata: filename Yw==", "-H", "Upload-Length: 10"]), 503);
+    let third = ["-H", "Upload-Metadata: filename Yw==", "-H", "Upload-Length: 10"];
+    assert_eq!(post(&third), 503, "half of what there is");
+    let others = uploads.curl_as(OTHER_TOKEN, &[&["-X", "POST"], &third[..]].concat(), "/uploads");
+    assert_eq!(status(&others), 201, "who has another account does not feel that");
     let plain = uploads.gateway.config();
     uploads.gateway.configure(|config| {
         config

@@ -134,7 +134,7 @@ impl Command {
             Command::Enroll(args) => args.run(out),
             Command::Send(args) => args.run(out),
             Command::Watch(args) => args.run(out),
-            Command::Gateway(args) => args.run(),
+            Command::Gateway(args) => args.run(out),
             Command::Status(args) => args.run(out),
             Command::Receipt(args) => args.run(out),
             Command::Bag(args) => args.run(out),

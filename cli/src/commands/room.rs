@@ -95,6 +95,8 @@ enum Names {
     WindowsMap,
     /// Any name that Linux holds: for rooms without Windows desktops
     Posix,
+    /// For rooms at TSD: offers with names that its file API would change are refused
+    TsdRefuse,
 }
 
 impl From<Names> for NameRule {
@@ -103,6 +105,7 @@ impl From<Names> for NameRule {
             Names::WindowsRefuse => NameRule::WindowsRefuse,
             Names::WindowsMap => NameRule::WindowsMap,
             Names::Posix => NameRule::Posix,
+            Names::TsdRefuse => NameRule::TsdRefuse,
         }
     }
 }
@@ -245,6 +248,7 @@ fn list(operator: &Operator, out: &Output) -> Ended {
         NameRule::WindowsRefuse => "windows-refuse",
         NameRule::WindowsMap => "windows-map",
         NameRule::Posix => "posix",
+        NameRule::TsdRefuse => "tsd-refuse",
     };
     let row = |room: RoomInfo| {
         let key = room.key.and_then(|key| PublicKey::from_openssh(&key).ok());

@@ -85,6 +85,7 @@ impl Args {
             agreement: self.agreement,
             dataset: self.dataset,
             again: if self.again { Again::Ended } else { Again::Never },
+            apart: None,
             sync: self.sync,
             wait: match self.wait {
                 Until::Received => Wait::Received,

@@ -5,7 +5,7 @@ use crate::operator::{Operator, unexpected};
 use crate::output::{Output, bytes};
 use crate::zone_folder::ZoneFolder;
 use serde::Serialize;
-use sluse_protocol::courier::{NotKept, Stored, Verified};
+use sluse_protocol::courier::{NotKept, Remains, Stored, Verified};
 use sluse_protocol::finding::Finding;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::operator::{OperatorReply, OperatorRequest, ReviewInfo, TransferDetails};
@@ -85,11 +85,18 @@ fn print(out: &Output, shown: &Shown) {
         out.line(format!("review     {}", told(review)));
     }
     if let Some(bag) = &details.bag {
-        let place = if details.stored.is_some() { "elsewhere" } else { "in the room's folder" };
+        let place = match (&details.stored, details.removed) {
+            (_, Some(time)) => format!("removed from the room at {time}: newer versions stand there"),
+            (Some(_), None) => "elsewhere".to_owned(),
+            (None, None) => "in the room's folder".to_owned(),
+        };
         out.line(format!("bag        {bag}, {place}"));
     }
     if let Some(stored) = &details.stored {
         out.line(format!("stored     {}", of_stored(stored)));
+    }
+    if let Some(remains) = details.remains {
+        out.line(format!("remains    {}", of_remains(remains, info.room.as_str())));
     }
     if let Some(time) = details.purge_after {
         out.line(format!("purge      after {time}"));
@@ -140,6 +147,10 @@ fn of_stored(stored: &Stored) -> String {
     let verified = match stored.verified {
         Verified::ReadBack => "every file was read back",
         Verified::Sizes => "NOT READ BACK: the target says that each file has its length",
+        Verified::Receipt => "not read back: that zone has signed that it stands there",
+        Verified::PieceDigests => {
+            "NOT READ BACK: the target told the digest of each piece as it came, and says that each file has its length"
+        }
     };
     let kept = |what: &NotKept| match what {
         NotKept::EmptyFolders => "empty folders",
@@ -148,7 +159,19 @@ fn of_stored(stored: &Stored) -> String {
     };
     let not_kept: Vec<&str> = stored.not_kept.iter().map(kept).collect();
     let lost = if not_kept.is_empty() { String::new() } else { format!("; not kept: {}", not_kept.join(", ")) };
-    format!("by {}; {verified}{lost}", stored.by)
+    let there = stored.zone.as_ref().map_or(String::new(), |there| {
+        format!("; zone {}, room {}, transfer {}, {}", there.zone, there.room, there.transfer, there.time)
+    });
+    format!("by {}; {verified}{there}{lost}", stored.by)
+}
+
+/// What may be left of a delivery that was given up, in a line.
+fn of_remains(remains: Remains, room: &str) -> String {
+    let what = match remains {
+        Remains::Files => "files of it MAY BE LEFT, not as a bag",
+        Remains::Bag => "the whole bag MAY STAND THERE, visible",
+    };
+    format!("room {room} could not be reached when the delivery was taken back: {what}")
 }
 
 /// What of a dataset is released, in a line.

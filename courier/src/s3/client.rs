@@ -1,23 +1,19 @@
 //! Asks an S3-compatible store. Each request has a deadline, each answer a bound.
 
-use super::sign::{Request, Signer, encode, sha256};
+use super::sign::{Request, Signer, sha256};
 use super::xml;
+use crate::http::{agent, encode, why};
 use crate::leash::Leash;
 use crate::settings::S3;
 use crate::target::{Told, Trouble};
 use sluse_host::{clock, files};
 use sluse_protocol::courier::STEP_BYTES;
 use std::sync::Arc;
-use std::time::Duration;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, http};
 use zeroize::Zeroizing;
 
-/// How long a connection may take.
-const CONNECTING: Duration = Duration::from_secs(20);
-
-/// How long a request, or an answer, of a part's bytes may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Who is asked, in messages.
+const STORE: &str = "the store";
 
 /// Bytes of the longest list that is read.
 const MAX_ANSWER: u64 = 8 * 1024 * 1024;
@@ -59,34 +55,11 @@ impl Client {
     /// # Errors
     /// When they cannot be read.
     pub fn new(way: &S3, leash: Arc<Leash>) -> Told<Self> {
-        let unread = |what: &str, error: std::io::Error| Trouble::new(format!("{what} cannot be read: {error}"));
-        let secret = files::read_private(&way.secret_key).map_err(|error| unread("the secret key", error))?;
+        let unread = |error| Trouble::new(format!("the secret key cannot be read: {error}"));
+        let secret = files::read_private(&way.secret_key).map_err(unread)?;
         let secret_key = Zeroizing::new(String::from_utf8_lossy(&secret).trim().to_owned());
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None)
-            .timeout_connect(Some(CONNECTING))
-            .timeout_send_request(Some(PATIENCE))
-            .timeout_send_body(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_recv_body(Some(PATIENCE));
-        if let Some(authority) = &way.authority {
-            let pem = files::read_bounded(authority, 1024 * 1024).map_err(|error| unread("the authority", error))?;
-            let roots = parse_pem(&pem).filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            });
-            let roots: Vec<Certificate<'static>> = roots.collect();
-            if roots.is_empty() {
-                return Err(Trouble::new("the authority's file has no certificate"));
-            }
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots));
-            config = config.tls_config(tls.unversioned_rustls_crypto_provider(provider).build());
-        }
         let host = way.endpoint.split_once("://").map_or("", |(_, host)| host).to_owned();
-        Ok(Self { agent: config.build().into(), way: way.clone(), secret_key, host, leash })
+        Ok(Self { agent: agent(way.authority.as_deref())?, way: way.clone(), secret_key, host, leash })
     }
 
     fn ask(
@@ -127,7 +100,7 @@ impl Client {
             [] if method != "PUT" && method != "POST" => self.agent.run(request.body(()).map_err(unusable)?),
             body => self.agent.run(request.body(body).map_err(unusable)?),
         };
-        read(answer.map_err(|error| Trouble::new(why(&error)))?)
+        read(answer.map_err(|error| Trouble::new(why(&error, STORE)))?)
     }
 
     /// The bytes of what has that key; none if nothing has.
@@ -288,23 +261,8 @@ fn read(mut answer: http::Response<ureq::Body>) -> Told<Answer> {
     let (length, etag) = (header("content-length").and_then(|text| text.parse().ok()), header("etag"));
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
-    let body = body.map_err(|error| Trouble::new(why(&error)))?;
+    let body = body.map_err(|error| Trouble::new(why(&error, STORE)))?;
     Ok(Answer { status, length, etag, body })
-}
-
-/// Why there is no answer.
-fn why(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Timeout(_) => "the store does not answer in time".into(),
-        ureq::Error::HostNotFound => "the store's name is not known here".into(),
-        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => "the store's certificate is not good by the authority".into(),
-        // rustls' words are in there, which name no file.
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            "the store's certificate is not good by the authority".into()
-        }
-        ureq::Error::Io(_) | ureq::Error::ConnectionFailed => "the store cannot be reached, or hung up".into(),
-        _ => "the store does not speak HTTP as it should".into(),
-    }
 }
 
 fn odd() -> Trouble {

@@ -66,16 +66,6 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
-/// A text as it stands in a path or query: all but letters, digits and `-._~` in percent signs; slashes where they divide.
-pub fn encode(text: &str, slashes: bool) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (slashes && byte == b'/');
-        if plain { encoded.push(char::from(byte)) } else { encoded.push_str(&format!("%{byte:02X}")) }
-    }
-    encoded
-}
-
 fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
 }
@@ -87,6 +77,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::encode;
 
     #[test]
     fn a_signature_is_the_one_of_an_independent_signer() {

@@ -154,6 +154,8 @@ impl Target for Room {
             Some(there) if there.is_folder() => true,
             Some(_) => return Err(Trouble::new("something that is no folder stands under the bag's name")),
         };
+        // Of what was sent over another connection it is not known.
+        self.sets = !self.visible;
         if !self.visible {
             let above = format!("{}/{INCOMING}", self.folder);
             self.own_folder(&above, 0o700)?;

@@ -10,6 +10,7 @@ use super::shared::Control;
 use super::store::agreements::Stored;
 use super::store::transfers::{self, Transfer};
 use super::store::{Who, agreements, archives, transition};
+use super::withdrawals;
 use super::work::Task;
 use crate::pulse;
 use serde_json::json;
@@ -47,6 +48,7 @@ pub fn tick(control: &Control) -> Result<(), Failure> {
     control.progress.flush(&control.store)?;
     control.work.take_back_lost(control.store.now());
     expire(control)?;
+    withdrawals::ask_of_ended_rooms(control)?;
     escalate(control)?;
     endings::tell(control)?;
     acknowledgements::report_missing(control)?;

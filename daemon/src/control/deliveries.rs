@@ -3,14 +3,13 @@
 use super::documents::Which;
 use super::failure::{Failure, refuse};
 use super::live::LinkId;
-use super::operators::digest;
 use super::parts;
 use super::shared::Control;
-use super::store::transfers::Withdrawal;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, agreements, archives, receipts, rooms, to_json, transition};
+use super::store::{Who, agreements, archives, receipts, to_json, transition};
 use super::syncs::changes;
-use super::work::{Choice, Task};
+use super::withdrawals;
+use super::work::Task;
 use serde_json::json;
 use sluse_protocol::agreement::Delivery;
 use sluse_protocol::courier::Stored;
@@ -19,7 +18,7 @@ use sluse_protocol::ids::TransferId;
 use sluse_protocol::path::DataPath;
 use sluse_protocol::receipt::ReceiptKind;
 use sluse_protocol::refusal::{Code, Refusal};
-use sluse_protocol::roles::{DeliverOutcome, DeliverReply, FaultCause, WithdrawOutcome};
+use sluse_protocol::roles::{DeliverOutcome, FaultCause};
 use sluse_protocol::sync::CHANGES;
 use sluse_protocol::transfer::{Event, State};
 
@@ -132,6 +131,11 @@ pub fn delivered(
             control.work.failed(link, task, FaultCause::BadGrant, &reason, control.store.now());
             return Ok(None);
         }
+        DeliverOutcome::Stopped => {
+            control.work.put_back(link, &task);
+            control.store.wake.bump();
+            return Ok(None);
+        }
         DeliverOutcome::Integrity { reason } => fail(control, id, &reason).map(|()| None),
         DeliverOutcome::Visible { bag, tagmanifest, stored } => {
             visible(control, id, (&bag, &tagmanifest), stored.as_ref()).map(Some)
@@ -180,6 +184,7 @@ fn visible(
                 archives::insert(write, id)?;
             }
             transfers::set_reason(write, id, None)?;
+            withdrawals::too_late(write, id)?;
             let mut details = json!({"tagmanifest": tagmanifest});
             if let Some(stored) = stored {
                 details["stored"] = json!(stored);
@@ -189,81 +194,4 @@ fn visible(
         receipts::find(&write.sql, id, ReceiptKind::Delivered)?
             .ok_or_else(|| Failure::broken(format!("transfer {id} has no delivered receipt")))
     })
-}
-
-/// Has a delivery taken back that was begun and hangs: in a full room, or under an agreement that was suspended since. `deliver` removes
-/// what it wrote under a temporary name, and then the transfer is cancelled.
-///
-/// # Errors
-/// While somebody works on it: it ends by itself then, or fails.
-pub fn withdraw(control: &Control, who: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
-    let by = match who {
-        Who::Operator(name) => name.clone(),
-        other => other.to_string(),
-    };
-    let asked = control.work.unless_in_hands(&Task::Deliver(id.clone()), || {
-        control.store.write(|write| {
-            if transfers::get(&write.sql, id)?.state != State::Delivering {
-                return refuse(Code::WrongState, "the transfer is not being delivered any more");
-            }
-            let withdrawal = Withdrawal { by, reason: reason.to_owned() };
-            transfers::set_withdrawal(write, id, Some(&withdrawal))?;
-            write.record(who, "withdrawal-asked", Some(id), json!({"reason_sha256": digest(reason)})).map(drop)
-        })
-    });
-    asked.unwrap_or_else(|| {
-        let refusal = Refusal::new(Code::WrongState, "it is being delivered at this moment");
-        Err(refusal.hint("It ends by itself or fails: try again when `sluse health` says that it failed.").into())
-    })
-}
-
-/// The delivery that is to be taken back now, if there is one.
-///
-/// # Errors
-/// When the database fails.
-pub fn find_withdrawn(control: &Control, choice: &Choice<'_>) -> Result<Option<(Task, DeliverReply)>, Failure> {
-    control.store.read(|sql| {
-        let begun = transfers::all_in(sql, &[State::Delivering])?;
-        let free = |it: &Transfer| it.withdrawal.is_some() && choice.allows(&Task::Withdraw(it.id.clone()), 0);
-        let Some(transfer) = begun.into_iter().find(free) else { return Ok(None) };
-        let room = rooms::find(sql, &transfer.room)?
-            .ok_or_else(|| Failure::broken(format!("the room of transfer {} is not there", transfer.id)))?;
-        let (task, room_folder, dataset) = (Task::Withdraw(transfer.id.clone()), room.folder, transfer.dataset);
-        let elsewhere = room.elsewhere.map(|_| room.name);
-        Ok(Some((task, DeliverReply::Withdraw { transfer: transfer.id, room_folder, dataset, elsewhere })))
-    })
-}
-
-/// Taking a delivery back ended.
-///
-/// # Errors
-/// When that connection was not told to, or the database fails.
-pub fn withdrawn(control: &Control, link: LinkId, id: &TransferId, outcome: &WithdrawOutcome) -> Result<(), Failure> {
-    let task = Task::Withdraw(id.clone());
-    if !control.work.has(link, &task) {
-        return refuse(Code::WrongState, format!("nobody asked for the delivery of {id} to be taken back"));
-    }
-    let failed = |reason: &str| {
-        control.work.failed(link, task.clone(), FaultCause::Retrying, reason, control.store.now());
-    };
-    if let WithdrawOutcome::Fault { reason } = outcome {
-        failed(reason);
-        return Ok(());
-    }
-    let noted = control.store.write(|write| {
-        let Some(Withdrawal { by, reason }) = transfers::get(&write.sql, id)?.withdrawal else { return Ok(()) };
-        transfers::set_withdrawal(write, id, None)?;
-        if *outcome == WithdrawOutcome::Visible {
-            // It was disclosed: it comes to its end as such.
-            return write.record(&Who::Deliver, "withdrawal-too-late", Some(id), json!({})).map(drop);
-        }
-        let details = json!({"reason_sha256": digest(&reason)});
-        transfers::set_reason(write, id, Some(&Refusal::new(Code::Cancelled, reason)))?;
-        transition::apply(write, id, Event::Cancel, &Who::Operator(by), details).map(drop)
-    });
-    match &noted {
-        Ok(()) => control.work.done(link, &task),
-        Err(failure) => failed(&failure.to_string()),
-    }
-    noted
 }

@@ -319,15 +319,15 @@ fn note_purged(control: &Control, id: &TransferId) -> Result<(), Failure> {
         control.store.forget_deleted()?;
         control.documents.remove(id, Which::Plan)?;
         control.documents.remove(id, Which::Changes)?;
-        if transfer.delivered.is_none() {
+        if !transfer.may_be_disclosed() {
             control.documents.remove(id, Which::Manifest)?;
         }
-        if transfer.delivered.is_none() || transfer.part.is_none() {
+        if !transfer.may_be_disclosed() || transfer.part.is_none() {
             // Of a release that was withdrawn, perhaps.
             control.documents.remove(id, Which::Part)?;
         }
         control.store.write(|write| {
-            if transfer.delivered.is_none() {
+            if !transfer.may_be_disclosed() {
                 transfers::clear_findings(write, id)?;
             }
             let mut details = json!({"identity": transfer.identity});

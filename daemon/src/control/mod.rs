@@ -58,6 +58,7 @@ mod tests;
 mod uploads;
 mod views;
 mod wake;
+mod withdrawals;
 mod work;
 
 use crate::{RoleError, outside};

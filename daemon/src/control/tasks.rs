@@ -2,22 +2,25 @@
 
 use super::acknowledgements;
 use super::archives;
-use super::deliveries::{self, PART_LIST, WHOLE_LIST};
+use super::deliveries::{PART_LIST, WHOLE_LIST};
 use super::failure::Failure;
 use super::live::LinkId;
 use super::releases;
 use super::shared::Control;
 use super::store::transfers::{self, Transfer};
-use super::store::{Who, Write, agreements, identities, transition};
+use super::store::{Who, Write, agreements, identities, rooms, transition};
 use super::syncs::{self, changes, keeping};
+use super::withdrawals;
 use super::work::{Choice, Task};
 use serde_json::json;
-use sluse_protocol::ids::{AgreementId, TransferId};
+use sluse_protocol::ids::{AgreementId, RoomName, TransferId};
 use sluse_protocol::limits::POLL_TIMEOUT;
+use sluse_protocol::policy;
 use sluse_protocol::roles::{DeliverReply, InspectReply};
 use sluse_protocol::sharing::{Size, Weights};
 use sluse_protocol::sync::CHANGES;
 use sluse_protocol::transfer::{Event, State};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// New identities are made when fewer than this are unused, …
@@ -109,11 +112,20 @@ fn next(
     task: fn(TransferId) -> Task,
     wanted: impl Fn(&Transfer) -> bool,
 ) -> Result<Option<Transfer>, Failure> {
-    let now = control.store.now();
     let allowed = |transfer: &Transfer| choice.allows(&task(transfer.id.clone()), transfer.totals.bytes);
-    let firsts = control.store.read(|sql| {
-        transfers::first_of_each_agreement(sql, states, now, |transfer| wanted(transfer) && allowed(transfer))
-    })?;
+    next_allowed(control, choice, states, task, |transfer| wanted(transfer) && allowed(transfer))
+}
+
+/// The same of those that are `allowed`.
+fn next_allowed(
+    control: &Control,
+    choice: &Choice<'_>,
+    states: &[State],
+    task: fn(TransferId) -> Task,
+    allowed: impl Fn(&Transfer) -> bool,
+) -> Result<Option<Transfer>, Failure> {
+    let now = control.store.now();
+    let firsts = control.store.read(|sql| transfers::first_of_each_agreement(sql, states, now, &allowed))?;
     let kind = firsts.first().map(|transfer| task(transfer.id.clone()).as_str());
     Ok(kind.and_then(|kind| choice.next(kind, firsts)))
 }
@@ -131,8 +143,8 @@ fn take_over(control: &Control, choice: &Choice<'_>) -> Found {
 
 fn wrap(control: &Control, choice: &Choice<'_>) -> Found {
     let ours = Some(control.deliver_recipient.as_str());
-    let suspended = suspended(control)?;
-    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !is_withheld(transfer, &suspended);
+    let standing = Standing::now(control)?;
+    let unwrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() != ours && !standing.withhold(transfer);
     let states = [State::Released, State::Delivering];
     let Some(transfer) = next(control, choice, &states, Task::Wrap, unwrapped)? else { return Ok(None) };
     let granted = control.store.write(|write| granted(control, write, &transfer.id))?;
@@ -161,22 +173,48 @@ fn granted(
         },
         State::Delivering
             if transfer.withdrawal.is_none()
-                && agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none() => {}
+                && agreements::get(&write.sql, &transfer.agreement)?.suspended.is_none()
+                && rooms::find(&write.sql, &transfer.room)?
+                    .is_none_or(|room| policy::check_until(&room, write.now).is_ok()) => {}
         _ => return Ok(None),
     }
     let (grant, signature) = releases::grant(control, &write.sql, &transfer, write.now)?;
     Ok(Some((transfer, grant, signature)))
 }
 
-fn suspended(control: &Control) -> Result<Vec<AgreementId>, Failure> {
-    let all = control.store.read(agreements::all)?;
-    Ok(all.into_iter().filter(|stored| stored.suspended.is_some()).map(|stored| stored.agreement.id).collect())
+/// Which rooms are elsewhere, and what keeps deliveries that were begun and interrupted from going on.
+struct Standing {
+    suspended: BTreeSet<AgreementId>,
+    elsewhere: BTreeSet<RoomName>,
+    /// Rooms elsewhere that are not reached any more.
+    ended: BTreeSet<RoomName>,
 }
 
-/// Whether a delivery that was begun and interrupted waits until its agreement is resumed, or is taken back. It is not held: its
-/// bag may stand in the room already.
-fn is_withheld(transfer: &Transfer, suspended: &[AgreementId]) -> bool {
-    transfer.state == State::Delivering && (suspended.contains(&transfer.agreement) || transfer.withdrawal.is_some())
+impl Standing {
+    fn now(control: &Control) -> Result<Self, Failure> {
+        let now = control.store.now();
+        let (agreements, rooms) = control.store.read(|sql| Ok((agreements::all(sql)?, rooms::all(sql)?)))?;
+        let suspended = agreements.into_iter().filter(|stored| stored.suspended.is_some());
+        let elsewhere = rooms.iter().filter(|room| room.elsewhere.is_some());
+        let ended = rooms.iter().filter(|room| policy::check_until(room, now).is_err());
+        Ok(Self {
+            suspended: suspended.map(|stored| stored.agreement.id).collect(),
+            elsewhere: elsewhere.map(|room| room.name.clone()).collect(),
+            ended: ended.map(|room| room.name.clone()).collect(),
+        })
+    }
+
+    /// Whether a delivery is to end that is being made.
+    fn ends(&self, transfer: &Transfer) -> bool {
+        transfer.state == State::Delivering
+            && (transfer.withdrawal.is_some() || self.suspended.contains(&transfer.agreement))
+    }
+
+    /// Whether a delivery that was begun and interrupted waits: until its agreement is resumed or its room is reached again, or to be taken
+    /// back. It is not held: its bag may stand in the room already.
+    fn withhold(&self, transfer: &Transfer) -> bool {
+        self.ends(transfer) || transfer.state == State::Delivering && self.ended.contains(&transfer.room)
+    }
 }
 
 fn purge(control: &Control, choice: &Choice<'_>) -> Found {
@@ -226,15 +264,25 @@ fn inspect(control: &Control, choice: &Choice<'_>) -> Found {
 fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverReply, Vec<u8>)>, Failure> {
     let idle = || (DeliverReply::Idle, Vec::new());
     let Some(mut choice) = control.work.choose(link, control.store.now()) else { return Ok(Some(idle())) };
-    if let Some((task, reply)) = deliveries::find_withdrawn(control, &choice)? {
+    let standing = Standing::now(control)?;
+    for id in choice.deliveries() {
+        if standing.ends(&control.store.read(|sql| transfers::get(sql, &id))?) {
+            choice.stop(&id);
+            return Ok(Some((DeliverReply::Stop { transfer: id }, Vec::new())));
+        }
+    }
+    if let Some((task, reply)) = withdrawals::find(control, &choice)? {
         choice.give(task, Size::Small);
         return Ok(Some((reply, Vec::new())));
     }
     let ours = Some(control.deliver_recipient.as_str());
-    let suspended = suspended(control)?;
-    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !is_withheld(transfer, &suspended);
-    let states = [State::Delivering, State::Released];
-    if let Some(transfer) = next(control, &choice, &states, Task::Deliver, wrapped)? {
+    let wrapped = |transfer: &Transfer| transfer.wrapped_to.as_deref() == ours && !standing.withhold(transfer);
+    let may_begin = |transfer: &Transfer| {
+        let (task, bytes) = (Task::Deliver(transfer.id.clone()), transfer.totals.bytes);
+        choice.allows_delivery(&task, bytes, standing.elsewhere.get(&transfer.room))
+    };
+    let (states, allowed) = ([State::Delivering, State::Released], |it: &Transfer| wrapped(it) && may_begin(it));
+    if let Some(transfer) = next_allowed(control, &choice, &states, Task::Deliver, allowed)? {
         let begun = control.store.write(|write| {
             let Some((transfer, grant, signature)) = granted(control, write, &transfer.id)? else { return Ok(None) };
             if transfer.wrapped_to.as_deref() != ours {
@@ -251,13 +299,15 @@ fn find_for_deliver(control: &Control, link: LinkId) -> Result<Option<(DeliverRe
         // Held, or another now: looked at anew, with what is suspended now.
         let Some((grant, signature, identity)) = begun else { return Ok(None) };
         let weights = weights(control, &transfer);
-        choice.hand_out(Task::Deliver(transfer.id.clone()), &transfer, weights);
+        let room = standing.elsewhere.get(&transfer.room).cloned();
+        choice.hand_out_delivery(Task::Deliver(transfer.id.clone()), &transfer, weights, room);
         let mut documents = bag_documents(&transfer);
         if changes::has_list(control, &transfer)? {
             documents.push(CHANGES.to_owned());
         }
         let version = control.store.read(|sql| agreements::get(sql, &transfer.agreement))?.agreement.sync.is_some();
-        let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents, version };
+        let elsewhere = standing.elsewhere.contains(&transfer.room);
+        let task = DeliverReply::Deliver { transfer: transfer.id, grant, signature, documents, version, elsewhere };
         return Ok(Some((task, identity)));
     }
     let finders = [acknowledgements::find_due, keeping::find_due, archives::find_due];

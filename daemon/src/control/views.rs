@@ -77,6 +77,8 @@ pub fn details(
         part: transfer.part,
         bag: transfer.bag.clone(),
         stored: transfer.stored.clone(),
+        remains: transfer.remains,
+        removed: transfer.removed,
         purge_after: transfer.purge_after,
         retained: transfer.retained.clone(),
         reviews: reviews::seen_by(sql, transfer, viewer)?,

@@ -5,9 +5,9 @@
 
 use super::live::LinkId;
 use super::store::transfers::Transfer;
-use sluse_protocol::ids::{AgreementId, SourceName, TransferId};
+use sluse_protocol::ids::{AgreementId, RoomName, SourceName, TransferId};
 use sluse_protocol::roles::FaultCause;
-use sluse_protocol::sharing::{GroupShares, Size, Weights, may_begin};
+use sluse_protocol::sharing::{GroupShares, Size, Weights, may_begin, may_deliver};
 use sluse_protocol::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -134,8 +134,12 @@ struct Inner {
 struct Held {
     since: Timestamp,
     size: Size,
+    /// Of a delivery, its room where that is elsewhere.
+    elsewhere: Option<RoomName>,
     /// Whether its bag was signed.
     signed: bool,
+    /// Whether the role was told to end it.
+    stopped: bool,
 }
 
 /// What may be handed out to one connection now; the choice is made while no one else chooses.
@@ -189,6 +193,11 @@ impl Work {
         inner.restarts.remove(task);
     }
 
+    /// A task was ended by the role since we said so: it is in nobody's hands, and has not failed.
+    pub fn put_back(&self, link: LinkId, task: &Task) {
+        self.lock().drop_from(link, task);
+    }
+
     /// A task failed by our fault and is to be tried again. One that the connection does not have changes nothing.
     pub fn failed(&self, link: LinkId, task: Task, cause: FaultCause, reason: &str, now: Timestamp) {
         let mut inner = self.lock();
@@ -232,13 +241,6 @@ impl Work {
         (!begun).then(act)
     }
 
-    /// Does something while no task can be handed out; `None` when `task` is in somebody's hands.
-    pub fn unless_in_hands<T>(&self, task: &Task, act: impl FnOnce() -> T) -> Option<T> {
-        let inner = self.lock();
-        let in_hands = inner.in_hands.values().any(|tasks| tasks.contains_key(task));
-        (!in_hands).then(act)
-    }
-
     /// What failed and waits.
     pub fn troubles(&self) -> Vec<Trouble> {
         self.lock().troubles.values().cloned().collect()
@@ -275,11 +277,24 @@ impl Choice<'_> {
     /// where it takes a worker for long, one may be taken by something of this size. What is handed out begins at once: nothing
     /// that comes later finds the role's own queue before it.
     pub fn allows(&self, task: &Task, bytes: u64) -> bool {
+        let has_place = !task.is_long() || may_begin(Size::of(bytes), self.same(task).map(|held| held.size));
+        has_place && self.is_free(task)
+    }
+
+    /// The same for a delivery, by its room where that is elsewhere.
+    pub fn allows_delivery(&self, task: &Task, bytes: u64, elsewhere: Option<&RoomName>) -> bool {
+        let in_work: Vec<_> = self.same(task).map(|held| (held.size, held.elsewhere.clone())).collect();
+        may_deliver(Size::of(bytes), elsewhere, &in_work) && self.is_free(task)
+    }
+
+    /// What the connection has of the same kind.
+    fn same(&self, task: &Task) -> impl Iterator<Item = &Held> {
+        let (in_hands, kind) = (self.inner.in_hands.get(&self.link), task.as_str());
+        in_hands.into_iter().flatten().filter(move |(other, _)| other.as_str() == kind).map(|(_, held)| held)
+    }
+
+    fn is_free(&self, task: &Task) -> bool {
         let Some(in_hands) = self.inner.in_hands.get(&self.link) else { return false };
-        let same = in_hands.iter().filter(|(other, _)| other.as_str() == task.as_str());
-        if task.is_long() && !may_begin(Size::of(bytes), same.map(|(_, held)| held.size)) {
-            return false;
-        }
         // Reading archives has time: one after another, beside what is delivered.
         if matches!(task, Task::Check(_)) && in_hands.keys().any(|task| matches!(task, Task::Check(_))) {
             return false;
@@ -287,6 +302,26 @@ impl Choice<'_> {
         // A clock that was set back must not make a task wait for years.
         let waits = |next: Timestamp| self.now < next && next <= self.now.plus(LONGEST_WAIT);
         !in_hands.contains_key(task) && !self.inner.troubles.get(task).is_some_and(|trouble| waits(trouble.next))
+    }
+
+    /// Deliveries that the connection has, and was not told to end.
+    pub fn deliveries(&self) -> Vec<TransferId> {
+        let in_hands = self.inner.in_hands.get(&self.link).into_iter().flatten();
+        let running = in_hands.filter(|(_, held)| !held.stopped);
+        running.filter_map(|(task, _)| if let Task::Deliver(id) = task { Some(id.clone()) } else { None }).collect()
+    }
+
+    /// Notes that the connection is told to end a delivery.
+    pub fn stop(&mut self, transfer: &TransferId) {
+        let held = self.inner.in_hands.get_mut(&self.link);
+        if let Some(held) = held.and_then(|tasks| tasks.get_mut(&Task::Deliver(transfer.clone()))) {
+            held.stopped = true;
+        }
+    }
+
+    /// Whether a task is in anybody's hands.
+    pub fn is_in_hands(&self, task: &Task) -> bool {
+        self.inner.in_hands.values().any(|tasks| tasks.contains_key(task))
     }
 
     /// Whose turn it is: of the first transfer of each agreement, the one whose source, and of that whose agreement, had least of this
@@ -298,15 +333,29 @@ impl Choice<'_> {
 
     /// Hands out a task on a transfer; `weights` are those of its source and agreement.
     pub fn hand_out(mut self, task: Task, transfer: &Transfer, weights: Weights) {
-        let cost = transfer.totals.bytes.saturating_add(TASK_BYTES);
-        self.inner.shares.entry(task.as_str()).or_default().serve(&flow(transfer), cost, weights);
+        self.serve(&task, transfer, weights);
         self.give(task, Size::of(transfer.totals.bytes));
+    }
+
+    /// The same of a delivery, by its room where that is elsewhere.
+    pub fn hand_out_delivery(mut self, task: Task, transfer: &Transfer, weights: Weights, elsewhere: Option<RoomName>) {
+        self.serve(&task, transfer, weights);
+        self.hold(task, Size::of(transfer.totals.bytes), elsewhere);
     }
 
     /// Hands out a task that is about no transfer.
     pub fn give(&mut self, task: Task, size: Size) {
+        self.hold(task, size, None);
+    }
+
+    fn serve(&mut self, task: &Task, transfer: &Transfer, weights: Weights) {
+        let cost = transfer.totals.bytes.saturating_add(TASK_BYTES);
+        self.inner.shares.entry(task.as_str()).or_default().serve(&flow(transfer), cost, weights);
+    }
+
+    fn hold(&mut self, task: Task, size: Size, elsewhere: Option<RoomName>) {
         if let Some(tasks) = self.inner.in_hands.get_mut(&self.link) {
-            tasks.insert(task, Held { since: self.now, size, signed: false });
+            tasks.insert(task, Held { since: self.now, size, elsewhere, signed: false, stopped: false });
         }
     }
 }
@@ -400,6 +449,24 @@ mod tests {
         assert!(allows(4, 1 << 30) && !allows(4, 1 << 40), "two large ones at once are enough");
         let inspect = Task::Inspect(TransferId::new(at(0), [9; 5]));
         assert!(work.choose(link, at(0)).unwrap().allows(&inspect, 1 << 40), "each kind of task has its workers");
+    }
+
+    #[test]
+    fn deliveries_to_rooms_elsewhere_take_no_worker_of_rooms_here() {
+        let (live, work) = (Live::default(), Work::default());
+        let link = live.connect(Role::Deliver);
+        work.open(link);
+        let room = |name: &str| -> RoomName { name.parse().unwrap() };
+        let deliver = |number| Task::Deliver(TransferId::new(at(0), [number; 5]));
+        let allows =
+            |number, to: Option<&RoomName>| work.choose(link, at(0)).unwrap().allows_delivery(&deliver(number), 0, to);
+        for (number, to) in [(1, "one"), (2, "two"), (3, "three"), (4, "four")] {
+            assert!(allows(number, Some(&room(to))));
+            work.choose(link, at(0)).unwrap().hold(deliver(number), Size::Small, Some(room(to)));
+        }
+        assert!(!allows(5, Some(&room("five"))) && allows(5, None));
+        work.done(link, &deliver(2));
+        assert!(allows(5, Some(&room("five"))) && !allows(5, Some(&room("one"))));
     }
 
     #[test]

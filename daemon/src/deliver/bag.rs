@@ -1,6 +1,7 @@
 //! Writes one bag under its temporary name: the dataset, `control`'s documents, and the bag's own files. What it returns
 //! stands on the disk and was read back.
 
+use super::attempts::Attempt;
 use super::error::DeliverError;
 use super::part::{Chosen, ReleasedList};
 use super::payload::{Finished, Payload};
@@ -71,6 +72,7 @@ pub struct Composed {
 /// # Errors
 /// As [`compose`].
 pub fn write(
+    attempt: &Attempt,
     bag: &Place,
     grant: &GrantStatement,
     contents: Contents,
@@ -78,6 +80,7 @@ pub fn write(
 ) -> Result<Sha256, DeliverError> {
     let Contents { dataset, source_manifest, before } = contents;
     let payload = Payload::begin(bag, grant.room_names, recipient(grant)?, before)?;
+    let payload = attempt.watch(payload);
     let Composed { tags, tagmanifest } = compose(bag, grant, dataset, source_manifest, documents, payload)?;
     // Folders, times and the bag's own files; what was read back is on the disk already.
     nix::unistd::syncfs(bag).map_err(|errno| DeliverError::io("syncing the room")(errno.into()))?;

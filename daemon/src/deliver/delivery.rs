@@ -3,6 +3,7 @@
 //! The order: what a crash left under the temporary name is removed; the bag is written there, made durable and read back;
 //! one rename makes it visible; the folders of both names are synced. A bag that is visible already is only checked.
 
+use super::attempts::Attempt;
 use super::bag::{self, Contents, Documents};
 use super::current;
 use super::error::DeliverError;
@@ -33,11 +34,12 @@ pub struct Visible {
     pub tagmanifest: Sha256,
 }
 
-/// Delivers what `grant` releases from `sealed` into its room below `rooms`.
+/// Delivers what `grant` releases from `sealed` into its room below `rooms`, for as long as `attempt` goes on.
 ///
 /// # Errors
-/// When digests do not agree, or the room or the disk fails; then nothing of it is left in the room.
+/// When digests do not agree, the room or the disk fails, or the attempt was ended; then nothing of it is left in the room.
 pub fn deliver(
+    attempt: &Attempt,
     rooms: &Place,
     sealed: &Path,
     grant: &ReleaseGrant,
@@ -55,8 +57,8 @@ pub fn deliver(
         incoming.remove_if_empty(name);
         already_there(&target, granted, ours)?
     } else {
-        let written = write((&incoming, &target), sealed, granted, identity, documents);
-        let tagmanifest = match written {
+        let written = write(attempt, (&incoming, &target), sealed, granted, identity, documents);
+        let tagmanifest = match written.and_then(|written| attempt.goes_on().map(|()| written)) {
             Err(error) => {
                 give_up(&room, &incoming, granted);
                 return Err(error);
@@ -135,6 +137,7 @@ fn make_ours(incoming: &Place, name: &str) -> Result<Facts, DeliverError> {
 }
 
 fn write(
+    attempt: &Attempt,
     (incoming, target): (&Place, &Place),
     sealed: &Path,
     granted: &GrantStatement,
@@ -145,7 +148,7 @@ fn write(
     let source_manifest = open_manifest(sealed, granted, identity)?;
     let bag = incoming.make(granted.transfer.as_str(), 0o755).map_err(DeliverError::io("making the bag"))?;
     let before = files_before(target).map_err(DeliverError::io("the version before"))?;
-    match bag::write(&bag, granted, Contents { dataset, source_manifest, before }, documents) {
+    match bag::write(attempt, &bag, granted, Contents { dataset, source_manifest, before }, documents) {
         Err(DeliverError::Differs) => Err(who_differs(sealed, granted, identity)),
         other => other,
     }

@@ -16,6 +16,9 @@ pub enum DeliverError {
     /// What was read back from the room is not what the manifest says.
     #[error("what was read back from the room is not what was released")]
     Differs,
+    /// `control` had it ended.
+    #[error("the delivery was ended")]
+    Stopped,
     /// The link to `control` is lost.
     #[error(transparent)]
     Link(#[from] CallError),

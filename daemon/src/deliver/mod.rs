@@ -1,8 +1,9 @@
 //! The `deliver` role: faces the rooms. It listens on nothing, and opens only transfers whose identity was wrapped to its
 //! own key, with a grant that `control` signed.
 //!
-//! It asks `control` for work; [`delivery`] writes a dataset as a [`bag`] and makes it visible in one step, [`receipt`] lays
-//! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose. Bags that are archived it
+//! It asks `control` for work; [`delivery`] writes a dataset as a [`bag`] and makes it visible in one step, [`settling`] lays
+//! the *delivered* receipt beside it, and [`pending`] remembers what a crash between the two would lose. What is taken out of rooms again:
+//! [`removals`]. Bags that are archived it
 //! reads again when `control` says so: [`fixity`]. It looks whether rooms have acknowledged: [`acknowledgements`].
 
 use crate::RoleError;
@@ -18,20 +19,16 @@ use sluse_host::config::Zone;
 use sluse_host::files;
 use sluse_host::layout::{Layout, transfer_folder};
 use sluse_protocol::grant::ReleaseGrant;
-use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
+use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits;
-use sluse_protocol::receipt::ReceiptKind;
-use sluse_protocol::roles::{
-    AwaitedBag, CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, RemoveOutcome, Role,
-    WithdrawOutcome,
-};
+use sluse_protocol::roles::{AwaitedBag, CheckOutcome, DeliverOutcome, DeliverReply, DeliverRequest, FaultCause, Role};
 use sluse_protocol::sharing;
-use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 mod acknowledgements;
+mod attempts;
 mod bag;
 mod current;
 mod delivery;
@@ -49,12 +46,15 @@ mod pending;
 mod place;
 mod read_back;
 mod receipt;
+mod removals;
 mod sealed_file;
+mod settling;
 mod stored_once;
 mod tag_file;
 mod tags;
 
 use acknowledgements::Useless;
+use attempts::{Attempt, Attempts};
 use delivery::Visible;
 use elsewhere::Elsewhere;
 use error::DeliverError;
@@ -69,7 +69,7 @@ const QUEUED: usize = 1024;
 /// Archived bags that wait to be read again: `control` hands them out one at a time.
 const CHECKS: usize = 4;
 
-/// Looks at rooms, of which `control` hands out one at a time, and deliveries to be taken back, which wait.
+/// Looks at rooms, of which `control` hands out one at a time, versions to be removed, and deliveries to be taken back, which wait.
 const LOOKS: usize = 1024;
 
 /// What the role works with.
@@ -84,6 +84,7 @@ struct Deliver {
     /// The same of rooms elsewhere, which may take their time.
     settling_elsewhere: Mutex<()>,
     useless: Useless,
+    attempts: Attempts,
     link: Link<DeliverRequest, DeliverReply>,
 }
 
@@ -133,14 +134,28 @@ fn own_key(layout: &Layout) -> Result<Identity, RoleError> {
 fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
     let Held { key, signers, rooms, pending, elsewhere } = held;
     let link = Link::new(control).map_err(RoleError::io("the link to control"))?;
-    let (settling, settling_elsewhere, useless) = (Mutex::default(), Mutex::default(), Useless::default());
-    let deliver =
-        Deliver { zone, key, signers, rooms, pending, elsewhere, settling, settling_elsewhere, useless, link };
-    let deliver = Arc::new(deliver);
+    let (settling, settling_elsewhere) = (Mutex::default(), Mutex::default());
+    let (useless, attempts) = (Useless::default(), Attempts::default());
+    let deliver = Arc::new(Deliver {
+        zone,
+        key,
+        signers,
+        rooms,
+        pending,
+        elsewhere,
+        settling,
+        settling_elsewhere,
+        useless,
+        attempts,
+        link,
+    });
     let recipient = deliver.key.to_public().to_string();
     deliver.link.tell(&DeliverRequest::Recipient { recipient }, &[])?;
     deliver.settle_all()?;
     let deliveries = Pool::start("delivery", sharing::WORKERS, QUEUED).map_err(RoleError::io("starting threads"))?;
+    // Of their own: a target that hangs keeps no room of this host waiting.
+    let away = Pool::start("delivery-away", sharing::WORKERS, QUEUED).map_err(RoleError::io("starting threads"))?;
+    let withdrawals = Pool::start("withdrawal", sharing::WORKERS, LOOKS).map_err(RoleError::io("starting threads"))?;
     let checks = Pool::start("archive-check", 1, CHECKS).map_err(RoleError::io("starting a thread"))?;
     // A thread of its own: a room that does not answer keeps nobody else waiting.
     let looks = Pool::start("look", 1, LOOKS).map_err(RoleError::io("starting a thread"))?;
@@ -158,15 +173,20 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                 // Where one is still at it there is another after it.
                 let _ = settling.give(move || doing.settle_elsewhere());
             }
-            DeliverReply::Deliver { transfer, grant, signature, documents, version } => {
+            DeliverReply::Deliver { transfer, grant, signature, documents, version, elsewhere } => {
                 let doing = Arc::clone(&deliver);
-                let given = deliveries
-                    .give(move || doing.task(&transfer, (&grant, &signature), (documents, version), &wrapped));
+                let workers = if elsewhere { &away } else { &deliveries };
+                let attempt = doing.attempts.begin(&transfer);
+                let given = workers.give(move || {
+                    doing.task(&attempt, &transfer, (&grant, &signature), (documents, version), &wrapped);
+                    doing.attempts.end(&transfer, &attempt);
+                });
                 if given.is_err() {
                     // Not to be forgotten: `control` hands out again what was in work when the link ends.
                     return Err(RoleError::State("more tasks than deliver can do".into()));
                 }
             }
+            DeliverReply::Stop { transfer } => deliver.attempts.stop(&transfer),
             DeliverReply::Check { transfer, room_folder, bag, tagmanifest, totals } => {
                 let doing = Arc::clone(&deliver);
                 let check = move || {
@@ -177,10 +197,13 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
                     return Err(RoleError::State("more archives than deliver can read".into()));
                 }
             }
-            DeliverReply::Withdraw { transfer, room_folder, dataset, elsewhere } => {
+            DeliverReply::Withdraw { transfer, room_folder, dataset, elsewhere, last } => {
                 let doing = Arc::clone(&deliver);
-                let withdraw = move || doing.withdraw(transfer, &room_folder, &dataset, elsewhere.as_ref());
-                if looks.give(withdraw).is_err() {
+                let withdraw = move || match elsewhere {
+                    Some(room) => doing.withdraw_elsewhere(transfer, &room, &dataset, last),
+                    None => doing.withdraw(transfer, &room_folder, &dataset),
+                };
+                if withdrawals.give(withdraw).is_err() {
                     return Err(RoleError::State("more deliveries to be taken back than deliver can".into()));
                 }
             }
@@ -208,7 +231,14 @@ fn work(zone: Zone, held: Held, control: UnixStream) -> Result<(), RoleError> {
 }
 
 impl Deliver {
-    fn task(&self, transfer: &TransferId, grant: (&str, &str), bag: (Vec<String>, bool), wrapped: &[u8]) {
+    fn task(
+        &self,
+        attempt: &Attempt,
+        transfer: &TransferId,
+        grant: (&str, &str),
+        bag: (Vec<String>, bool),
+        wrapped: &[u8],
+    ) {
         if self.link.is_lost() {
             // Nobody would hear of it: `control` hands it out again.
             return;
@@ -221,7 +251,7 @@ impl Deliver {
                 return self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
             }
         };
-        let done = catch_unwind(AssertUnwindSafe(|| self.deliver(&grant, bag, wrapped)))
+        let done = catch_unwind(AssertUnwindSafe(|| self.deliver(attempt, &grant, bag, wrapped)))
             .unwrap_or_else(|_| Err(DeliverError::Fault("deliver crashed over it".into())));
         let outcome = match done {
             Ok(()) => return,
@@ -230,11 +260,17 @@ impl Deliver {
                 return self.link.end();
             }
             Err(DeliverError::Integrity(reason)) => DeliverOutcome::Integrity { reason },
-            Err(error @ (DeliverError::Fault(_) | DeliverError::Differs)) => {
+            // Closing its connection is what ended it, perhaps.
+            Err(_) if attempt.is_stopped() => DeliverOutcome::Stopped,
+            Err(error @ (DeliverError::Fault(_) | DeliverError::Differs | DeliverError::Stopped)) => {
                 DeliverOutcome::Fault { reason: error.to_string() }
             }
         };
-        tracing::error!(%transfer, ?outcome, "a dataset was not delivered");
+        if outcome == DeliverOutcome::Stopped {
+            tracing::info!(%transfer, "a delivery was ended");
+        } else {
+            tracing::error!(%transfer, ?outcome, "a dataset was not delivered");
+        }
         self.link.tell_or_end(&DeliverRequest::Delivered { transfer: transfer.clone(), outcome }, &[]);
     }
 
@@ -256,41 +292,6 @@ impl Deliver {
             outcome => tracing::error!(%transfer, ?outcome, "an archived bag is not as it was"),
         }
         self.link.tell_or_end(&DeliverRequest::Checked { transfer, outcome }, &[]);
-    }
-
-    /// Takes back a delivery that was begun.
-    fn withdraw(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName, elsewhere: Option<&RoomName>) {
-        if self.link.is_lost() {
-            return;
-        }
-        let withdraw = || match elsewhere {
-            Some(room) => self.elsewhere.withdraw(room, dataset, &transfer),
-            None => delivery::withdraw(&self.rooms, room_folder, dataset, &transfer)
-                .map_err(DeliverError::io("taking a delivery back")),
-        };
-        let outcome = match catch_unwind(AssertUnwindSafe(withdraw)) {
-            Ok(Ok(false)) => WithdrawOutcome::Gone,
-            Ok(Ok(true)) => WithdrawOutcome::Visible,
-            Ok(Err(error)) => WithdrawOutcome::Fault { reason: error.to_string() },
-            Err(_) => WithdrawOutcome::Fault { reason: "deliver crashed over it".into() },
-        };
-        tracing::info!(%transfer, ?outcome, "a delivery is taken back");
-        self.link.tell_or_end(&DeliverRequest::Withdrawn { transfer, outcome }, &[]);
-    }
-
-    /// Removes a version from its room.
-    fn remove(&self, transfer: TransferId, room_folder: &str, dataset: &DatasetName) {
-        if self.link.is_lost() {
-            return;
-        }
-        let remove = || delivery::remove(&self.rooms, room_folder, dataset, &transfer);
-        let outcome = match catch_unwind(AssertUnwindSafe(remove)) {
-            Ok(Ok(())) => RemoveOutcome::Gone,
-            Ok(Err(error)) => RemoveOutcome::Fault { reason: format!("removing a version: {error}") },
-            Err(_) => RemoveOutcome::Fault { reason: "deliver crashed over it".into() },
-        };
-        tracing::info!(%transfer, ?outcome, "a version is removed from its room");
-        self.link.tell_or_end(&DeliverRequest::Removed { transfer, outcome }, &[]);
     }
 
     /// Looks whether rooms have acknowledged.
@@ -325,10 +326,12 @@ impl Deliver {
     /// `documents`: names of those that go into the bag; `version`: whether `current` is to name it.
     fn deliver(
         &self,
+        attempt: &Attempt,
         grant: &ReleaseGrant,
         (documents, version): (Vec<String>, bool),
         wrapped: &[u8],
     ) -> Result<(), DeliverError> {
+        attempt.goes_on()?;
         let granted = grant.statement();
         let identity = identity::unwrap(wrapped, &self.key, &granted.identity)
             .map_err(|error| DeliverError::Fault(format!("the transfer's identity: {error}")))?;
@@ -336,10 +339,10 @@ impl Deliver {
         let documents =
             FromControl { link: &self.link, signers: &self.signers, transfer: &granted.transfer, names: documents };
         let (visible, elsewhere) = if granted.elsewhere {
-            let (visible, stored) = self.elsewhere.deliver(&sealed, grant, &identity, &documents)?;
+            let (visible, stored) = self.elsewhere.deliver(attempt, &sealed, grant, &identity, &documents)?;
             (visible, Some(Sent { room: granted.room.clone(), dataset: granted.dataset.clone(), stored }))
         } else {
-            (delivery::deliver(&self.rooms, &sealed, grant, &identity, &documents)?, None)
+            (delivery::deliver(attempt, &self.rooms, &sealed, grant, &identity, &documents)?, None)
         };
         tracing::info!(transfer = %granted.transfer, "dataset delivered");
         let Visible { bag, tagmanifest } = visible;
@@ -356,87 +359,6 @@ impl Deliver {
         }
         self.pending.add(&pending).map_err(DeliverError::io("remembering a delivery"))?;
         Ok(self.tell(&pending).map(drop)?)
-    }
-
-    /// Lays every receipt beside its bag that is not there yet, in rooms of this host.
-    fn settle_all(&self) -> Result<(), RoleError> {
-        // Held while they are looked for, too: what somebody settles meanwhile is not told again.
-        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = self.pending.all().map_err(RoleError::io("the folder of pending receipts"))?;
-        let here = all.iter().filter(|pending| pending.elsewhere.is_none());
-        Ok(here.into_iter().try_for_each(|pending| self.tell(pending).map(drop))?)
-    }
-
-    /// The same in rooms elsewhere, unless somebody is at it.
-    fn settle_elsewhere(&self) {
-        let _one_at_a_time = match self.settling_elsewhere.try_lock() {
-            Ok(lock) => lock,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        let all = match self.pending.all() {
-            Ok(all) => all,
-            Err(error) => return tracing::error!(%error, "the folder of pending receipts cannot be read"),
-        };
-        let mut away = BTreeSet::new();
-        for pending in &all {
-            // Of a room that did not answer the next receipt is not tried either.
-            let Some(room) = pending.elsewhere.as_ref().map(|sent| &sent.room).filter(|room| !away.contains(*room))
-            else {
-                continue;
-            };
-            match self.tell(pending) {
-                Ok(true) => {}
-                Ok(false) => drop(away.insert(room)),
-                Err(error) => {
-                    tracing::error!(%error, "control was not told of a delivery");
-                    return self.link.end();
-                }
-            }
-        }
-    }
-
-    /// Tells `control` of a visible bag and lays the receipt that it answers beside it; whether there is nothing left to do.
-    fn tell(&self, pending: &Pending) -> Result<bool, sluse_host::rpc::CallError> {
-        let Visible { bag, tagmanifest } = pending.visible();
-        let stored = pending.elsewhere.as_ref().map(|sent| sent.stored.clone());
-        let (transfer, outcome) = (pending.transfer.clone(), DeliverOutcome::Visible { bag, tagmanifest, stored });
-        let (answer, statement) = self.link.ask(&DeliverRequest::Delivered { transfer, outcome }, &[])?;
-        let transfer = &pending.transfer;
-        match answer {
-            DeliverReply::Receipt { signature } => {
-                let receipt = (statement.as_slice(), signature.as_str());
-                if let Err(error) = self.lay(pending, receipt) {
-                    // It is delivered all the same; the receipt is asked for again when there is nothing else to do.
-                    tracing::error!(%transfer, %error, "the delivered receipt is not in the room yet");
-                    return Ok(false);
-                }
-            }
-            DeliverReply::Refused(refusal) if refusal.is_temporary() => {
-                tracing::warn!(%transfer, code = %refusal.code, "control could not take a delivery down yet");
-                return Ok(false);
-            }
-            // The transfer is in a state in which there is no receipt: the task, if any, is handed out again.
-            _ => tracing::warn!(%transfer, "control has no receipt for a visible bag"),
-        }
-        let forgotten = match &pending.elsewhere {
-            Some(_) => self.elsewhere.forget(transfer),
-            None => Ok(()),
-        };
-        if let Err(error) = forgotten.and_then(|()| self.pending.remove(transfer)) {
-            tracing::warn!(%transfer, %error, "a settled delivery is still remembered");
-        }
-        Ok(true)
-    }
-
-    /// Lays the *delivered* receipt beside its bag.
-    fn lay(&self, pending: &Pending, receipt: (&[u8], &str)) -> Result<(), DeliverError> {
-        let kind = ReceiptKind::Delivered;
-        let Some(Sent { room, dataset, .. }) = &pending.elsewhere else {
-            return receipt::lay_beside(&self.rooms, &pending.room_folder, &pending.bag, kind, receipt, &self.signers);
-        };
-        receipt::check(kind, receipt, &self.signers)?;
-        self.elsewhere.lay((room, dataset, &pending.transfer), kind, receipt)
     }
 }
 

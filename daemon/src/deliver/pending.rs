@@ -71,6 +71,11 @@ impl PendingFolder {
         files::replace(&self.file(&pending.transfer), &json, 0o600)
     }
 
+    /// Whether one is remembered.
+    pub fn has(&self, transfer: &TransferId) -> bool {
+        self.file(transfer).exists()
+    }
+
     /// Forgets one.
     ///
     /// # Errors

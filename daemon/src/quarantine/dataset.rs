@@ -46,6 +46,8 @@ pub trait Visitor {
 pub struct Dataset {
     entries: Entries,
     chunks: Source,
+    /// Whether only names are shown, and no bytes.
+    names_only: bool,
 }
 
 impl Dataset {
@@ -75,7 +77,12 @@ impl Dataset {
             return Err(none());
         }
         let index = index::read(&folder, count, sealed)?;
-        Ok(Self { entries, chunks: Source { folder, index, identity, chunk_bytes, bytes } })
+        Ok(Self { entries, chunks: Source { folder, index, identity, chunk_bytes, bytes }, names_only: false })
+    }
+
+    /// The same, of which [`Self::walk`] shows folders and files without their bytes, as the manifest tells of them.
+    pub fn names_only(self) -> Self {
+        Self { names_only: true, ..self }
     }
 
     /// The manifest's header.
@@ -93,17 +100,19 @@ impl Dataset {
     /// # Errors
     /// When something is not what was sealed or cannot be read, or the visitor cannot go on.
     pub fn walk<V: Visitor>(mut self, visitor: &mut V) -> Result<(), V::Error> {
-        let mut stream = Stream::start(self.chunks)?;
+        let mut stream = if self.names_only { None } else { Some(Stream::start(self.chunks)?) };
         while let Some(entry) = self.entries.take_next()? {
             if entry.kind == Kind::Folder {
                 visitor.folder(&entry)?;
                 continue;
             }
             visitor.begin(&entry)?;
-            stream.file(entry.size, visitor)?;
+            if let Some(stream) = &mut stream {
+                stream.file(entry.size, visitor)?;
+            }
             visitor.end(&entry)?;
         }
-        Ok(stream.ends()?)
+        Ok(stream.map_or(Ok(()), Stream::ends)?)
     }
 
     /// The files' bytes, one after another.

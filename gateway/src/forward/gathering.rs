@@ -1,10 +1,12 @@
 //! The thread that gathers: it looks for parcels, hands them to the [`Gatherer`], and does what that decides.
 
 use super::closing::{Closing, Made};
+use super::standing::Standing;
 use crate::Error;
 use crate::gather::{Action, Gatherer, Rules};
 use crate::settings::{Flow, Settings};
 use crate::spool::{Opened, Says, Spool};
+use crate::status::Why;
 use age::x25519::Identity;
 use serde::de::DeserializeOwned;
 use sluse_host::files;
@@ -39,8 +41,9 @@ pub struct Gathering {
     names: BTreeMap<AgreementId, DatasetName>,
     /// Parcels that the gatherer knows.
     known: BTreeSet<String>,
-    /// Parcels that cannot be read: told once, and left where they are.
-    damaged: BTreeSet<String>,
+    /// Parcels of which nothing can be made: left where they are until somebody looks.
+    stays: BTreeMap<String, Why>,
+    standing: Standing,
     /// Parcels that were seen, and wait for what they may build on: what was stored before them is seen when they are seen again.
     waited: BTreeSet<String>,
     remember: Duration,
@@ -60,6 +63,8 @@ impl Gathering {
         let expire = settings.expire + GRACE;
         let rules = |flow: &Flow| (flow.name.clone(), Rules { quiet: flow.quiet, expire });
         let closing = Closing::new(spool.clone(), identity.clone());
+        let flows = settings.flows.iter().map(|flow| flow.name.clone()).collect();
+        let standing = Standing::new(spool.clone(), flows, settings.expire);
         let finished = closing.resume().map_err(Error::at(&spool.closing()))?;
         if finished > 0 {
             tracing::info!(datasets = finished, "finished what was interrupted");
@@ -71,7 +76,8 @@ impl Gathering {
             gatherer: Gatherer::new(settings.flows.iter().map(rules).collect()),
             names: settings.flows.iter().map(|flow| (flow.name.clone(), flow.dataset.clone())).collect(),
             known: BTreeSet::new(),
-            damaged: BTreeSet::new(),
+            stays: BTreeMap::new(),
+            standing,
             waited: BTreeSet::new(),
             remember: settings.remember,
             cleared: None,
@@ -97,7 +103,7 @@ impl Gathering {
     fn begin_anew(&mut self) {
         self.gatherer.clear();
         self.known.clear();
-        self.damaged.clear();
+        self.stays.clear();
         self.waited.clear();
         self.looked = None;
         self.interrupted = true;
@@ -115,6 +121,7 @@ impl Gathering {
             self.closing.memory().forget(self.remember)?;
             self.cleared = Some(Instant::now());
         }
+        self.standing.look(&self.gatherer, self.closing.memory(), &mut self.stays);
         Ok(())
     }
 
@@ -130,7 +137,7 @@ impl Gathering {
         for entry in fs::read_dir(&arrived)? {
             // intake gives parcels names of ASCII.
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if !self.known.contains(&name) && !self.damaged.contains(&name) {
+            if !self.known.contains(&name) && !self.stays.contains_key(&name) {
                 fresh.insert(name);
             }
         }
@@ -153,12 +160,12 @@ impl Gathering {
             Ok(opened) if self.gatherer.knows(&opened.tail().label.flow) => self.hand_over(name, opened),
             Ok(_) => {
                 tracing::error!(parcel = name, "belongs to a flow that is not configured: it stays in the spool");
-                self.damaged.insert(name.to_owned());
+                self.stays.insert(name.to_owned(), Why::NoFlow);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::error!(parcel = name, "cannot be read: {error}; it stays in the spool");
-                self.damaged.insert(name.to_owned());
+                self.stays.insert(name.to_owned(), Why::Unreadable);
                 Ok(true)
             }
             Err(error) => Err(error),
@@ -182,7 +189,7 @@ impl Gathering {
         match actions {
             Err(error) if is_damage(&error) => {
                 tracing::error!(parcel = name, "what it lists cannot be read: {error}; it stays in the spool");
-                self.damaged.insert(name);
+                self.stays.insert(name, Why::Unreadable);
             }
             actions => self.act(actions?)?,
         }
@@ -199,6 +206,8 @@ impl Gathering {
                     let made = match self.closing.close(closed, self.names.get(&flow)) {
                         Err(error) if is_damage(&error) => {
                             // Others go on. It is tried again when this is started again.
+                            let first = list.or_else(|| parcels.first().map(|part| part.parcel.clone()));
+                            self.stays.extend(first.map(|parcel| (parcel, Why::Unreadable)));
                             tracing::error!(
                                 flow = flow.as_str(),
                                 files,
@@ -210,7 +219,7 @@ impl Gathering {
                     };
                     // What is not complete is not looked at again before this is started again.
                     if !matches!(made, Made::Incomplete(_)) {
-                        for parcel in parcels.into_iter().map(|part| part.parcel).chain(list) {
+                        for parcel in parcels.into_iter().map(|part| part.parcel).chain(list.clone()) {
                             self.known.remove(&parcel);
                         }
                     }
@@ -218,6 +227,7 @@ impl Gathering {
                         Made::Dataset(version) => tracing::info!(flow = flow.as_str(), files, version, "gathered"),
                         Made::Known => tracing::info!(flow = flow.as_str(), files, "was sent before: not sent again"),
                         Made::Incomplete(missing) => {
+                            self.stays.extend(list.map(|parcel| (parcel, Why::Incomplete)));
                             tracing::error!(
                                 flow = flow.as_str(),
                                 files,

@@ -5,6 +5,7 @@ mod closing;
 mod document;
 mod gathering;
 mod memory;
+mod standing;
 mod told;
 
 use crate::settings::{Flow, Settings};

@@ -24,6 +24,11 @@ impl Pool {
         self.files.get(&id).map_or(0, |pooled| pooled.file.bytes())
     }
 
+    /// All files.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        self.files.values().map(|pooled| &pooled.file)
+    }
+
     /// Takes bytes of a file; the parcels that count no more.
     pub fn part(&mut self, inbox: String, id: FileId, offset: u64, part: Part, sha256: Sha256) -> Vec<ParcelName> {
         // Nobody waits for its end here: the adapter does.

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// What REDCap is asked for where nothing else is said: all records, one line each.
 const RECORDS: [(&str, &str); 3] = [("content", "record"), ("type", "flat"), ("returnFormat", "json")];
 
+/// The byte order mark of UTF-8, which some write in front of rows: it says nothing of what follows.
+const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
 /// The form that REDCap takes, with the token in it.
 pub fn records(pull: &Pull, format: Format, fields: &[(String, String)], token: &str) -> Ask {
     let format = match format {
@@ -84,7 +87,7 @@ impl Taking for Export<'_> {
 /// What an export says, and whether it looks like what was asked for.
 enum Content {
     /// Rows: all their bytes count.
-    Rows { digest: sha2::Sha256, first: Option<u8>, last: u8, quotes: u64 },
+    Rows { digest: sha2::Sha256, mark: usize, first: Option<u8>, last: u8, quotes: u64 },
     /// A document, whose own time does not.
     Document(Snapshot),
 }
@@ -92,16 +95,20 @@ enum Content {
 impl Content {
     fn of(format: Format) -> Self {
         match format {
-            Format::Csv => Content::Rows { digest: sha2::Sha256::default(), first: None, last: 0, quotes: 0 },
+            Format::Csv => Content::Rows { digest: sha2::Sha256::default(), mark: 0, first: None, last: 0, quotes: 0 },
             Format::Odm => Content::Document(Snapshot::default()),
         }
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
-            Content::Rows { digest, first, last, quotes } => {
+            Content::Rows { digest, mark, first, last, quotes } => {
                 digest.update(bytes);
-                *first = first.or_else(|| bytes.iter().copied().find(|byte| !byte.is_ascii_whitespace()));
+                let marked = bytes.iter().zip(&MARK[*mark..]).take_while(|(byte, mark)| byte == mark).count();
+                // Behind another byte no mark goes on.
+                *mark = if marked < bytes.len() { MARK.len() } else { *mark + marked };
+                let text = &bytes[marked..];
+                *first = first.or_else(|| text.iter().copied().find(|byte| !byte.is_ascii_whitespace()));
                 *last = bytes.last().copied().unwrap_or(*last);
                 *quotes += bytes.iter().filter(|byte| **byte == b'"').count() as u64;
                 Ok(())
@@ -113,7 +120,7 @@ impl Content {
     /// What stands for it when it is compared with the last one.
     fn finish(self) -> Result<Sha256, Failure> {
         match self {
-            Content::Rows { digest, first, last, quotes } => {
+            Content::Rows { digest, first, last, quotes, .. } => {
                 // A page that asks to log in, or an error in JSON, begins otherwise; what is cut off ends otherwise.
                 let begins = first.is_some_and(|first| !matches!(first, b'<' | b'{'));
                 if !begins || last != b'\n' || quotes % 2 != 0 {
@@ -159,7 +166,19 @@ mod tests {
         };
         let good = "record_id,note\n1,\"said \"\"well\"\",\nand left\"\n";
         assert_eq!(digest(good), Some(Sha256::of(good.as_bytes())));
-        for wrong in ["", " \n", "<html>Log in</html>\n", "{\"error\":\"no\"}\n", "a,b\n1,2", "a,b\n1,\"x\n"] {
+        let marked = format!("\u{feff}{good}");
+        assert_eq!(digest(&marked), Some(Sha256::of(marked.as_bytes())), "all bytes count");
+        for wrong in [
+            "\u{feff}<html>Log in</html>\n",
+            "\u{feff}\n\n{}\n",
+            "\u{feff}",
+            "",
+            " \n",
+            "<html>Log in</html>\n",
+            "{\"error\":\"no\"}\n",
+            "a,b\n1,2",
+            "a,b\n1,\"x\n",
+        ] {
             assert_eq!(digest(wrong), None, "{wrong}");
         }
     }

@@ -1,6 +1,7 @@
 //! What the configuration says of uploads by HTTPS.
 
 use super::{DAY, MAX_SECTIONS, SECOND, path};
+use crate::places::usual_share;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::AgreementId;
 use sluse_protocol::toml_text::{Fields, lasting, number, parsed};
@@ -15,7 +16,7 @@ pub struct Https {
     pub listen: SocketAddr,
     /// Its certificate and that one's key; none on loopback alone, which is then not encrypted.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Connections at the same time.
+    /// Connections at the same time, of whoever has shown who he is; and as many of who has not yet.
     pub connections: usize,
     /// How long a client may be silent.
     pub idle: Duration,
@@ -38,6 +39,17 @@ pub struct Account {
     pub token: Option<Sha256>,
     /// SHA-256 of its certificate, as DER.
     pub certificate: Option<Sha256>,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Uploads that are not finished, at the same time.
+    pub uploads: usize,
+}
+
+/// An account, and its shares where they are said.
+struct Said {
+    account: Account,
+    connections: Option<usize>,
+    uploads: Option<usize>,
 }
 
 /// Reads `[https]` and `[upload.NAME]`.
@@ -47,6 +59,14 @@ pub(super) fn read(file: &Fields<'_>, folder: &Path) -> Option<Https> {
     let https = file.may_table("https", |fields| https(fields, folder));
     match (https, accounts) {
         (Some(https), Some(accounts)) => {
+            let usual = |all| usual_share(all, accounts.len());
+            let (connections, uploads) = (usual(https.connections), usual(https.uploads));
+            let account = |said: Said| Account {
+                connections: said.connections.unwrap_or(connections),
+                uploads: said.uploads.unwrap_or(uploads),
+                ..said.account
+            };
+            let accounts: Vec<Account> = accounts.into_iter().map(account).collect();
             check(file, &https, &accounts);
             Some(Https { accounts, ..https })
         }
@@ -81,7 +101,7 @@ fn https(fields: &Fields<'_>, folder: &Path) -> Option<Https> {
     Some(Https { listen, certificate, connections, idle, uploads, max_bytes, accounts: Vec::new() })
 }
 
-fn account(name: &str, fields: &Fields<'_>) -> Option<Account> {
+fn account(name: &str, fields: &Fields<'_>) -> Option<Said> {
     let flow = fields.need("flow", "\"lab\"", parsed);
     let token = fields.may("token", "\"<printf %s TOKEN | sha256sum>\"", parsed);
     let certificate = fields.may("certificate", "\"<openssl x509 -in FILE -outform der | sha256sum>\"", parsed);
@@ -89,7 +109,10 @@ fn account(name: &str, fields: &Fields<'_>) -> Option<Account> {
         let message = "nothing says who this is";
         fields.wrong_at("flow", message, "add `token`, the SHA-256 of a bearer token, or `certificate`, that of one");
     }
-    Some(Account { name: name.to_owned(), flow: flow?, token, certificate })
+    let connections = fields.may("connections", "32", number(1..=256));
+    let uploads = fields.may("uploads", "500", number(1..=100_000));
+    let account = Account { name: name.to_owned(), flow: flow?, token, certificate, connections: 0, uploads: 0 };
+    Some(Said { account, connections, uploads })
 }
 
 fn check(file: &Fields<'_>, https: &Https, accounts: &[Account]) {

@@ -1,6 +1,7 @@
 //! What the configuration says of SFTP: where it is served, and the accounts with their inboxes.
 
 use super::{DAY, Flow, MAX_SECTIONS, Peers, SECOND, leads_to, path};
+use crate::places::usual_share;
 use crate::sftp::ssh::ClientKey;
 use sluse_protocol::ids::{AgreementId, SourceName};
 use sluse_protocol::toml_text::{Fields, Read, Value, Wrong, choice, lasting, list, number, parsed, text};
@@ -21,7 +22,7 @@ pub struct Sftp {
     pub host_key: PathBuf,
     /// The key that the accounts of inboxes are encrypted to.
     pub inbox_key: PathBuf,
-    /// Connections at the same time.
+    /// Connections at the same time, of whoever logged in; and as many of who has not yet.
     pub connections: usize,
     /// How long a peer may be silent.
     pub idle: Duration,
@@ -40,6 +41,10 @@ pub struct Account {
     pub keys: Vec<ClientKey>,
     /// Addresses that may call.
     pub peers: Vec<Peers>,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Bytes that may lie in the inbox, until they are handed over.
+    pub max_bytes: u64,
     /// When an entry is whole.
     pub complete: Whole,
     /// Ends of names that are unfinished.
@@ -65,7 +70,13 @@ pub(super) fn read(file: &Fields<'_>, folder: &Path) -> Option<Sftp> {
             "add `[sftp]` with `listen`, `host_key` and `inbox_key`",
         );
     }
-    Some(Sftp { accounts, ..sftp? })
+    let sftp = sftp?;
+    let usual = usual_share(sftp.connections, accounts.len());
+    let account = |(account, connections): (Account, Option<usize>)| Account {
+        connections: connections.unwrap_or(usual),
+        ..account
+    };
+    Some(Sftp { accounts: accounts.into_iter().map(account).collect(), ..sftp })
 }
 
 fn sftp(fields: &Fields<'_>, folder: &Path) -> Option<Sftp> {
@@ -77,21 +88,27 @@ fn sftp(fields: &Fields<'_>, folder: &Path) -> Option<Sftp> {
     Some(Sftp { listen: listen?, host_key: host_key?, inbox_key: inbox_key?, connections, idle, accounts: Vec::new() })
 }
 
-fn account(name: &str, fields: &Fields<'_>) -> Option<Account> {
+/// An account, and its connections where they are said.
+fn account(name: &str, fields: &Fields<'_>) -> Option<(Account, Option<usize>)> {
     let flow = fields.need("flow", "\"lab\"", parsed);
     let keys = fields.need("keys", "[\"ssh-ed25519 AAAA… lab\"]", list(64, parsed));
     let peers = fields.need("peers", "[\"10.1.2.3\"]", list(64, parsed));
     let unfinished = fields.may("unfinished", "[\".part\", \".tmp\"]", list(32, ending));
+    let connections = fields.may("connections", "8", number(1..=256));
+    let max_bytes = fields.may("max_bytes", "1000000000000", number(1..=1 << 60)).unwrap_or(1_000_000_000_000);
     let complete = complete(name, fields);
-    Some(Account {
+    let account = Account {
         // Sections' names are checked where they are read.
         name: name.parse().ok()?,
         flow: flow?,
         keys: keys?,
         peers: peers?,
+        connections: 0,
+        max_bytes,
         complete: complete?,
         unfinished: unfinished.unwrap_or_else(|| UNFINISHED.map(str::to_owned).into()),
-    })
+    };
+    Some((account, connections))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -175,10 +192,19 @@ mod tests {
         );
         assert_eq!((sftp.connections, sftp.idle), (16, Duration::from_secs(300)));
         let account = &sftp.accounts[0];
+        assert_eq!((account.connections, account.max_bytes), (16, 1_000_000_000_000), "all, where no other account is");
         assert_eq!((account.name.as_str(), account.flow.as_str(), account.keys.len()), ("lims", "lab", 1));
         assert_eq!(account.complete, Whole::Quiet(Duration::from_secs(60)));
         assert_eq!(account.unfinished, [".part", ".partial", ".tmp", ".filepart"]);
         assert!(account.is_called_from([10, 1, 2, 3].into()) && !account.is_called_from([11, 1, 2, 3].into()));
+    }
+
+    #[test]
+    fn an_account_has_half_of_the_connections_or_what_it_is_given() {
+        let other = inbox("complete = \"quiet\"\nconnections = 3").replace("inbox.lims", "inbox.other");
+        let both = format!("{}\n{other}", inbox("complete = \"rename\""));
+        let sftp = parse(SFTP, &both).unwrap().sftp.unwrap();
+        assert_eq!(sftp.accounts.iter().map(|account| account.connections).collect::<Vec<_>>(), [8, 3]);
     }
 
     #[test]

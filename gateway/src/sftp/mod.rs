@@ -1,8 +1,8 @@
 //! SFTP: an inbox for each account, into which its clients write as into a folder, and out of which nobody reads.
 //!
-//! One thread for each connection, as many as are configured. [`ssh`] is what is beneath: who calls, and that nobody listens.
-//! `packet` are requests and answers, `path` what clients call things, `session` answers one client, `writing` takes in one
-//! file, [`inbox`] is what all clients of an account see.
+//! One thread for each connection, as many as are configured, and as many of whoever has not logged in yet. [`ssh`] is what is
+//! beneath: who calls, and that nobody listens. `packet` are requests and answers, `path` what clients call things,
+//! `session` answers one client, `writing` takes in one file, [`inbox`] is what all clients of an account see.
 
 pub mod inbox;
 mod packet;
@@ -11,13 +11,14 @@ mod session;
 pub mod ssh;
 mod writing;
 
+use crate::places::{Door, Place};
 use crate::settings::Sftp;
 use crate::spool::{Inlet, Spool};
 use crate::{Error, keys, system};
 use inbox::{Inbox, Rules};
 use session::Session;
 use ssh::{Broken, ClientKey, HostKey, Transport};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -28,11 +29,17 @@ const GREETING: Duration = Duration::from_secs(30);
 /// How long nothing is accepted after that failed, for example since there are no descriptors left.
 const REST: Duration = Duration::from_millis(200);
 
+/// Threads for each connection that may be served: its own, a guest's, and that of one that was hung up on.
+const THREADS: usize = 3;
+
 /// How often it is looked whether entries are whole.
 const LOOK: Duration = Duration::from_millis(250);
 
 struct Server {
     settings: Sftp,
+    door: Door<TcpStream>,
+    /// Threads of connections: those of places, and as many that were hung up on and are about to end.
+    threads: Arc<AtomicUsize>,
     host_key: Arc<HostKey>,
     /// In the order of the accounts.
     inboxes: Vec<Arc<Inbox>>,
@@ -49,7 +56,7 @@ pub fn start(settings: Sftp, inlet: &Arc<Inlet>, spool: &Spool, waiting: Duratio
     for account in &settings.accounts {
         let rules = Rules { complete: account.complete.clone(), unfinished: account.unfinished.clone() };
         let (name, flow) = (account.name.as_str(), account.flow.clone());
-        let inbox = Inbox::open(name, flow, rules, Arc::clone(inlet), spool, identity.clone())?;
+        let inbox = Inbox::open(name, flow, rules, account.max_bytes, Arc::clone(inlet), spool, identity.clone())?;
         inboxes.push(Arc::new(inbox));
     }
     let what = format!("listening on {}", settings.listen);
@@ -57,7 +64,8 @@ pub fn start(settings: Sftp, inlet: &Arc<Inlet>, spool: &Spool, waiting: Duratio
     tracing::info!(address = %settings.listen, host_key = host_key.line(), "SFTP");
     let looked_at = inboxes.clone();
     system::thread("inboxes", move || look(&looked_at, waiting))?;
-    let server = Arc::new(Server { settings, host_key, inboxes });
+    let door = Door::new(settings.connections, settings.accounts.iter().map(|account| account.connections).collect());
+    let server = Arc::new(Server { settings, door, threads: Arc::default(), host_key, inboxes });
     system::thread("sftp", move || accept(&listener, &server))
 }
 
@@ -79,10 +87,9 @@ fn look(inboxes: &[Arc<Inbox>], waiting: Duration) {
 }
 
 fn accept(listener: &TcpListener, server: &Arc<Server>) {
-    let serving = Arc::new(AtomicUsize::new(0));
     loop {
         match listener.accept() {
-            Ok((stream, _)) => begin(stream, server, &serving),
+            Ok((stream, _)) => begin(stream, server),
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
                 std::thread::sleep(REST);
@@ -91,30 +98,37 @@ fn accept(listener: &TcpListener, server: &Arc<Server>) {
     }
 }
 
-/// One of the connections that are served, for as long as it lives.
-struct Served(Arc<AtomicUsize>);
+/// A thread of a connection, for as long as it lives.
+struct Thread(Arc<AtomicUsize>);
 
-impl Drop for Served {
+impl Drop for Thread {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn begin(stream: TcpStream, server: &Arc<Server>, serving: &Arc<AtomicUsize>) {
+fn begin(stream: TcpStream, server: &Arc<Server>) {
     let Ok(peer) = stream.peer_addr().map(|peer| peer.ip()) else { return };
     if !server.settings.accounts.iter().any(|account| account.is_called_from(peer)) {
         tracing::warn!(%peer, "may not call: hung up");
         return;
     }
-    let served = Served(Arc::clone(serving));
-    if serving.fetch_add(1, Ordering::SeqCst) >= server.settings.connections {
+    let thread = Thread(Arc::clone(&server.threads));
+    if server.threads.fetch_add(1, Ordering::SeqCst) >= server.settings.connections * THREADS {
         tracing::warn!(%peer, "too many connections: hung up");
         return;
     }
+    let Ok(hang_up) = stream.try_clone() else { return };
+    let (place, gives_way) = server.door.enter(peer, hang_up);
+    if let Some(other) = gives_way {
+        tracing::warn!(%peer, "too many connections that nobody logged in by: hung up on one");
+        // Whoever is gone already needs no hanging up on.
+        let _ = other.shutdown(Shutdown::Both);
+    }
     let server = Arc::clone(server);
     let started = system::thread("connection", move || {
-        let _served = served;
-        match server.serve(stream, peer) {
+        let _thread = thread;
+        match server.serve(stream, peer, &place) {
             Ok(account) => tracing::info!(%peer, account, "hung up"),
             Err(error) => tracing::info!(%peer, "a connection ended: {error}"),
         }
@@ -126,11 +140,16 @@ fn begin(stream: TcpStream, server: &Arc<Server>, serving: &Arc<AtomicUsize>) {
 
 impl Server {
     /// Serves a connection to its end: whose it was.
-    fn serve(&self, stream: TcpStream, peer: IpAddr) -> Result<&str, Broken> {
+    fn serve(&self, stream: TcpStream, peer: IpAddr, place: &Place<TcpStream>) -> Result<&str, Broken> {
         let mut transport = Transport::open(stream, Arc::clone(&self.host_key), GREETING, self.settings.idle)?;
         let who = ssh::login(&mut transport, |name| self.keys(name, peer));
         let who = who.inspect_err(|_| tracing::warn!(%peer, "nobody logged in"))?;
         let inbox = &self.inboxes[who];
+        if let Err(why) = place.admit(who) {
+            tracing::warn!(%peer, account = inbox.account(), "logged in and sent away: {why}");
+            transport.goodbye(&why.to_string());
+            return Ok(inbox.account());
+        }
         tracing::info!(%peer, account = inbox.account(), "logged in");
         ssh::serve(&mut transport, || Session::new(Arc::clone(inbox)))?;
         Ok(inbox.account())

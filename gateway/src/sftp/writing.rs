@@ -29,6 +29,8 @@ pub struct Handle {
     there: bool,
     ahead: BTreeMap<u64, Vec<u8>>,
     waiting: usize,
+    /// Bytes in the parcel that the inbox counts as on their way.
+    coming: u64,
     mtime: Option<Timestamp>,
     /// Why it cannot be written any more.
     failed: Option<Refusal>,
@@ -51,6 +53,7 @@ impl Handle {
             there: at > 0,
             ahead: BTreeMap::new(),
             waiting: 0,
+            coming: 0,
             mtime: None,
             failed: None,
             closed: false,
@@ -103,6 +106,8 @@ impl Handle {
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.inbox.may_come(bytes.len() as u64)?;
+        self.coming += bytes.len() as u64;
         let parcel = match &mut self.parcel {
             Some(parcel) => parcel,
             none => none.insert(self.inbox.begin()?),
@@ -119,7 +124,10 @@ impl Handle {
         }
         let parcel = self.parcel.take().map(|parcel| (parcel, self.begins));
         let new = parcel.is_some();
-        self.inbox.store(self.writing, parcel, Stored { bytes: self.at, whole, mtime: self.mtime })?;
+        let stored = self.inbox.store(self.writing, parcel, Stored { bytes: self.at, whole, mtime: self.mtime });
+        // Stored or dropped: they are on their way no more.
+        self.inbox.came(std::mem::take(&mut self.coming));
+        stored?;
         self.begins = self.at;
         self.there |= new;
         Ok(())
@@ -168,6 +176,7 @@ impl Drop for Handle {
             tracing::info!(account, bytes = self.at, kept = kept.is_ok(), "a file was left in the middle");
         }
         self.inbox.waited(self.waiting);
+        self.inbox.came(self.coming);
         self.inbox.let_go(self.writing);
     }
 }

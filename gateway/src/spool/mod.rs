@@ -12,6 +12,7 @@
 //! uploads/             how much of each upload is durable, without names
 //! pulls/               when each pull was done last, and how far one is
 //! watch/               the sender's journal
+//! status.json          how all of it stands, as `forward` saw it last
 //! ```
 
 mod label;
@@ -39,12 +40,17 @@ impl Spool {
     /// # Errors
     /// When they cannot be made.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let spool = Self { folder: folder.to_owned() };
+        let spool = Self::at(folder);
         for part in [spool.partial(), spool.arrived(), spool.closing(), spool.outboxes(), spool.sent()] {
             files::create_folder(&part, 0o770).map_err(Error::at(&part))?;
         }
         files::sync_folder(folder).map_err(Error::at(folder))?;
         Ok(spool)
+    }
+
+    /// The same, as it is: for who only reads.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     /// Where it lies.
@@ -100,6 +106,11 @@ impl Spool {
     /// The sender's journal.
     pub fn watch(&self) -> PathBuf {
         self.folder.join("watch")
+    }
+
+    /// How the spool stands, as `forward` saw it last.
+    pub fn status(&self) -> PathBuf {
+        self.folder.join("status.json")
     }
 
     /// A lock that one process holds for as long as it runs.

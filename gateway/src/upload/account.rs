@@ -9,8 +9,8 @@ use sluse_protocol::digest::Sha256;
 /// Bytes of the longest bearer token.
 const MAX_TOKEN: usize = 4096;
 
-/// The account that a request proves to be: by its token, its connection's certificate, or both where both are configured.
-pub fn of<'a>(accounts: &'a [Account], headers: &HeaderMap, certificate: Option<Sha256>) -> Option<&'a Account> {
+/// The account that a request proves to be, by its place: by its token, its connection's certificate, or both where both are configured.
+pub fn of(accounts: &[Account], headers: &HeaderMap, certificate: Option<Sha256>) -> Option<usize> {
     let token = bearer(headers).map(|token| Sha256::of(token.as_bytes()));
     let proves = |wanted: Option<Sha256>, shown: Option<Sha256>| match (wanted, shown) {
         (None, _) => true,
@@ -19,9 +19,9 @@ pub fn of<'a>(accounts: &'a [Account], headers: &HeaderMap, certificate: Option<
     };
     let mut found = None;
     // Each is compared, so that how long it takes says nothing.
-    for account in accounts {
+    for (at, account) in accounts.iter().enumerate() {
         if proves(account.token, token) & proves(account.certificate, certificate) {
-            found = Some(account);
+            found = Some(at);
         }
     }
     found
@@ -42,6 +42,8 @@ mod tests {
             flow: "ct".parse().unwrap(),
             token: token.map(|token| Sha256::of(token.as_bytes())),
             certificate: certificate.map(|byte| Sha256([byte; 32])),
+            connections: 1,
+            uploads: 1,
         }
     }
 
@@ -68,7 +70,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.extend(header.map(|header| (AUTHORIZATION, header.parse().unwrap())));
             let found = of(&accounts, &headers, certificate.map(|byte| Sha256([byte; 32])));
-            assert_eq!(found.map(|account| account.name.as_str()), wanted, "{header:?} {certificate:?}");
+            assert_eq!(found.map(|at| accounts[at].name.as_str()), wanted, "{header:?} {certificate:?}");
         }
     }
 }

@@ -15,6 +15,7 @@ mod tls;
 mod uploads;
 mod words;
 
+use crate::places::Door;
 use crate::settings::Https;
 use crate::spool::Inlet;
 use crate::{Error, system};
@@ -45,12 +46,13 @@ pub fn start(settings: Https, inlet: Arc<Inlet>, expire: std::time::Duration) ->
     runtime.worker_threads(WORKERS).max_blocking_threads(settings.connections + SPARE).enable_all();
     let runtime = runtime.build();
     let runtime = runtime.map_err(Error::fault("starting the threads of uploads"))?;
-    let (connections, idle) = (settings.connections, settings.idle);
+    let shares = settings.accounts.iter().map(|account| account.connections).collect();
+    let (door, idle) = (Door::new(settings.connections, shares), settings.idle);
     let service = Arc::new(Service::new(settings, inlet, uploads));
     system::thread("uploads", move || {
         runtime.block_on(async {
             tokio::spawn(Arc::clone(&service).sweep());
-            connections::accept(listener, tls, connections, idle, service).await;
+            connections::accept(listener, tls, door, idle, service).await;
         });
     })
 }

@@ -2,6 +2,7 @@
 
 use super::answer::{self, Answer, done, later, said, set, standing};
 use super::body::{self, NotTaken, Receiving};
+use super::connections::Seat;
 use super::ticket::{self, Ticket};
 use super::uploads::{Turn, Upload, Uploads};
 use super::{account, words};
@@ -64,14 +65,22 @@ impl Service {
         peer: IpAddr,
         certificate: Option<Sha256>,
         idle: Duration,
+        seat: &Seat,
     ) -> Answer {
-        let Some(account) = account::of(&self.accounts, request.headers(), certificate) else {
+        let Some(at) = account::of(&self.accounts, request.headers(), certificate) else {
             tracing::warn!(%peer, "a request without a token or certificate that is known");
             let mut answer = said(StatusCode::UNAUTHORIZED, "a token or certificate that is known here is needed");
             set(&mut answer, "www-authenticate", "Bearer");
             set(&mut answer, "connection", "close");
             return answer;
         };
+        let account = &self.accounts[at];
+        if let Err(why) = seat.admit(at) {
+            tracing::warn!(%peer, account = account.name, "has to wait: {why}");
+            let mut answer = later(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}: come again later"));
+            set(&mut answer, "connection", "close");
+            return answer;
+        }
         self.route(account, request, idle).await.unwrap_or_else(|answer| answer)
     }
 
@@ -124,7 +133,7 @@ impl Service {
         let file = FileId::new().map_err(|error| answer::not_stored(&error.into()))?;
         let (name, flow, created) = (account.name.clone(), account.flow.clone(), clock::now());
         let ticket = Ticket { file, account: name, flow, path, dataset, length, created };
-        let upload = self.remember(&ticket).await?;
+        let upload = self.remember(account, &ticket).await?;
         let sealed = self.uploads.seal().seal(&ticket).map_err(|error| answer::not_stored(&error.into()))?;
         let upload = if is_bytes(headers) {
             let turn = self.uploads.turn(file).await.ok_or_else(busy)?;
@@ -138,7 +147,7 @@ impl Service {
     }
 
     /// Makes a new upload known, and takes the place of one that was given up.
-    async fn remember(&self, ticket: &Ticket) -> Answered<Upload> {
+    async fn remember(&self, account: &Account, ticket: &Ticket) -> Answered<Upload> {
         let _one_at_a_time = self.beginning.lock().await;
         let keyed = |names: &[&str]| self.uploads.seal().keyed(names);
         let place = match &ticket.dataset {
@@ -151,11 +160,13 @@ impl Service {
                 self.forget(ticket.clone(), before, turn).await?;
             }
         }
-        if !self.uploads.has_room() {
+        let account_key = keyed(&["account", &account.name]);
+        if !self.uploads.has_room(account_key, account.uploads) {
             return Err(later(StatusCode::SERVICE_UNAVAILABLE, "too many uploads are not finished: come again later"));
         }
         let dataset = ticket.dataset.as_ref().map(|dataset| self.dataset(&ticket.account, dataset));
-        let upload = Upload { offset: 0, length: ticket.length, place, dataset, touched: clock::now() };
+        let (length, account) = (ticket.length, Some(account_key));
+        let upload = Upload { offset: 0, length, place, account, dataset, touched: clock::now() };
         let (inlet, uploads, ticket) = (Arc::clone(&self.inlet), Arc::clone(&self.uploads), ticket.clone());
         stored(move || {
             uploads.keep(ticket.file, upload)?;

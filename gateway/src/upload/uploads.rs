@@ -39,6 +39,9 @@ pub struct Upload {
     pub length: u64,
     /// A keyed digest of account, dataset and path.
     pub place: Sha256,
+    /// A keyed digest of the account; none of one that began before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Sha256>,
     /// A keyed digest of account and dataset; none of a file that is a dataset of its own.
     pub dataset: Option<Sha256>,
     /// When bytes became durable last.
@@ -97,10 +100,12 @@ impl Uploads {
         upload.touched.plus(i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX))
     }
 
-    /// Whether another upload may begin.
-    pub fn has_room(&self) -> bool {
+    /// Whether another upload of an account may begin, which may have `share` that are not finished.
+    pub fn has_room(&self, account: Sha256, share: usize) -> bool {
         let known = self.known();
-        known.len() < self.most + MAX_FINISHED && known.values().filter(|it| !it.is_finished()).count() < self.most
+        let unfinished = || known.values().filter(|upload| !upload.is_finished());
+        let of_account = unfinished().filter(|upload| upload.account == Some(account)).count();
+        known.len() < self.most + MAX_FINISHED && unfinished().count() < self.most && of_account < share
     }
 
     /// The upload to the same place that is not finished.
@@ -207,7 +212,8 @@ mod tests {
     use super::*;
 
     fn upload(offset: u64, touched: Timestamp) -> Upload {
-        Upload { offset, length: 10, place: Sha256([1; 32]), dataset: Some(Sha256([2; 32])), touched }
+        let (place, account, dataset) = (Sha256([1; 32]), Some(Sha256([3; 32])), Some(Sha256([2; 32])));
+        Upload { offset, length: 10, place, account, dataset, touched }
     }
 
     #[test]
@@ -224,9 +230,10 @@ mod tests {
         assert_eq!(ids.map(|id| again.get(id).map(|upload| upload.offset)), [Some(5), Some(10), None]);
         assert_eq!(again.unfinished_at(Sha256([1; 32])), Some(ids[0]).filter(|id| *id < ids[2]).or(Some(ids[2])));
         assert_eq!(again.unfinished_in(Sha256([2; 32])), 1);
-        assert!(!again.has_room());
+        let has_room = |account, share| again.has_room(Sha256([account; 32]), share);
+        assert!(!has_room(4, 2), "all of them are taken");
         again.sweep().unwrap();
-        assert!(again.has_room());
+        assert!(has_room(4, 1) && has_room(3, 2) && !has_room(3, 1), "the account has one");
         assert_eq!(again.unfinished_at(Sha256([1; 32])), Some(ids[0]));
         again.keep(ids[1], upload(10, now.plus(-3700))).unwrap();
         assert_eq!(again.get(ids[1]), None, "what is finished is known for an hour");

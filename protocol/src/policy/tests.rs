@@ -196,7 +196,7 @@ fn paths(names: NameRule, paths: &[&str]) -> Result<(), (u64, Code)> {
 
 #[test]
 fn forbidden_paths_are_refused_in_every_kind_of_room() {
-    for names in [NameRule::Posix, NameRule::WindowsRefuse, NameRule::WindowsMap] {
+    for names in [NameRule::Posix, NameRule::WindowsRefuse, NameRule::WindowsMap, NameRule::TsdRefuse] {
         assert_eq!(paths(names, &["a.csv", "b/c.EXE"]), Err((2, Code::ForbiddenPath)));
     }
 }
@@ -209,6 +209,14 @@ fn names_that_windows_cannot_hold_are_refused_or_mapped_as_the_room_says() {
     }
     assert_eq!(paths(NameRule::WindowsMap, &["a:b", "nul.txt", "x "]), Ok(()));
     assert_eq!(paths(NameRule::WindowsMap, &[&"x".repeat(181)]), Err((1, Code::WindowsPath)));
+}
+
+#[test]
+fn names_that_tsd_would_not_keep_are_refused_where_the_room_is_there() {
+    assert_eq!(paths(NameRule::TsdRefuse, &["a b.csv", "two words/b.csv"]), Err((2, Code::ForbiddenPath)));
+    assert_eq!(paths(NameRule::TsdRefuse, &["a:b", "nul.txt", "A", "a"]), Ok(()));
+    let mut check = PathCheck::new(&lab(), NameRule::TsdRefuse);
+    assert!(check.path(1, &"empty/two words".parse().unwrap(), Kind::Folder).is_ok());
 }
 
 #[test]

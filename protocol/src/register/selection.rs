@@ -56,6 +56,9 @@ pub struct Sums {
     pub underway: u64,
     /// Releases that did not get there.
     pub withdrawn: u64,
+    /// Releases that may stand in their rooms, which could not be reached any more.
+    #[serde(default)]
+    pub uncertain: u64,
     /// Files of what was delivered.
     pub files: u64,
     /// Bytes of what was delivered.
@@ -74,6 +77,7 @@ impl Sums {
         match outcome.disclosed {
             Disclosed::Underway => self.underway += 1,
             Disclosed::Withdrawn => self.withdrawn += 1,
+            Disclosed::Uncertain => self.uncertain += 1,
             Disclosed::Delivered => {
                 self.delivered += 1;
                 self.files = self.files.saturating_add(record.totals.files);

@@ -37,6 +37,7 @@ fn outcome(disclosed: Disclosed, corrected_by: Option<u64>) -> Outcome {
         receipt: None,
         bag: None,
         tagmanifest: None,
+        remains: None,
         deletion_due: None,
         deleted: None,
         corrected_by,
@@ -119,7 +120,17 @@ fn a_corrected_release_counts_once_and_only_what_was_delivered_has_files() {
     sums.add(&record(2), &outcome(Disclosed::Withdrawn, None));
     sums.add(&correction, &outcome(Disclosed::Delivered, None));
     sums.add(&record(4), &outcome(Disclosed::Underway, None));
-    let expected =
-        Sums { records: 4, corrections: 1, releases: 3, delivered: 1, underway: 1, withdrawn: 1, files: 3, bytes: 500 };
+    sums.add(&record(5), &outcome(Disclosed::Uncertain, None));
+    let expected = Sums {
+        records: 5,
+        corrections: 1,
+        releases: 4,
+        delivered: 1,
+        underway: 1,
+        withdrawn: 1,
+        uncertain: 1,
+        files: 3,
+        bytes: 500,
+    };
     assert_eq!(sums, expected);
 }

@@ -106,6 +106,54 @@ fn a_flow_that_was_away_has_saved_up_nothing_and_owes_nothing() {
     assert!(shares.ahead.len() <= 1, "what stands no higher than the rest is not remembered");
 }
 
+/// What begins of these, one after the other, where none ends.
+fn begun<'a>(asked: &[(Size, Option<&'a str>)]) -> Vec<(Size, Option<&'a str>)> {
+    let mut work: Vec<(Size, Option<&str>)> = Vec::new();
+    for (size, room) in asked {
+        if may_deliver(*size, room.as_ref(), &work) {
+            work.push((*size, *room));
+        }
+    }
+    work
+}
+
+#[test]
+fn rooms_elsewhere_that_hang_keep_no_room_of_this_host_waiting() {
+    use Size::{Large, Medium, Small};
+    let rooms = ["a", "b", "c", "d", "e", "f"].map(Some);
+    let mut asked: Vec<_> = rooms.iter().flat_map(|room| [Small, Medium, Large].map(|size| (size, *room))).collect();
+    let away = begun(&asked).len();
+    assert_eq!(away, WORKERS);
+    asked.extend([(Small, None); 10]);
+    assert_eq!(begun(&asked).len(), 2 * WORKERS);
+    // Nor the other way round.
+    asked.rotate_right(10);
+    assert_eq!(begun(&asked).len(), 2 * WORKERS);
+    // And among rooms of this host all is as it was.
+    assert_eq!(begun(&[(Large, None); 9]), [(Large, None); WORKERS - 2]);
+}
+
+#[test]
+fn one_room_elsewhere_that_hangs_keeps_no_other_room_waiting() {
+    use Size::{Large, Medium, Small};
+    let one = |sizes: &[Size]| begun(&sizes.iter().map(|size| (*size, Some("a"))).collect::<Vec<_>>()).len();
+    assert_eq!((one(&[Small; 9]), one(&[Large, Medium, Large]), one(&[Large, Small, Small])), (2, 1, 2));
+    // Three that hang leave one place, and it is no second one of theirs.
+    let three: Vec<_> = ["a", "a", "b", "b", "c", "c"].map(|room| (Small, Some(room))).to_vec();
+    let work = begun(&three);
+    assert_eq!(work, [(Small, Some("a")), (Small, Some("a")), (Small, Some("b")), (Small, Some("c"))]);
+    let work = begun(&[(Small, Some("a")), (Small, Some("b")), (Small, Some("c"))]);
+    assert!(!may_deliver(Small, Some(&"a"), &work) && may_deliver(Small, Some(&"d"), &work));
+}
+
+#[test]
+fn a_small_delivery_to_a_room_elsewhere_begins_beside_a_large_one() {
+    use Size::{Large, Medium, Small};
+    let work = [(Large, Some("a"))];
+    assert!(may_deliver(Small, Some(&"a"), &work) && !may_deliver(Medium, Some(&"a"), &work));
+    assert!(may_deliver(Large, Some(&"a"), &[(Small, Some("a"))]));
+}
+
 #[test]
 fn a_small_transfer_begins_however_many_larger_ones_wait_and_work() {
     use Size::{Large, Medium, Small};

@@ -5,6 +5,7 @@ use crate::output::bytes;
 use crate::safe;
 use sluse_protocol::agreement::{Identifiability, LegalBasisKind, Output};
 use sluse_protocol::audit::Position;
+use sluse_protocol::courier::Remains;
 use sluse_protocol::register::{Disclosed, Filter, Sums};
 use sluse_protocol::time::Timestamp;
 use std::fmt::Write as _;
@@ -57,6 +58,7 @@ impl Form for Html {
             ("– utlevert", format!("{}, i alt {} og {}", sums.delivered, files(sums.files), size(sums.bytes))),
             ("– underveis", sums.underway.to_string()),
             ("– trukket tilbake før utlevering", sums.withdrawn.to_string()),
+            ("– uvisst om de nådde fram", sums.uncertain.to_string()),
             ("Rettelser", sums.corrections.to_string()),
         ];
         let rows: String =
@@ -200,10 +202,14 @@ fn outcome(item: &Item) -> String {
     let mut text = match (outcome.disclosed, outcome.delivered) {
         (Disclosed::Delivered, Some(time)) => format!("Utlevert {}", moment(time)),
         (Disclosed::Underway, _) => "Frigitt, ikke utlevert ennå".into(),
+        (Disclosed::Uncertain, _) => "Uvisst om utlevert: mottakeren kunne ikke nås da overføringen ble stanset".into(),
         _ => "Ikke utlevert: frigivelsen ble trukket tilbake eller overføringen stanset".into(),
     };
     if let Some(bag) = &outcome.bag {
         let _ = write!(text, "<br>Ligger i {}", escape(bag));
+    }
+    if outcome.remains == Some(Remains::Files) {
+        text += "<br>Deler av filene kan ligge igjen hos mottakeren, som ikke kunne nås";
     }
     match (outcome.deleted, outcome.deletion_due) {
         (Some(time), _) => text += &format!("<br>Landingssonens kopi ble slettet {}", moment(time)),

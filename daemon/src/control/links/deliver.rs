@@ -8,6 +8,7 @@ use crate::control::live::LinkId;
 use crate::control::shared::Control;
 use crate::control::syncs::keeping;
 use crate::control::tasks;
+use crate::control::withdrawals;
 use sluse_protocol::roles::{DeliverReply, DeliverRequest};
 
 /// Answers one request.
@@ -49,7 +50,7 @@ fn handle(
             Ok((DeliverReply::Done, Vec::new()))
         }
         DeliverRequest::Withdrawn { transfer, outcome } => {
-            deliveries::withdrawn(control, link, &transfer, &outcome)?;
+            withdrawals::ended(control, link, &transfer, &outcome)?;
             Ok((DeliverReply::Done, Vec::new()))
         }
         DeliverRequest::Removed { transfer, outcome } => {

@@ -2,12 +2,12 @@
 //! are about, and in the log as digests.
 
 use super::Answer;
-use crate::control::deliveries;
 use crate::control::enrolment;
 use crate::control::failure::{Failure, refuse};
 use crate::control::releases;
 use crate::control::shared::Control;
 use crate::control::store::{Who, Write, reviews, sources, transfers, transition};
+use crate::control::withdrawals;
 use serde_json::json;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::ids::{RoomName, SourceName, TransferId};
@@ -53,7 +53,7 @@ pub fn revoke_source(control: &Control, operator: &Who, name: &SourceName, reaso
 pub fn cancel(control: &Control, operator: &Who, id: &TransferId, reason: &str) -> Result<(), Failure> {
     check_reason(reason)?;
     if control.store.read(|sql| transfers::get(sql, id))?.state == State::Delivering {
-        return deliveries::withdraw(control, operator, id, reason);
+        return withdrawals::ask(control, operator, id, reason);
     }
     control.store.write(|write| {
         transfers::set_reason(write, id, Some(&Refusal::new(Code::Cancelled, reason)))?;

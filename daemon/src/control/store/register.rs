@@ -6,6 +6,7 @@ use crate::control::failure::{Failure, refuse};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::json;
 use sluse_protocol::audit::Entry;
+use sluse_protocol::courier::Remains;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::receipt::{Receipt, ReceiptKind};
 use sluse_protocol::refusal::Code;
@@ -123,7 +124,7 @@ pub fn catch_up(write: &mut Write<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-const SELECT: &str = "SELECT r.number, r.statement, r.entry, a.line, t.state, t.bag, t.tagmanifest, t.delivered, t.purge_after, \
+const SELECT: &str = "SELECT r.number, r.statement, r.entry, a.line, t.state, t.bag, t.tagmanifest, t.delivered, t.remains, t.purge_after, \
     (SELECT number FROM register c WHERE c.corrects = r.number) AS corrected_by, \
     EXISTS (SELECT 1 FROM register l WHERE l.transfer = r.transfer AND l.release_entry > r.release_entry) AS released_again, \
     (SELECT statement FROM receipts WHERE transfer = r.transfer AND kind = 'delivered') AS receipt, \
@@ -146,12 +147,15 @@ pub fn after(sql: &Connection, number: u64, limit: u16) -> Result<Vec<(u64, Regi
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(u64, Registered)> {
     let state: State = row::text(row, "state")?;
     let delivered = row::maybe_time(row, "delivered")?;
+    let remains: Option<Remains> = row::maybe_json(row, "remains")?;
     let disclosed = if row.get("released_again")? {
         Disclosed::Withdrawn
     } else if delivered.is_some() {
         Disclosed::Delivered
     } else if matches!(state, State::Released | State::Delivering) {
         Disclosed::Underway
+    } else if remains == Some(Remains::Bag) {
+        Disclosed::Uncertain
     } else {
         Disclosed::Withdrawn
     };
@@ -171,6 +175,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(u64, Registered)> {
             receipt: receipt.filter(|_| there).map(|statement| Sha256::of(statement.as_bytes())),
             bag: row.get::<_, Option<String>>("bag")?.filter(|_| there),
             tagmanifest: row::maybe_text(row, "tagmanifest")?.filter(|_| there),
+            remains: remains.filter(|_| !there),
             deletion_due: row::maybe_time(row, "purge_after")?,
             deleted: row::maybe_time(row, "deleted")?,
             corrected_by: row.get::<_, Option<i64>>("corrected_by")?.map(i64::unsigned_abs),

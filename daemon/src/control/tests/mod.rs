@@ -25,3 +25,4 @@ mod tasks;
 mod updates;
 mod versions;
 mod waiting;
+mod withdrawals;

@@ -160,7 +160,10 @@ fn the_newest_versions_stay_in_the_room_and_older_ones_are_removed_once() {
     assert_eq!(remove(&bench, &versions[0], away), DeliverReply::Done);
     bench.wait(3600);
     assert_eq!(asked(&bench), Some((versions[0].clone(), dataset(1).name.to_owned())));
+    let removed = |transfer: &TransferId| bench.show(transfer).removed.map(|time| time.unix());
+    assert_eq!(removed(&versions[0]), None);
     assert_eq!(remove(&bench, &versions[0], RemoveOutcome::Gone), DeliverReply::Done);
+    assert_eq!((removed(&versions[0]), removed(&versions[1])), (Some(bench.control.store.now().unix()), None));
     assert_eq!(to_remove(&bench), None);
     assert!(bench.acts().contains(&"version-removed".to_owned()));
     bench.restart();

@@ -1,8 +1,11 @@
 //! Asks a courier: one connection is one delivery.
 
+use crate::deliver::attempts::Attempt;
 use crate::deliver::error::DeliverError;
 use sluse_host::rpc::Client;
-use sluse_protocol::courier::{ANSWER_TIMEOUT, CourierReply, CourierRequest, FileHead, NotKept, STEP_BYTES};
+use sluse_protocol::courier::{
+    ANSWER_TIMEOUT, AtZone, CourierReply, CourierRequest, FileHead, NotKept, STEP_BYTES, Verified,
+};
 use sluse_protocol::ids::{DatasetName, RoomName, TransferId};
 use sluse_protocol::path::DataPath;
 use std::os::unix::net::UnixStream;
@@ -19,6 +22,7 @@ const MAX_NAME: usize = 32;
 pub struct Courier {
     room: RoomName,
     client: Client<CourierRequest, CourierReply>,
+    stream: UnixStream,
     patience: Duration,
 }
 
@@ -28,8 +32,25 @@ pub struct Opened {
     pub visible: bool,
     /// What the target speaks.
     pub by: String,
+    /// How what it stores is compared.
+    pub verifies: Verified,
+    /// Whether it has all files listed first.
+    pub lists: bool,
+}
+
+impl Opened {
     /// Whether it lets us read back.
-    pub reads_back: bool,
+    pub fn reads_back(&self) -> bool {
+        self.verifies == Verified::ReadBack
+    }
+}
+
+/// What a courier says of a bag that it made visible.
+pub struct Published {
+    /// What the target did not keep.
+    pub not_kept: Vec<NotKept>,
+    /// Where it is another landing zone: what that has signed.
+    pub zone: Option<AtZone>,
 }
 
 impl Courier {
@@ -39,9 +60,18 @@ impl Courier {
     /// When it is not there.
     pub fn connect(couriers: &Path, room: &RoomName) -> Result<Self, DeliverError> {
         let socket = couriers.join(format!("{room}.sock"));
-        let client = UnixStream::connect(socket).and_then(Client::new);
         let away = |error| DeliverError::Fault(format!("the courier of room {room} cannot be reached: {error}"));
-        Ok(Self { room: room.clone(), client: client.map_err(away)?, patience: ANSWER_TIMEOUT })
+        let stream = UnixStream::connect(socket).map_err(away)?;
+        let client = stream.try_clone().and_then(Client::new).map_err(away)?;
+        Ok(Self { room: room.clone(), client, stream, patience: ANSWER_TIMEOUT })
+    }
+
+    /// Has the connection closed when `attempt` is ended, so that no answer is waited for any more.
+    ///
+    /// # Errors
+    /// [`DeliverError::Stopped`], or when no descriptor is left.
+    pub fn end_with(&self, attempt: &Attempt) -> Result<(), DeliverError> {
+        attempt.bind(self.stream.try_clone().map_err(DeliverError::io("watching a courier"))?)
     }
 
     /// The same, for what somebody waits for: no answer may take longer than `patience`.
@@ -76,11 +106,16 @@ impl Courier {
     pub fn open(&self, transfer: &TransferId, dataset: &DatasetName, anew: bool) -> Result<Opened, DeliverError> {
         let (transfer, dataset) = (transfer.clone(), dataset.clone());
         match self.ask(&CourierRequest::Open { transfer, dataset, anew }, &[])? {
-            (CourierReply::Opened { visible, by, reads_back }, _) if is_name(&by) => {
-                Ok(Opened { visible, by, reads_back })
+            (CourierReply::Opened { visible, by, verifies, lists }, _) if is_name(&by) => {
+                Ok(Opened { visible, by, verifies, lists })
             }
             _ => Err(self.other()),
         }
+    }
+
+    /// See [`CourierRequest::List`].
+    pub fn list(&self, file: FileHead) -> Result<(), DeliverError> {
+        self.done(&CourierRequest::List { file }, &[])
     }
 
     /// See [`CourierRequest::Begin`].
@@ -116,12 +151,12 @@ impl Courier {
     }
 
     /// See [`CourierRequest::Publish`].
-    pub fn publish(&self) -> Result<Vec<NotKept>, DeliverError> {
+    pub fn publish(&self) -> Result<Published, DeliverError> {
         match self.ask(&CourierRequest::Publish, &[])? {
-            (CourierReply::Published { mut not_kept }, _) => {
+            (CourierReply::Published { mut not_kept, zone }, _) => {
                 not_kept.sort_unstable();
                 not_kept.dedup();
-                Ok(not_kept)
+                Ok(Published { not_kept, zone })
             }
             _ => Err(self.other()),
         }

@@ -5,10 +5,12 @@
 //! whether a bag that stands there is ours. A file that is lost or torn costs the bytes that were sent.
 
 use serde::{Deserialize, Serialize};
+use sluse_protocol::courier::Verified;
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::grant::GrantStatement;
 use sluse_protocol::ids::TransferId;
 use sluse_protocol::limits::MAX_LINE_BYTES;
+use sluse_protocol::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -21,21 +23,43 @@ const MOST_SEALED: usize = 100_000;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "kebab-case", deny_unknown_fields)]
 enum Line {
-    /// The first one: of what is sent.
-    Begun { content: Sha256 },
+    /// The first one: of what is sent, and when it was granted first.
+    Begun {
+        content: Sha256,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        granted: Option<Timestamp>,
+    },
     /// An encrypted file is there whole.
     Sealed { path: Sha256, bytes: u64, sha256: Sha256 },
     /// All is there and was compared; what makes it visible comes next.
-    Publishing { tagmanifest: Sha256 },
+    Publishing {
+        tagmanifest: Sha256,
+        /// How; not known of those that older versions noted.
+        #[serde(default)]
+        verified: Option<Verified>,
+    },
+    /// What is there is not what was sent: all of it is sent anew.
+    Useless,
+}
+
+/// A bag of ours that may be visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publishing {
+    /// The list of its own files.
+    pub tagmanifest: Sha256,
+    /// How the attempt that made it visible had compared what was stored.
+    pub verified: Verified,
 }
 
 /// The journal of one delivery.
 pub struct Journal {
     path: PathBuf,
     content: Sha256,
+    granted: Timestamp,
     file: Option<File>,
     sealed: BTreeMap<Sha256, (u64, Sha256)>,
-    publishing: Option<Sha256>,
+    publishing: Option<Publishing>,
+    useless: bool,
 }
 
 impl Journal {
@@ -47,7 +71,9 @@ impl Journal {
         let path = Self::path(folder, &grant.transfer);
         let told = (grant.released_manifest(), &grant.room, &grant.room_recipient, grant.room_names);
         let content = Sha256::of(&serde_json::to_vec(&told)?);
-        let mut journal = Self { path, content, file: None, sealed: BTreeMap::new(), publishing: None };
+        let granted = grant.time;
+        let mut journal =
+            Self { path, content, granted, file: None, sealed: BTreeMap::new(), publishing: None, useless: false };
         match File::open(&journal.path) {
             Ok(file) => journal.read(file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -58,19 +84,25 @@ impl Journal {
 
     fn read(&mut self, file: File) -> io::Result<()> {
         let mut lines = BufReader::new(file);
-        let (mut line, mut whole) = (Vec::new(), 0);
-        let mut ours = false;
-        loop {
-            line.clear();
-            let count = (&mut lines).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
-            let Ok(read) = serde_json::from_slice(line.strip_suffix(b"\n").unwrap_or_default()) else { break };
+        let (mut whole, mut ours) = (0, false);
+        while let Some((read, count)) = next(&mut lines)? {
             match read {
-                Line::Begun { content } => ours = content == self.content,
+                Line::Begun { content, granted } => {
+                    ours = content == self.content;
+                    self.granted = granted.filter(|_| ours).unwrap_or(self.granted);
+                }
                 Line::Sealed { path, bytes, sha256 } if ours && self.sealed.len() < MOST_SEALED => {
                     self.sealed.insert(path, (bytes, sha256));
                 }
-                Line::Publishing { tagmanifest } if ours => self.publishing = Some(tagmanifest),
-                Line::Sealed { .. } | Line::Publishing { .. } => {}
+                Line::Publishing { tagmanifest, verified } if ours => {
+                    // Never more than is known.
+                    let verified = verified.unwrap_or(Verified::Sizes);
+                    self.publishing = Some(Publishing { tagmanifest, verified });
+                }
+                Line::Useless if ours => {
+                    (self.sealed, self.publishing, self.useless) = (BTreeMap::new(), None, true);
+                }
+                Line::Sealed { .. } | Line::Publishing { .. } | Line::Useless => {}
             }
             whole += count as u64;
         }
@@ -83,13 +115,36 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether nothing of this dataset was begun, as far as is known.
+    /// Whether nothing of this dataset was begun that can be gone on with, as far as is known.
     pub fn is_new(&self) -> bool {
-        self.file.is_none()
+        self.file.is_none() || self.useless
     }
 
-    /// The list of the bag's own files of a bag of ours that may be visible.
-    pub fn publishing(&self) -> Option<Sha256> {
+    /// Whether a bag of the transfer may have become visible, whatever was sent of it since.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn may_be_visible(folder: &Path, transfer: &TransferId) -> io::Result<bool> {
+        let mut lines = match File::open(Self::path(folder, transfer)) {
+            Ok(file) => BufReader::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        while let Some((line, _)) = next(&mut lines)? {
+            if matches!(line, Line::Publishing { .. }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// When this dataset was granted first: each attempt has a grant of its own.
+    pub fn granted(&self) -> Timestamp {
+        self.granted
+    }
+
+    /// The bag of ours that may be visible.
+    pub fn publishing(&self) -> Option<Publishing> {
         self.publishing
     }
 
@@ -98,10 +153,10 @@ impl Journal {
     /// # Errors
     /// When the disk fails.
     pub fn begin(&mut self) -> io::Result<()> {
-        if self.file.is_none() {
+        if self.is_new() {
             let file = File::create(&self.path)?;
-            self.file = Some(file);
-            self.write(&Line::Begun { content: self.content })?;
+            (self.file, self.useless) = (Some(file), false);
+            self.write(&Line::Begun { content: self.content, granted: Some(self.granted) })?;
             self.sync()?;
         }
         Ok(())
@@ -120,12 +175,21 @@ impl Journal {
         self.write(&Line::Sealed { path: Sha256::of(path.as_bytes()), bytes, sha256 })
     }
 
-    /// Notes, durably, that the bag is about to be made visible.
+    /// Notes, durably, that the bag is about to be made visible, and how all but its last file was compared.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn note_publishing(&self, tagmanifest: Sha256) -> io::Result<()> {
-        self.write(&Line::Publishing { tagmanifest })?;
+    pub fn note_publishing(&self, Publishing { tagmanifest, verified }: Publishing) -> io::Result<()> {
+        self.write(&Line::Publishing { tagmanifest, verified: Some(verified) })?;
+        self.sync()
+    }
+
+    /// Notes, durably, that what is there cannot be gone on with.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn note_useless(&self) -> io::Result<()> {
+        self.write(&Line::Useless)?;
         self.sync()
     }
 
@@ -156,10 +220,35 @@ impl Journal {
     }
 }
 
+/// The next line that is whole, and its bytes.
+fn next(lines: &mut BufReader<File>) -> io::Result<Option<(Line, usize)>> {
+    let mut line = Vec::new();
+    let count = lines.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
+    let read = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok());
+    Ok(read.map(|read| (read, count)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::deliver::tests::some_grant;
+
+    fn publishing() -> Publishing {
+        Publishing { tagmanifest: Sha256::of(b"tags"), verified: Verified::ReadBack }
+    }
+
+    #[test]
+    fn of_a_bag_that_an_older_version_noted_no_more_is_said_than_is_known() {
+        let (folder, grant) = (tempfile::tempdir().unwrap(), some_grant());
+        let mut journal = Journal::open(folder.path(), &grant).unwrap();
+        journal.begin().unwrap();
+        journal.note_publishing(publishing()).unwrap();
+        let path = folder.path().join(format!("{}.jsonl", grant.transfer));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace(",\"verified\":\"read-back\"", "")).unwrap();
+        let expected = Publishing { verified: Verified::Sizes, ..publishing() };
+        assert_eq!(Journal::open(folder.path(), &grant).unwrap().publishing(), Some(expected));
+    }
 
     #[test]
     fn what_a_crash_tore_is_forgotten_and_what_stands_before_it_is_not() {
@@ -171,8 +260,8 @@ mod tests {
         journal.note_sealed("data/a", 7, Sha256::of(b"a")).unwrap();
         let path = folder.path().join(format!("{}.jsonl", grant.transfer));
         let whole = std::fs::read(&path).unwrap();
-        journal.note_publishing(Sha256::of(b"tags")).unwrap();
-        assert_eq!(open().publishing(), Some(Sha256::of(b"tags")));
+        journal.note_publishing(publishing()).unwrap();
+        assert_eq!(open().publishing(), Some(publishing()));
         let torn = std::fs::read(&path).unwrap();
         std::fs::write(&path, &torn[..torn.len() - 3]).unwrap();
         let journal = open();
@@ -180,8 +269,25 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), whole);
         journal.note_sealed("data/b", 8, Sha256::of(b"b")).unwrap();
         assert_eq!(open().sealed("data/b"), Some((8, Sha256::of(b"b"))));
+        journal.note_publishing(publishing()).unwrap();
+        let may_be_visible = || Journal::may_be_visible(folder.path(), &grant.transfer).unwrap();
+        open().note_useless().unwrap();
+        let journal = open();
+        assert!(journal.is_new() && journal.publishing().is_none() && journal.sealed("data/b").is_none());
+        assert!(may_be_visible());
         Journal::forget(folder.path(), &grant.transfer).unwrap();
-        assert!(open().is_new());
+        assert!(open().is_new() && !may_be_visible());
+    }
+
+    #[test]
+    fn a_later_attempt_knows_when_the_first_one_was_granted() {
+        let (folder, first) = (tempfile::tempdir().unwrap(), some_grant());
+        let later = GrantStatement { time: first.time.plus(60), ..some_grant() };
+        assert_eq!(Journal::open(folder.path(), &later).unwrap().granted(), later.time);
+        Journal::open(folder.path(), &first).unwrap().begin().unwrap();
+        assert_eq!(Journal::open(folder.path(), &later).unwrap().granted(), first.time);
+        let other = GrantStatement { room_recipient: Some("age1other".into()), ..later.clone() };
+        assert_eq!(Journal::open(folder.path(), &other).unwrap().granted(), later.time);
     }
 
     #[test]
@@ -189,7 +295,7 @@ mod tests {
         let (folder, grant) = (tempfile::tempdir().unwrap(), some_grant());
         let mut journal = Journal::open(folder.path(), &grant).unwrap();
         journal.begin().unwrap();
-        journal.note_publishing(Sha256::of(b"tags")).unwrap();
+        journal.note_publishing(publishing()).unwrap();
         let other = GrantStatement { room_recipient: Some("age1other".into()), ..grant };
         let mut journal = Journal::open(folder.path(), &other).unwrap();
         assert!(journal.is_new() && journal.publishing().is_none());

@@ -144,7 +144,10 @@ impl Content for Shipment<'_> {
 }
 
 /// Where a file of the dataset stands in the bag.
-fn in_data(path: &DataPath) -> Result<DataPath, DeliverError> {
+///
+/// # Errors
+/// When its path is too long.
+pub fn in_data(path: &DataPath) -> Result<DataPath, DeliverError> {
     let path = format!("{}/{path}", tags::DATA);
     path.parse().map_err(|_| DeliverError::Fault("a file's path is too long for a room elsewhere".into()))
 }

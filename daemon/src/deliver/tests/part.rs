@@ -11,7 +11,8 @@ fn deliver_part(zone: &TestZone, transfer: &TestTransfer, list: &str, part: Part
     let (grant, signature) = ReleaseGrant::sign(&transfer.cleared_part(Some(part)), statement, &signer());
     let grant = ReleaseGrant::verify(&grant, &signature, &signer().public()).unwrap();
     let rooms = Place::root(&zone.zone.rooms()).unwrap();
-    let delivered = delivery::deliver(&rooms, &transfer.folder, &grant, &transfer.identity, &documents);
+    let delivered =
+        delivery::deliver(&Attempt::default(), &rooms, &transfer.folder, &grant, &transfer.identity, &documents);
     match delivered {
         Ok(visible) => DeliverOutcome::Visible { bag: visible.bag, tagmanifest: visible.tagmanifest, stored: None },
         Err(DeliverError::Integrity(reason)) => DeliverOutcome::Integrity { reason },

@@ -22,7 +22,7 @@ use sluse_host::{clock, files};
 use sluse_protocol::ids::AgreementId;
 use sluse_protocol::time::Timestamp;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tree::Tree;
@@ -43,6 +43,10 @@ pub struct Inbox {
     state: Mutex<State>,
     /// Bytes of all its clients that wait for what belongs in front of them.
     ahead: AtomicUsize,
+    /// Bytes that may lie in it, that lie in it, and that are on their way into it.
+    max_bytes: u64,
+    there: AtomicU64,
+    coming: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -79,11 +83,12 @@ pub struct Stored {
 }
 
 const FULL: Refusal = Refusal(Code::Failure, "there is too little space: come again later");
+const NO_ROOM: Refusal = Refusal(Code::Failure, "the inbox is full: finish or remove what lies in it");
 const FAULT: Refusal = Refusal(Code::Failure, "the gateway cannot write to its disk: come again later");
 const TAKEN_OVER: Refusal = Refusal(Code::Failure, "the file was removed, or somebody else writes it now");
 
 impl Inbox {
-    /// Opens an account's inbox as it was left, and finishes what a crash interrupted.
+    /// Opens an account's inbox as it was left, and finishes what a crash interrupted. Up to `max_bytes` may lie in it.
     ///
     /// # Errors
     /// When its journal or the spool cannot be used.
@@ -91,6 +96,7 @@ impl Inbox {
         account: &str,
         flow: AgreementId,
         rules: Rules,
+        max_bytes: u64,
         inlet: Arc<Inlet>,
         spool: &Spool,
         identity: Identity,
@@ -105,9 +111,11 @@ impl Inbox {
             tree.apply(&change, Duration::ZERO);
         }
         let journal = Journal::write(path.clone(), identity, &tree.changes()).map_err(Error::at(&path))?;
+        let bytes = tree.bytes();
         let state = Mutex::new(State { tree, journal, writers: 0, unsaid: Vec::new(), rests_until: Duration::ZERO });
-        let (account, ahead) = (account.to_owned(), AtomicUsize::new(0));
-        let inbox = Self { account, flow, inlet, begun: Instant::now(), state, ahead };
+        let (account, ahead, coming) = (account.to_owned(), AtomicUsize::new(0), AtomicU64::new(0));
+        let there = AtomicU64::new(bytes);
+        let inbox = Self { account, flow, inlet, begun: Instant::now(), state, ahead, max_bytes, there, coming };
         inbox.say_what_remains().map_err(|error| Error::fault("writing to the spool")(io::Error::other(error)))?;
         inbox.hand_over_whole();
         Ok(inbox)
@@ -183,6 +191,25 @@ impl Inbox {
     /// So many bytes wait no more.
     pub fn waited(&self, bytes: usize) {
         self.ahead.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether so many bytes more may come into the inbox. Who was told so says when they have [`Inbox::came`].
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn may_come(&self, bytes: u64) -> Result<(), Refusal> {
+        let coming = self.coming.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
+        if self.there.load(Ordering::SeqCst).saturating_add(coming) <= self.max_bytes {
+            return Ok(());
+        }
+        self.came(bytes);
+        tracing::warn!(account = self.account, max_bytes = self.max_bytes, "a client was sent away: its inbox is full");
+        Err(NO_ROOM)
+    }
+
+    /// So many bytes are on their way no more: they lie there, or never will.
+    pub fn came(&self, bytes: u64) {
+        self.coming.fetch_sub(bytes, Ordering::SeqCst);
     }
 
     /// Begins a parcel of an account's file.
@@ -328,6 +355,7 @@ impl Inbox {
         }
         state.journal.add(changes).map_err(|error| refusal(&error.into()))?;
         changes.iter().for_each(|change| state.tree.apply(change, now));
+        self.there.store(state.tree.bytes(), Ordering::SeqCst);
         Ok(())
     }
 

@@ -21,14 +21,14 @@ impl Place {
     }
 
     fn open(&self) -> Arc<Inbox> {
-        self.open_with(0)
+        self.open_with(0, u64::MAX)
     }
 
-    fn open_with(&self, keep_free: u64) -> Arc<Inbox> {
+    fn open_with(&self, keep_free: u64, max_bytes: u64) -> Arc<Inbox> {
         let inlet = Inlet::open(self.spool(), self.key.to_public(), keep_free).unwrap();
         let rules = Rules { complete: Whole::Rename, unfinished: vec![".part".into()] };
         let flow = "lab".parse().unwrap();
-        Arc::new(Inbox::open("anna", flow, rules, inlet, &self.spool(), self.key.clone()).unwrap())
+        Arc::new(Inbox::open("anna", flow, rules, max_bytes, inlet, &self.spool(), self.key.clone()).unwrap())
     }
 
     /// What lies in the spool, in the order in which it came: what it says, and its bytes.
@@ -87,6 +87,36 @@ fn what_was_closed_is_there_after_a_restart_and_what_was_left_in_the_middle_as_f
 }
 
 #[test]
+fn an_account_stores_as_much_as_its_inbox_may_hold_and_goes_on_when_there_is_room() {
+    let place = Place::new();
+    let inbox = place.open_with(0, 10);
+    let mut first = create(&inbox, "a.part");
+    first.write(0, b"123456").unwrap();
+    let mut second = create(&inbox, "b.part");
+    assert_eq!(second.write(0, b"12345"), Err(NO_ROOM), "what is on its way counts");
+    drop(second);
+    first.close().unwrap();
+    let mut second = create(&inbox, "b.part");
+    second.write(0, b"1234").unwrap();
+    assert_eq!(second.write(4, b"5"), Err(NO_ROOM));
+    drop(second);
+    inbox.remove("b.part").unwrap();
+    // What is handed over is not in the inbox any more.
+    inbox.rename("a.part", "a", false).unwrap();
+    inbox.hand_over_whole();
+    let mut third = create(&inbox, "c.part");
+    third.write(0, b"1234567890").unwrap();
+    third.close().unwrap();
+    drop(inbox);
+    let inbox = place.open_with(0, 10);
+    assert_eq!(create(&inbox, "d.part").write(0, b"1"), Err(NO_ROOM), "nor does a restart forget it");
+    // A file that is written anew makes room for itself.
+    let mut anew = create(&inbox, "c.part");
+    anew.write(0, b"0987654321").unwrap();
+    anew.close().unwrap();
+}
+
+#[test]
 fn a_handing_over_that_was_interrupted_is_done_again_before_anybody_can_change_the_entry() {
     let place = Place::new();
     let inbox = place.open();
@@ -123,7 +153,7 @@ fn what_makes_room_is_said_in_what_is_kept_free() {
     drop(inbox);
     // So much is to stay free that there is never room for anything else.
     let before = place.arrived().len();
-    let inbox = place.open_with(u64::MAX);
+    let inbox = place.open_with(u64::MAX, u64::MAX);
     assert_eq!(inbox.write("c", flags::WRITE | flags::CREATE).unwrap_err(), FULL);
     inbox.remove("b").unwrap();
     let said: Vec<_> = place.arrived().split_off(before).into_iter().map(|(label, _)| label.says).collect();

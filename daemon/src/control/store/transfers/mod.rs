@@ -11,7 +11,7 @@ use super::row;
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use sluse_protocol::acknowledgement::Acknowledgement;
-use sluse_protocol::courier::Stored;
+use sluse_protocol::courier::{Remains, Stored};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
 use sluse_protocol::finding::Report;
@@ -84,6 +84,10 @@ pub struct Transfer {
     pub acknowledgement: Option<Acknowledgement>,
     /// That its delivery, which was begun, is to be taken back.
     pub withdrawal: Option<Withdrawal>,
+    /// What may be left in its room elsewhere, where its delivery was given up.
+    pub remains: Option<Remains>,
+    /// When its bag was removed from its room, since newer versions stand there.
+    pub removed: Option<Timestamp>,
     /// When it may be purged.
     pub purge_after: Option<Timestamp>,
     /// That it may not, although its time is over.
@@ -96,10 +100,12 @@ pub struct Transfer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Withdrawal {
-    /// Who.
-    pub by: String,
+    /// The operator; nobody where its time was over.
+    pub by: Option<String>,
     /// Why.
     pub reason: String,
+    /// Since when it is tried; not known of those that older versions noted.
+    pub asked: Option<Timestamp>,
 }
 
 /// What a checked manifest binds.
@@ -125,6 +131,11 @@ pub struct Listed {
 }
 
 impl Transfer {
+    /// Whether its room has it, as far as is known, or may have it.
+    pub fn may_be_disclosed(&self) -> bool {
+        self.delivered.is_some() || self.remains == Some(Remains::Bag)
+    }
+
     /// What of a sealed transfer its room receives: the whole, unless files were left out.
     pub fn released(&self) -> Option<Listed> {
         let whole = self.seal.as_ref()?.manifest_sha256;
@@ -154,8 +165,8 @@ pub fn carried(totals: &Totals, delta: Option<&Delta>) -> u64 {
 
 const COLUMNS: &str = "id, source, agreement, room, dataset, key, plan_sha256, plan_bytes, files, folders, bytes, identity, \
     state, since, offered, durable, progressed, manifest_sha256, manifest_signature, chunk_list, seal_refusal, report, \
-    decision, part, reason, wrapped_to, bag, stored, delivered, acknowledgement, withdrawal, purge_after, retained, escalated, \
-     delta";
+    decision, part, reason, wrapped_to, bag, stored, delivered, acknowledgement, withdrawal, remains, removed, purge_after, retained, \
+    escalated, delta";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
     let manifest: Option<Sha256> = row::maybe_text(row, "manifest_sha256")?;
@@ -200,6 +211,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Transfer> {
         delivered: row::maybe_time(row, "delivered")?,
         acknowledgement: row::maybe_json(row, "acknowledgement")?,
         withdrawal: row::maybe_json(row, "withdrawal")?,
+        remains: row::maybe_json(row, "remains")?,
+        removed: row::maybe_time(row, "removed")?,
         purge_after: row::maybe_time(row, "purge_after")?,
         retained: row::maybe_json(row, "retained")?,
         escalated: row::maybe_time(row, "escalated")?,

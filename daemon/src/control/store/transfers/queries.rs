@@ -232,10 +232,10 @@ pub fn count_receiving(sql: &Connection, source: &SourceName) -> Result<u64, Fai
     Ok(sql.prepare_cached(text)?.query_row([source.as_str()], |row| row::count(row, "count"))?)
 }
 
-/// Datasets that were delivered under an agreement, or are being delivered; `except` is not counted.
+/// Datasets that were delivered under an agreement, may have been, or are being delivered; `except` is not counted.
 pub fn disclosures(sql: &Connection, agreement: &AgreementId, except: Option<&TransferId>) -> Result<u64, Failure> {
     let text = "SELECT count(*) AS count FROM transfers \
-                WHERE agreement = ?1 AND (delivered IS NOT NULL OR state = 'delivering') AND (?2 IS NULL OR id <> ?2)";
+                WHERE agreement = ?1 AND (delivered IS NOT NULL OR state = 'delivering' OR remains = '\"bag\"') AND (?2 IS NULL OR id <> ?2)";
     let values = params![agreement.as_str(), except.map(TransferId::as_str)];
     Ok(sql.prepare_cached(text)?.query_row(values, |row| row::count(row, "count"))?)
 }

@@ -5,7 +5,7 @@ use super::super::row::{int, to_json};
 use super::{Seal, Withdrawal};
 use crate::control::failure::Failure;
 use rusqlite::params;
-use sluse_protocol::courier::Stored;
+use sluse_protocol::courier::{Remains, Stored};
 use sluse_protocol::digest::Sha256;
 use sluse_protocol::document::Totals;
 use sluse_protocol::finding::Report;
@@ -158,6 +158,11 @@ pub fn set_retained(write: &Write<'_>, id: &TransferId, retained: Option<&Retain
 /// Has a delivery that was begun taken back, or no longer.
 pub fn set_withdrawal(write: &Write<'_>, id: &TransferId, withdrawal: Option<&Withdrawal>) -> Result<(), Failure> {
     update(write, id, "withdrawal = ?", &[&withdrawal.map(to_json)])
+}
+
+/// Notes what may be left in its room elsewhere of a delivery that is given up.
+pub fn set_remains(write: &Write<'_>, id: &TransferId, remains: Remains) -> Result<(), Failure> {
+    update(write, id, "remains = ?", &[&to_json(&remains)])
 }
 
 /// Takes a transfer's idempotency key from it: the same offer begins a new transfer.

@@ -1,3 +1,4 @@
+use super::may::{HANDED_OVER, IN_USE, ROOT, TOO_LONG};
 use super::*;
 use proptest::prelude::*;
 
@@ -225,11 +226,14 @@ proptest! {
             if possible(&tree, change) {
                 tree.apply(change, at(1));
             }
-            for path in tree.nodes.keys() {
+            for (path, _) in tree.nodes.iter() {
                 let parent = path::split(path).0;
                 prop_assert!(parent.is_empty() || tree.nodes.get(parent) == Some(&Node::Folder), "{path}");
                 prop_assert!(tree.entries.contains_key(path::entry(path)), "{path}");
             }
+            let paths: Vec<_> = tree.nodes.iter().map(|(path, _)| path.clone()).collect();
+            let bytes = paths.iter().filter_map(|path| tree.file(path)).map(|file| file.bytes).sum::<u64>();
+            prop_assert_eq!(tree.bytes(), bytes);
         }
         let mut again = Tree::new(tree.rules.clone());
         tree.changes().iter().for_each(|change| again.apply(change, at(1)));
