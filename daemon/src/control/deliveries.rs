@@ -138,7 +138,7 @@ pub fn delivered(
         }
         DeliverOutcome::Integrity { reason } => fail(control, id, &reason).map(|()| None),
         DeliverOutcome::Visible { bag, tagmanifest, stored } => {
-            visible(control, id, (&bag, &tagmanifest), stored.as_ref()).map(Some)
+            visible(control, id, (&bag, &tagmanifest), stored.as_deref()).map(Some)
         }
     };
     match &receipt {

@@ -53,7 +53,7 @@ impl Deliver {
     /// Tells `control` of a visible bag and lays the receipt that it answers beside it; whether there is nothing left to do.
     pub(super) fn tell(&self, pending: &Pending) -> Result<bool, sluse_host::rpc::CallError> {
         let Visible { bag, tagmanifest } = pending.visible();
-        let stored = pending.elsewhere.as_ref().map(|sent| sent.stored.clone());
+        let stored = pending.elsewhere.as_ref().map(|sent| Box::new(sent.stored.clone()));
         let (transfer, outcome) = (pending.transfer.clone(), DeliverOutcome::Visible { bag, tagmanifest, stored });
         let (answer, statement) = self.link.ask(&DeliverRequest::Delivered { transfer, outcome }, &[])?;
         let transfer = &pending.transfer;

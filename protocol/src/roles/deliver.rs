@@ -156,7 +156,7 @@ pub enum DeliverOutcome {
         tagmanifest: Sha256,
         /// How it was stored, where the room is elsewhere; otherwise every file was read back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        stored: Option<Stored>,
+        stored: Option<Box<Stored>>,
     },
     /// Digests did not agree.
     Integrity {

@@ -537,8 +537,7 @@ fn lost_behind_the_rename(blind: bool) -> Case {
         let case = Case::new(None);
         case.shelf().blind = blind;
         case.deliver().unwrap();
-        let requests = case.shelf().requests;
-        requests
+        case.shelf().requests
     };
     let case = Case::new(None);
     case.shelf().blind = blind;
