@@ -15,7 +15,7 @@ fn own_folders(role: &str) -> &'static [&'static str] {
     match role {
         "control" => &["control"],
         "inspect" => &["inspect", "quarantine", "signatures"],
-        "deliver" => &["quarantine/sealed", "rooms"],
+        "deliver" => &["quarantine/sealed", "rooms", "deliver/pending"],
         _ => &["quarantine/incoming"],
     }
 }
