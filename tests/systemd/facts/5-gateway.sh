@@ -76,3 +76,5 @@ eventually handed_over
 fact 'which arrives in the room as it was' handed_over
 fact 'and both units still run' both_run
 zone systemctl disable -q --now sluse-gateway-intake sluse-gateway-forward
+# Its certificate would keep the authority of before alive in what follows.
+fact 'its source is revoked when it is taken down' zone sluse source revoke gateway --reason 'the gateway was taken down'
